@@ -1,0 +1,75 @@
+using System.Buffers.Binary;
+using System.Net;
+
+namespace Iwpmd.Wire;
+
+/// <summary>The two address families that are mapped; the values are those of the peer protocol's ip version.</summary>
+internal enum IpFamily : byte
+{
+    None = 0,
+    V4 = 4,
+    V6 = 6,
+}
+
+/// <summary>
+/// An IP address with a port: what the kernel and the peers ask about. A v4 address is the low 32 bits of <see cref="Low"/>.
+/// Equality: family, address, port, and the scope for link-local addresses only; elsewhere the scope is carried along as received.
+/// </summary>
+internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong Low, ushort Port, uint Scope = 0)
+{
+    public bool IsWildcard => High == 0 && Low == 0;
+
+    public bool IsLinkLocal => Family == IpFamily.V6 && (High >> 54) == 0x3fa; // fe80::/10
+
+    public InetEndpoint WithPort(ushort port) => this with { Port = port };
+
+    public InetEndpoint WithScope(uint scope) => this with { Scope = scope };
+
+    public bool SameAddress(in InetEndpoint other) =>
+        Family == other.Family && High == other.High && Low == other.Low && (!IsLinkLocal || Scope == other.Scope);
+
+    public bool Equals(InetEndpoint other) => Port == other.Port && SameAddress(other);
+
+    public override int GetHashCode() => HashCode.Combine(Family, High, Low, Port);
+
+    /// <summary>Reads 4 or 16 bytes in network order.</summary>
+    public static InetEndpoint FromAddressBytes(ReadOnlySpan<byte> address, ushort port, uint scope = 0) => address.Length == 4
+        ? new(IpFamily.V4, 0, BinaryPrimitives.ReadUInt32BigEndian(address), port)
+        : new(IpFamily.V6, BinaryPrimitives.ReadUInt64BigEndian(address), BinaryPrimitives.ReadUInt64BigEndian(address[8..]), port, scope);
+
+    /// <summary>Writes the address in network order: 4 bytes for v4, 16 for v6; the rest of <paramref name="field"/> becomes zero.</summary>
+    public void WriteAddress(Span<byte> field)
+    {
+        field.Clear();
+        if (Family == IpFamily.V4)
+        {
+            BinaryPrimitives.WriteUInt32BigEndian(field, (uint)Low);
+            return;
+        }
+        BinaryPrimitives.WriteUInt64BigEndian(field, High);
+        BinaryPrimitives.WriteUInt64BigEndian(field[8..], Low);
+    }
+
+    /// <summary>Reads "10.0.0.1:80" or "[fd00::1%2]:80".</summary>
+    public static InetEndpoint Parse(string text)
+    {
+        IPEndPoint parsed = IPEndPoint.Parse(text);
+        bool v6 = parsed.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6;
+        return FromAddressBytes(parsed.Address.GetAddressBytes(), (ushort)parsed.Port, v6 ? (uint)parsed.Address.ScopeId : 0);
+    }
+
+    /// <summary>The address without the port, as people write it.</summary>
+    public string AddressText()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        WriteAddress(bytes);
+        return Family switch
+        {
+            IpFamily.V4 => new IPAddress(bytes[..4]).ToString(),
+            IpFamily.V6 => new IPAddress(bytes, IsLinkLocal ? Scope : 0).ToString(),
+            _ => "none",
+        };
+    }
+
+    public override string ToString() => Family == IpFamily.V6 ? $"[{AddressText()}]:{Port}" : $"{AddressText()}:{Port}";
+}

@@ -1,0 +1,66 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Wire;
+
+/// <summary>
+/// struct nlmsghdr, host order:
+/// <code>
+///  0 length (u32, header included)  4 type (u16)  6 flags (u16)  8 sequence (u32)  12 port id (u32)
+/// </code>
+/// An RDMA type is (client &lt;&lt; 10) + operation.
+/// </summary>
+internal readonly record struct NetlinkHeader(int Length, ushort Type, ushort Flags, uint Sequence, uint PortId)
+{
+    public const int Size = 16;
+    private const int LengthAt = 0, TypeAt = 4, FlagsAt = 6, SequenceAt = 8, PortIdAt = 12;
+
+    public int Client => Type >> 10;
+
+    public int Operation => Type & 0x3ff;
+
+    public static ushort TypeOf(int client, int operation) => (ushort)((client << 10) + operation);
+
+    public static NetlinkHeader Read(ReadOnlySpan<byte> bytes) => new(
+        MemoryMarshal.Read<int>(bytes[LengthAt..]), MemoryMarshal.Read<ushort>(bytes[TypeAt..]), MemoryMarshal.Read<ushort>(bytes[FlagsAt..]),
+        MemoryMarshal.Read<uint>(bytes[SequenceAt..]), MemoryMarshal.Read<uint>(bytes[PortIdAt..]));
+
+    public void Write(Span<byte> bytes)
+    {
+        MemoryMarshal.Write(bytes[LengthAt..], Length);
+        MemoryMarshal.Write(bytes[TypeAt..], Type);
+        MemoryMarshal.Write(bytes[FlagsAt..], Flags);
+        MemoryMarshal.Write(bytes[SequenceAt..], Sequence);
+        MemoryMarshal.Write(bytes[PortIdAt..], PortId);
+    }
+}
+
+/// <summary>Walks the messages of one received datagram. A length that cannot be right ends the walk, since nothing tells where the next message starts.</summary>
+internal ref struct NetlinkMessages(ReadOnlySpan<byte> datagram)
+{
+    private ReadOnlySpan<byte> _rest = datagram;
+
+    public NetlinkHeader Header { get; private set; }
+
+    /// <summary>The current message behind its header; valid until the datagram's buffer is used again.</summary>
+    public ReadOnlySpan<byte> Payload { get; private set; }
+
+    /// <summary>True when the walk ended before the datagram did.</summary>
+    public readonly bool IsDamaged => !_rest.IsEmpty;
+
+    public bool MoveNext()
+    {
+        if (_rest.Length < NetlinkHeader.Size)
+        {
+            return false;
+        }
+        NetlinkHeader header = NetlinkHeader.Read(_rest);
+        if (header.Length < NetlinkHeader.Size || header.Length > _rest.Length)
+        {
+            return false;
+        }
+        Header = header;
+        Payload = _rest[NetlinkHeader.Size..header.Length];
+        _rest = _rest[Math.Min(NetlinkAttribute.Align(header.Length), _rest.Length)..];
+        return true;
+    }
+}
