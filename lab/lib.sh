@@ -1,0 +1,50 @@
+# Shared by all scripts of the lab: where things are, and how to speak to the hosts.
+
+lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(dirname "$lab")
+out=${LAB_OUT:-$top/out/lab}
+root=$out/root
+libraries=$root/usr/lib/x86_64-linux-gnu
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+# One of the words c and ours, or the path of any other binary.
+daemon_binary() { # KIND
+    case $1 in
+    c) echo "$root/usr/sbin/iwpmd" ;;
+    ours) echo "${IWPMD:-$top/out/iwpmd}" ;;
+    none) echo none ;;
+    *) echo "$1" ;;
+    esac
+}
+
+# Whatever is not rdma-core's daemon has to keep ours' promises.
+daemon_kind() { # BINARY
+    if [[ $1 == none ]]; then echo none; elif cmp -s "$1" "$root/usr/sbin/iwpmd"; then echo c; else echo ours; fi
+}
+
+alive() { # DIR HOST
+    local pid
+    pid=$(cat "$1/$2/pid" 2> /dev/null) && [[ -d /proc/$pid ]] && tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qF "$1/$2/"
+}
+
+# Runs a shell command in a host: its output, its status; 124 when its time was over, 125 when the host does not answer.
+host_exec() { # DIR HOST SECONDS COMMAND
+    local LC_ALL=C port fd line pending='' begun='' deadline=$((SECONDS + $3 + 10))
+    port=$(cat "$1/$2/port" 2> /dev/null) || { say "host $2 in $1 is not up"; return 125; }
+    { exec {fd}<> "/dev/tcp/127.0.0.1/$port"; } 2> /dev/null || { say "host $2 in $1 is gone, see $1/$2/console.log"; return 125; }
+    printf '%d %d\n%s' "$3" "${#4}" "$4" >&"$fd"
+    while IFS= read -r -t "$((deadline > SECONDS ? deadline - SECONDS : 1))" -u "$fd" line; do
+        if [[ $line == '#exit '* ]]; then
+            exec {fd}>&-
+            printf '%s' "$pending"
+            return "${line#\#exit }"
+        fi
+        [[ -z $begun ]] || printf '%s\n' "$pending"
+        pending=$line begun=yes
+    done
+    exec {fd}>&-
+    say "host $2 in $1 stopped answering, see $1/$2/console.log"
+    return 125
+}

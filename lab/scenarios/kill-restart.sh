@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The daemon is killed and started again under live listeners and a live connection, on either side.
+. "${BASH_SOURCE%/*}/../steps.sh"
+builds="stock map"
+scenario() { restarts kill; }
+play "$@"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The listener goes away while the query for it runs.
+. "${BASH_SOURCE%/*}/../steps.sh"
+scenario() {
+    allow 'Received a Reject'
+    listen b 10.0.0.2 7001
+    b "daemon freeze"
+    connect_meanwhile a 10.0.0.2 7001
+    sleep 1
+    stop_listening b
+    b "daemon thaw"
+    connected
+    all_refused 1
+    within 500 5000
+    expect_mappings b 0
+    expect_mappings a 0
+    saw "refused after $slowest ms, 1000 of them stopped"
+}
+play "$@"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The whole RDMA stack is unloaded and loaded under the running daemon, on either side.
+. "${BASH_SOURCE%/*}/../steps.sh"
+scenario() {
+    local host peer
+    for host in b a; do
+        peer=a
+        [[ $host == b ]] || peer=b
+        on "$host" "modules unload && modules load" || fail "modules of host $host unload and load" "not"
+        listen "$host" 0.0.0.0 7001
+        check_row "$host" 7001
+        connect "$peer" "$(address4 $host)" 7001 --times 2
+        all_established 2
+        at_once
+        saw "host $host: connected in $slowest ms"
+        stop_listening "$host"
+    done
+}
+play "$@"

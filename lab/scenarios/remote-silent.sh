@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The peer's host does not answer at all.
+. "${BASH_SOURCE%/*}/../steps.sh"
+scenario() {
+    # Three seconds for TCP itself to give up instead of two minutes.
+    a "sysctl -q net.ipv4.tcp_syn_retries=1; link cut 10.0.0.3"
+    connect a 10.0.0.3 7001
+    [[ $count_established -eq 0 ]] || fail "no connection" "$result"
+    query_deadline_passes a 3000
+    expect_mappings a 0
+    saw "failed after $slowest ms, 3000 of them in TCP"
+}
+play "$@"

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# 1000 parallel requests at a daemon that is stopped for 2 s: all are served.
+. "${BASH_SOURCE%/*}/../steps.sh"
+scenario() {
+    a "(sleep 0.3; daemon freeze; sleep 2; daemon thaw) > /dev/null 2>&1 &"
+    sleep 0.5
+    listen a 10.0.0.1 20000-20999 --threads 1000
+    expect_mappings a 1000
+    [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -lt 9500 ]] || fail "each served within 9500 ms" "$listened"
+    saw "${listened#listening on }"
+    stop_listening a
+    expect_mappings a 0
+}
+play "$@"

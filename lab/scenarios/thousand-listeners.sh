@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# 1000 listeners on each host, and connections among them.
+. "${BASH_SOURCE%/*}/../steps.sh"
+scenario() {
+    local host
+    for host in a b; do
+        listen "$host" "$(address4 "$host")" 20000-20999 --threads 16
+        expect_mappings "$host" 1000
+        saw "host $host: ${listened#listening on }"
+    done
+    connect a 10.0.0.2 20000-20999 --parallel 16
+    all_established 16
+    connect b 10.0.0.1 20990-20999 --parallel 10
+    all_established 10
+    for host in a b; do
+        stop_listening "$host"
+        expect_mappings "$host" 0
+    done
+}
+play "$@"

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Connections over IPv4 to a wildcard listener.
+. "${BASH_SOURCE%/*}/../steps.sh"
+scenario() { connects 0.0.0.0 10.0.0.2; }
+play "$@"

@@ -1,0 +1,241 @@
+# What scenarios are written with. A scenario is a script that sources this file, says
+#   builds="stock map full"   the builds of siw it makes sense with (default: all),
+#   known                     (a function) why this pair of daemons is known to fail, when it is; then the scenario must fail,
+#   scenario                  (a function) what it does, with errexit: a step that fails ends it,
+# and ends with: play "$@". Its second line says what it shows.
+# Exit status: 0 as expected, 1 not, 3 a host has crashed.
+# LAB_RESULTS names a file that gets a line with tabs: name, siw, pair, outcome, ms, what was seen.
+set -euo pipefail
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+
+builds="stock map full"
+known() { :; }
+# The bound of one command in a host.
+patience=30
+
+on() { # HOST COMMAND...
+    local host=$1 status=0
+    shift
+    printf '+ %s: %s\n' "$host" "$*" >> "$transcript"
+    host_exec "$dir" "$host" "$patience" "$*" 2>&1 | tee -a "$transcript" || status=${PIPESTATUS[0]}
+    [[ $status -ne 125 ]] || fail "host $host answers" "nothing"
+    return "$status"
+}
+a() { on a "$@"; }
+b() { on b "$@"; }
+address4() { if [[ $1 == a ]]; then echo 10.0.0.1; else echo 10.0.0.2; fi; }
+address6() { if [[ $1 == a ]]; then echo fd00::1; else echo fd00::2; fi; }
+
+is_c() { [[ $(cat "$dir/$1/kind") == c ]]; }
+is_ours() { ! is_c "$1"; }
+build_is() { [[ " $* " == *" $siw "* ]]; }
+
+fail() { # EXPECTED SAW
+    [[ -s $work/failure ]] || printf 'expected: %s; saw: %s\n' "$1" "${2:-something else}" | tr '\n\t' '  ' > "$work/failure"
+    exit 1
+}
+saw() { printf '%s; ' "$*" >> "$work/saw"; }
+# Lines of the kernel log that this scenario may cause.
+allow() { printf '%s\n' "$@" >> "$work/allowed"; }
+
+# Listeners that stay until the scenario ends or stop_listening.
+listen() { # HOST ADDRESS PORT[-PORT] [ARGS]
+    local host=$1 text
+    shift
+    on "$host" "rdmatest listen $* > /tmp/listen.$2 2>&1 & for i in \$(seq 1 $((patience * 10))); do grep -q ^listening /tmp/listen.$2 && break; sleep 0.05; done" > /dev/null
+    text=$(on "$host" "head -1 /tmp/listen.$2")
+    [[ $text =~ ^listening\ on\ ([0-9]+)\ of\ ([0-9]+) && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] || fail "listening on $1 port $2 of host $host" "$text"
+    listened=$text
+}
+stop_listening() { on "$1" "killall rdmatest; while pidof rdmatest > /dev/null; do sleep 0.05; done"; }
+
+# Sets result (the lines), count_established, count_refused, ..., slowest and median (ms). That a connection fails is a result, not a failure.
+connect() { # HOST ADDRESS PORT[-PORT] [ARGS]
+    local host=$1 summary
+    shift
+    result=$(on "$host" "rdmatest connect $*") || true
+    summarize
+}
+# The same while something else is done; connected waits for its end.
+connect_meanwhile() { # HOST ADDRESS PORT [ARGS]
+    meanwhile=$1
+    shift
+    on "$meanwhile" "(rdmatest connect $* > /tmp/connect.log 2>&1; echo ended >> /tmp/connect.log) > /dev/null 2>&1 &"
+}
+connected() {
+    result=$(on "$meanwhile" "for i in \$(seq 1 $((patience * 8))); do grep -q ^ended /tmp/connect.log && break; sleep 0.05; done; cat /tmp/connect.log")
+    summarize
+}
+summarize() {
+    local summary
+    summary=$(grep '^total ' <<< "$result") || fail "a result of rdmatest" "$result"
+    read -r _ _ _ count_established _ count_refused _ count_failed _ count_timeout _ _ _ _ median _ slowest <<< "$summary"
+    echo "$slowest" > "$work/milliseconds"
+}
+
+all_established() { # COUNT
+    [[ $count_established -eq $1 ]] || fail "$1 established" "$result"
+}
+all_refused() { # COUNT
+    [[ $count_refused -eq $1 ]] || fail "$1 refused (ECONNREFUSED)" "$result"
+}
+within() { # LOW HIGH, of the slowest connect in ms
+    [[ $slowest -ge $1 && $slowest -le $2 ]] || fail "$1 to $2 ms" "$slowest ms: $result"
+}
+# Emulated hosts on a busy machine: a few round trips are far below this, and a deadline is far above.
+at_once() { within 0 1500; }
+# How long the kernel of a host waits for a peer that does not answer: ours has its deadline, C never tells it.
+query_deadline_passes() { # HOST [MORE_MS]
+    local more=${2:-0}
+    if is_ours "$1"; then within $((2500 + more)) $((5000 + more)); else within $((9000 + more)) $((12500 + more)); fi
+}
+
+mappings() { on "$1" "daemon mappings"; }
+count_mappings() { mappings "$1" | grep -c . || true; }
+expect_mappings() { # HOST COUNT
+    local seen
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        seen=$(count_mappings "$1")
+        [[ $seen -ne $2 ]] || return 0
+        sleep 0.2
+    done
+    fail "$2 mappings on host $1" "$seen"
+}
+
+# The row of a local address must exist, and its port must be held, or only noted when siw maps nothing.
+check_row() { # HOST LOCAL_PORT
+    local row mapped
+    row=$(mappings "$1" | grep -E "^[^ ]*[:.\]]$2 " | head -1) || fail "a mapping of port $2 on host $1" "none"
+    mapped=${row##*[:.]}
+    if build_is stock; then
+        [[ $mapped == "$2" ]] || fail "port $2 noted, not mapped" "$row"
+    else
+        [[ $mapped != "$2" ]] || fail "port $2 mapped" "$row"
+        on "$1" "tcpport held $mapped" > /dev/null || fail "mapped TCP port $mapped held" "it is free"
+    fi
+    row_port=$mapped
+}
+
+# Each established connection's own address must be what the server calls its peer: with full it can only know it from its port mapper.
+peers_agree() { # SERVER PORTS
+    local own accepted
+    accepted=$(on "$1" "cat /tmp/listen.$2")
+    while read -r own; do
+        grep -qF "accepted $own on" <<< "$accepted" || fail "the server sees peer $own" "$(grep accepted <<< "$accepted" | tail -3)"
+    done < <(sed -n 's/^established \([^ ]*\) .*/\1/p' <<< "$result")
+}
+
+# From a to b, several times in a row.
+connects() { # LISTEN_ADDRESS CONNECT_ADDRESS
+    listen b "$1" 7001
+    check_row b 7001
+    connect a "$2" 7001 --times 4
+    all_established 4
+    at_once
+    peers_agree b 7001
+    stop_listening b
+    expect_mappings b 0
+    saw "4 of 4 established, slowest $slowest ms, 7001 -> $row_port"
+}
+
+# Live listeners and a live connection over the end and the new start of each host's daemon.
+restarts() { # HOW (of daemon)
+    local host before after text
+    for host in b a; do
+        local peer=a
+        [[ $host == b ]] || peer=b
+        listen "$host" 0.0.0.0 7001-7003
+        listen "$host" "$(address4 $host)" 7004
+        listen "$host" :: 7005
+        connect_meanwhile "$peer" "$(address4 $host)" 7001 --hold 60
+        on "$peer" "for i in \$(seq 1 200); do grep -q ^total /tmp/connect.log && break; sleep 0.05; done; grep ^established /tmp/connect.log" > /dev/null || fail "a live connection" "none"
+        before=$(mappings "$host")
+        [[ $(wc -l <<< "$before") -ge 5 ]] || fail "at least 5 mappings before" "$before"
+        text=$(on "$host" "daemon $1")
+        [[ $1 != stop || $text == 0 ]] || fail "exit status 0 after SIGTERM" "$text"
+        on "$host" "daemon start" || fail "the daemon of host $host starts again" "not"
+        after=$(mappings "$host")
+        [[ $before == "$after" ]] || fail "the mappings as before: $before" "$after"
+        check_row "$host" 7001
+        connect "$peer" "$(address4 $host)" 7001
+        all_established 1
+        at_once
+        connect "$peer" "$(address6 $host)" 7005
+        all_established 1
+        stop_listening "$host"
+        stop_listening "$peer"
+        expect_mappings "$host" 0
+        saw "host $host: $(wc -l <<< "$before") mappings back, then connected in $slowest ms"
+    done
+}
+
+healthy='eth[01] speed is unknown|Using ABI version|siw: |SoftiWARP|ADDRCONF|random: '
+
+settle() { # HOST
+    local text left
+    text=$(host_exec "$dir" "$1" 60 settle 2>&1) || [[ -n $text ]] || return 1
+    printf '%s\n' "$text" > "$work/$1.settled"
+    left=$(sed -n 's/^mappings //p' "$work/$1.settled")
+    sed '1,/^mappings /d' "$work/$1.settled" | sed 's/^<[0-9]*>//' > "$work/$1.kernel"
+    [[ $left == 0 || $left == -1 ]] || echo "host $1 is left with ${left:-an unknown number of} mappings" >> "$work/complaints"
+    { grep -vE "$healthy" "$work/$1.kernel" | grep -vEf "$work/allowed" | sed "s/^/kernel of $1: /" | head -3 >> "$work/complaints"; } || true
+}
+
+crash_report() {
+    local host
+    for host in a b; do
+        alive "$dir" "$host" || echo "kernel of $host crashed: $(grep -m1 -aoE 'BUG: .*|Oops: .*|Kernel panic.*' "$dir/$host/console.log" | tr -d '\r' || echo 'no word in its console')"
+    done
+}
+
+# Runs the scenario of the calling script in the hosts of DIR, brings them back to rest, judges, and says it in one line.
+play() { # DIR
+    local name outcome reason='' status=0 host pair note
+    name=$(basename "$0" .sh)
+    dir=$(readlink -f "$1")
+    work=$dir/logs/$name transcript=$dir/logs/$name/transcript
+    rm -rf "$work"
+    mkdir -p "$work"
+    touch "$work"/{failure,saw,complaints,milliseconds}
+    # A pattern file with an empty line would match everything.
+    echo '^$' > "$work/allowed"
+    pair=$(cat "$dir/a/kind"),$(cat "$dir/b/kind")
+    siw=$(cat "$dir/siw")
+    [[ " $builds " == *" $siw "* ]] || return 0
+    reason=$(known)
+
+    set +e
+    (set -e; scenario)
+    status=$?
+    set -e
+    if [[ $status -ne 0 && ! -s $work/failure ]]; then echo "a step failed: $(tail -3 "$transcript" | tr '\n\t' '  ')" > "$work/failure"; fi
+    for host in a b; do
+        settle "$host" || true
+    done
+    [[ -s $work/failure || ! -s $work/complaints ]] || tr '\n\t' '; ' < "$work/complaints" > "$work/failure"
+    crash_report > "$work/crash"
+
+    note=$(sed 's/; $//' "$work/saw")
+    if [[ -s $work/crash ]]; then
+        outcome=FAILED note=$(tr '\n' ' ' < "$work/crash")
+        [[ -z $reason ]] || outcome=known note="$reason: $note"
+    elif [[ -s $work/failure ]]; then
+        outcome=FAILED note=$(cat "$work/failure")
+        [[ -z $reason ]] || outcome=known note="$reason: $note"
+    elif [[ -n $reason ]]; then
+        outcome=FAILED note="expected to fail ($reason), but passed: $note"
+    else
+        outcome=passed
+    fi
+    if [[ $outcome == FAILED ]]; then
+        for host in a b; do
+            host_exec "$dir" "$host" 20 'daemon log | tail -n 500; tail -n 50 /tmp/*.log /tmp/listen.*' > "$work/$host.logs" 2> /dev/null || true
+        done
+        note="$note (logs: ${work#"$top"/})"
+    fi
+    note=${note:0:400}
+    printf '%-6s %-24s %-5s %-9s %6s ms  %s\n' "$outcome" "$name" "$siw" "$pair" "$(cat "$work/milliseconds")" "$note"
+    [[ -z ${LAB_RESULTS:-} ]] || printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$siw" "$pair" "$outcome" "$(cat "$work/milliseconds")" "$note" >> "$LAB_RESULTS"
+    [[ ! -s $work/crash ]] || exit 3
+    [[ $outcome != FAILED ]]
+}
