@@ -1,0 +1,111 @@
+using System.Globalization;
+using System.Text;
+
+namespace Iwpmd.Os;
+
+/// <summary>Ports from <paramref name="Low"/> to <paramref name="High"/>, both included.</summary>
+internal readonly record struct PortRange(ushort Low, ushort High)
+{
+    public bool Contains(int port) => port >= Low && port <= High;
+}
+
+/// <summary>What the host says about itself in /proc and /sys. What cannot be read is unknown, never an exception.</summary>
+internal sealed unsafe class HostSettings(string root = "")
+{
+    private const int MaxFile = 64 * 1024; // the list of reserved ports can be long
+    private const ulong InitialPidNamespace = 0xeffffffc; // fixed by the kernel: PROC_PID_INIT_INO
+
+    /// <summary>The kernel's own default, for hosts that do not show theirs.</summary>
+    public static PortRange DefaultPortRange => new(32768, 60999);
+
+    /// <summary>A soft iWARP or a driver brings it in; without it nobody asks for ports.</summary>
+    public bool HasIwCm => Libc.access(root + "/sys/module/iw_cm", Libc.F_OK) == 0;
+
+    /// <summary>False leaves <see cref="DefaultPortRange"/> in <paramref name="range"/>.</summary>
+    public bool TryReadPortRange(out PortRange range)
+    {
+        range = DefaultPortRange;
+        string[] words = ReadText("/proc/sys/net/ipv4/ip_local_port_range")?.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) ?? [];
+        if (words.Length != 2 || !TryParsePort(words[0], out ushort low) || !TryParsePort(words[1], out ushort high) || low > high)
+        {
+            return false;
+        }
+        range = new PortRange(low, high);
+        return true;
+    }
+
+    /// <summary>The ports that nothing may choose by itself, as "1,5-10".</summary>
+    public bool TryReadReservedPorts(out PortRange[] reserved)
+    {
+        string? text = ReadText("/proc/sys/net/ipv4/ip_local_reserved_ports");
+        reserved = [];
+        if (text is null)
+        {
+            return false;
+        }
+        var ranges = new List<PortRange>();
+        foreach (string item in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            string[] ends = item.Split('-');
+            if (!TryParsePort(ends[0], out ushort low) || !TryParsePort(ends[^1], out ushort high))
+            {
+                return false;
+            }
+            ranges.Add(new PortRange(low, high));
+        }
+        reserved = [.. ranges];
+        return true;
+    }
+
+    public bool TryReadBootId(out Guid bootId) => Guid.TryParse(ReadText("/proc/sys/kernel/random/boot_id"), out bootId);
+
+    /// <summary>Whether this is the network namespace the host started with, by comparison with process 1. Null: not to be known, as in a container or without the right to look.</summary>
+    public bool? IsInitialNetworkNamespace()
+    {
+        if (ReadNamespace("/proc/self/ns/net") is not ulong ours || ReadNamespace("/proc/1/ns/net") is not ulong first)
+        {
+            return null;
+        }
+        // Process 1 of a container is not the host's.
+        return ReadNamespace("/proc/self/ns/pid") == InitialPidNamespace ? ours == first : null;
+    }
+
+    private static bool TryParsePort(string text, out ushort port) => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out port);
+
+    // The link reads "net:[4026531840]".
+    private ulong? ReadNamespace(string link)
+    {
+        Span<byte> text = stackalloc byte[64];
+        nint length;
+        fixed (byte* bytes = text)
+        {
+            length = Libc.readlink(root + link, bytes, (nuint)text.Length);
+        }
+        int start = text.IndexOf((byte)'[') + 1;
+        return length > start && start > 0 && ulong.TryParse(text[start..((int)length - 1)], NumberStyles.None, CultureInfo.InvariantCulture, out ulong inode)
+            ? inode
+            : null;
+    }
+
+    private string? ReadText(string path)
+    {
+        int fd = Libc.open(root + path, Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
+        if (fd < 0)
+        {
+            return null;
+        }
+        byte[] text = new byte[MaxFile];
+        int length = 0;
+        nint count = 1;
+        fixed (byte* bytes = text)
+        {
+            while (count > 0 && length < MaxFile)
+            {
+                count = Libc.read(fd, bytes + length, (nuint)(MaxFile - length));
+                length += (int)Math.Max(count, 0);
+            }
+        }
+        _ = Libc.close(fd);
+        return count < 0 ? null : Encoding.ASCII.GetString(text, 0, length).Trim();
+    }
+}

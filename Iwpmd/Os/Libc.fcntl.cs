@@ -1,0 +1,25 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    public const int O_RDONLY = 0, O_RDWR = 2, O_CREAT = 0x40, O_CLOEXEC = 0x80000;
+    public const int F_DUPFD = 0, F_SETFD = 2, FD_CLOEXEC = 1;
+    public const int AT_EMPTY_PATH = 0x1000;
+    public const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2;
+    public static readonly int O_NOFOLLOW = RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm ? 0x8000 : 0x20000;
+
+    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int open(string path, int flags, uint mode);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int fcntl(int fd, int command, nint argument);
+
+    /// <summary>Returns the error number itself.</summary>
+    [LibraryImport(Name)]
+    internal static partial int posix_fallocate(int fd, nint offset, nint length);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int fallocate(int fd, int mode, nint offset, nint length);
+}

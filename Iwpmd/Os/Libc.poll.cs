@@ -1,0 +1,19 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    public const short POLLIN = 1;
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int poll(pollfd* fds, nuint count, int timeoutMs);
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct @pollfd
+    {
+        public int fd;
+        public short events;
+        public short revents;
+    }
+}

@@ -1,0 +1,11 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    public const uint AT_EXECFN = 31;
+
+    [LibraryImport(Name)]
+    internal static partial nuint getauxval(nuint type);
+}

@@ -1,0 +1,15 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    public const int PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1;
+
+    /// <summary>Returns -1, not 0, when it fails.</summary>
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial nint mmap(nint address, nuint length, int protection, int flags, int fd, nint offset);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int munmap(nint address, nuint length);
+}

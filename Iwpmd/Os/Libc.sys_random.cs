@@ -1,0 +1,9 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial nint getrandom(void* buffer, nuint size, uint flags);
+}

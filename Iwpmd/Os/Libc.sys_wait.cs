@@ -1,0 +1,9 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int waitpid(int pid, int* status, int options);
+}

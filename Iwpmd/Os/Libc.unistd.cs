@@ -1,0 +1,38 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int close(int fd);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial nint read(int fd, byte* buffer, nuint size);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial nint write(int fd, byte* buffer, nuint size);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int pipe2(int* fds, int flags);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int dup2(int from, int to);
+
+    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int chdir(string path);
+
+    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial nint readlink(string path, byte* buffer, nuint size);
+
+    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int access(string path, int mode);
+
+    [LibraryImport(Name)]
+    internal static partial int getpid();
+
+    [LibraryImport(Name)]
+    internal static partial uint geteuid();
+
+    public const int F_OK = 0;
+}

@@ -1,0 +1,126 @@
+namespace Iwpmd.Os;
+
+/// <summary>
+/// The file <c>state</c> in the daemon's state directory as shared memory: one opener at a time, its space set aside, its content as it was left.
+/// It must not know what stands in it.
+/// </summary>
+internal sealed unsafe class StateFile : IDisposable
+{
+    private const uint DirectoryMode = 0x1ed, FileMode = 0x180; // 0755, 0600
+
+    private readonly int _fd;
+
+    private StateFile(int fd, nint address, long length, long existingLength)
+    {
+        _fd = fd;
+        Address = (byte*)address;
+        Length = (nuint)length;
+        ExistingLength = existingLength;
+    }
+
+    public byte* Address { get; }
+
+    public nuint Length { get; }
+
+    /// <summary>Bytes that were there when it was opened; 0 when it is new.</summary>
+    public long ExistingLength { get; }
+
+    /// <summary>
+    /// Maps <paramref name="capacityBytes"/>, or more when the file is longer. <see cref="Errno.Again"/> with operation "lock": another process has it open.
+    /// "owner" and "type": it is not ours, or not a plain file, and is left as it is.
+    /// </summary>
+    public static Errno TryOpen(string directory, long capacityBytes, out StateFile? file, out string operation)
+    {
+        file = null;
+        operation = "mkdir";
+        if (Libc.mkdir(directory, DirectoryMode) != 0 && Errno.Last is var failure && failure != Errno.Exists)
+        {
+            return failure;
+        }
+        operation = "open";
+        int fd = Libc.open(Path.Combine(directory, "state"), Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
+        if (fd < 0)
+        {
+            return Errno.Last;
+        }
+        Errno error = Secure(fd, out long existing, out operation);
+        nint address = -1;
+        long length = Math.Max(existing, capacityBytes);
+        error = error != Errno.None ? error : Map(fd, length, out address, out operation);
+        if (error != Errno.None)
+        {
+            _ = Libc.close(fd);
+            return error;
+        }
+        file = new StateFile(fd, address, length, existing);
+        return Errno.None;
+    }
+
+    /// <summary>
+    /// Turns the whole content into zeros by giving its pages back, so that those nobody touches again cost no memory.
+    /// The file is never shorter meanwhile: that would be a SIGBUS in a process that reads it.
+    /// </summary>
+    public Errno Clear()
+    {
+        if (Libc.fallocate(_fd, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, (nint)Length) != 0)
+        {
+            new Span<byte>(Address, checked((int)Length)).Clear(); // a file system that cannot
+            return Errno.None;
+        }
+        return new Errno(Libc.posix_fallocate(_fd, 0, (nint)Length));
+    }
+
+    public void Dispose()
+    {
+        _ = Libc.munmap((nint)Address, Length);
+        _ = Libc.close(_fd);
+    }
+
+    private static Errno Secure(int fd, out long existing, out string operation)
+    {
+        Libc.statx status = default;
+        existing = 0;
+        operation = "lock";
+        if (Libc.flock(fd, Libc.LOCK_EX | Libc.LOCK_NB) != 0)
+        {
+            return Errno.Last;
+        }
+        operation = "statx";
+        if (Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) != 0)
+        {
+            return Errno.Last;
+        }
+        operation = "type";
+        if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFREG)
+        {
+            return Errno.Invalid;
+        }
+        operation = "owner";
+        if (status.stx_uid != Libc.geteuid())
+        {
+            return Errno.NotPermitted;
+        }
+        operation = "chmod";
+        if (Libc.fchmod(fd, FileMode) != 0)
+        {
+            return Errno.Last;
+        }
+        existing = (long)status.stx_size;
+        return Errno.None;
+    }
+
+    private static Errno Map(int fd, long length, out nint address, out string operation)
+    {
+        address = -1;
+        operation = "fallocate";
+        // Of all of it: a hole that finds no space when it is first touched is a SIGBUS.
+        var error = new Errno(Libc.posix_fallocate(fd, 0, (nint)length));
+        if (error != Errno.None)
+        {
+            return error;
+        }
+        operation = "mmap";
+        address = Libc.mmap(0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, fd, 0);
+        return address == -1 ? Errno.Last : Errno.None;
+    }
+}

@@ -1,0 +1,156 @@
+using System.Runtime.InteropServices;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Os;
+
+/// <summary>A datagram that came: from whom, and to which of our addresses (the one to answer from; its scope is the receiving interface when link-local).</summary>
+internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEndpoint To);
+
+/// <summary>What became of a datagram that we sent to <paramref name="To"/>; <paramref name="QuotedLength"/> bytes of its payload are quoted.</summary>
+internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
+{
+    /// <summary>A host or router said by ICMP that it could not deliver. Too long for the path is another matter.</summary>
+    public bool IsUnreachable => Origin switch
+    {
+        Libc.SO_EE_ORIGIN_ICMP => Type == Libc.ICMP_DEST_UNREACH && Code != Libc.ICMP_FRAG_NEEDED,
+        Libc.SO_EE_ORIGIN_ICMP6 => Type == Libc.ICMPV6_DEST_UNREACH,
+        _ => false,
+    };
+}
+
+/// <summary>A UDP socket of one family on the wildcard address that knows where its datagrams came in and what became of those it sent. It never blocks and never allocates.</summary>
+internal sealed unsafe partial class UdpSocket : IDisposable
+{
+    private const int ControlSize = 256; // packet info and extended error with the offender's address, twice over
+
+    private readonly IpFamily _family;
+
+    private UdpSocket(int fd, IpFamily family, ushort port)
+    {
+        Fd = fd;
+        _family = family;
+        Port = port;
+    }
+
+    public int Fd { get; }
+
+    public ushort Port { get; }
+
+    /// <summary>Port 0 lets the kernel choose. <paramref name="operation"/> names the step that failed.</summary>
+    public static Errno TryOpen(IpFamily family, ushort port, out UdpSocket? socket, out string operation)
+    {
+        socket = null;
+        operation = "socket";
+        int domain = family == IpFamily.V4 ? Libc.AF_INET : Libc.AF_INET6;
+        Errno error = SocketFd.Open(domain, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC | Libc.SOCK_NONBLOCK, 0, out int fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+        error = Prepare(fd, family, port, out ushort bound, out operation);
+        if (error != Errno.None)
+        {
+            SocketFd.Close(fd);
+            return error;
+        }
+        socket = new UdpSocket(fd, family, bound);
+        return Errno.None;
+    }
+
+    /// <summary>
+    /// Sends from <paramref name="from"/>'s address, or from the one that routing picks when its family is none.
+    /// An ICMP error about an earlier datagram makes the next call fail, whoever that is meant for, and is used up by it: so a failure is tried again once.
+    /// </summary>
+    public Errno Send(ReadOnlySpan<byte> bytes, in InetEndpoint to, in InetEndpoint from)
+    {
+        byte* name = stackalloc byte[Sockaddr.In6Size];
+        byte* control = stackalloc byte[ControlSize];
+        fixed (byte* payload = bytes)
+        {
+            var vector = new Libc.iovec { iov_base = payload, iov_len = (nuint)bytes.Length };
+            var message = new Libc.msghdr { msg_name = name, msg_iov = &vector, msg_iovlen = 1 };
+            message.msg_namelen = (uint)Sockaddr.Write(new Span<byte>(name, Sockaddr.In6Size), to);
+            if (from.Family != IpFamily.None)
+            {
+                message.msg_control = control;
+                message.msg_controllen = (nuint)WriteSource(new Span<byte>(control, ControlSize), from);
+            }
+            Errno error = SendOnce(&message);
+            return error == Errno.None || error == Errno.Again ? error : SendOnce(&message);
+        }
+    }
+
+    /// <summary>Receives one datagram; a longer one than the buffer is cut off. A pending ICMP error is skipped: it stands in the error queue.</summary>
+    public Errno Receive(Span<byte> buffer, out UdpArrival arrival)
+    {
+        byte* name = stackalloc byte[Sockaddr.In6Size];
+        byte* control = stackalloc byte[ControlSize];
+        Errno error = ReceiveOnce(buffer, name, control, 0, out Received received);
+        if (error != Errno.None && error != Errno.Again)
+        {
+            error = ReceiveOnce(buffer, name, control, 0, out received);
+        }
+        if (error != Errno.None)
+        {
+            arrival = default;
+            return error;
+        }
+        _ = Sockaddr.TryRead(new ReadOnlySpan<byte>(name, received.NameLength), out InetEndpoint from);
+        arrival = new UdpArrival(received.Length, from, ReadDestination(new ReadOnlySpan<byte>(control, received.ControlLength)));
+        return Errno.None;
+    }
+
+    /// <summary>Takes the oldest error off the error queue; false when there is none. The start of the payload that it is about goes to <paramref name="quoted"/>.</summary>
+    public bool TryReceiveError(Span<byte> quoted, out UdpError error)
+    {
+        byte* name = stackalloc byte[Sockaddr.In6Size];
+        byte* control = stackalloc byte[ControlSize];
+        if (ReceiveOnce(quoted, name, control, Libc.MSG_ERRQUEUE, out Received received) != Errno.None)
+        {
+            error = default;
+            return false;
+        }
+        _ = Sockaddr.TryRead(new ReadOnlySpan<byte>(name, received.NameLength), out InetEndpoint to);
+        Libc.sock_extended_err extended = ReadExtendedError(new ReadOnlySpan<byte>(control, received.ControlLength));
+        error = new UdpError(to, new Errno((int)extended.ee_errno), extended.ee_origin, extended.ee_type, extended.ee_code, received.Length);
+        return true;
+    }
+
+    public void Dispose() => SocketFd.Close(Fd);
+
+    private static Errno Prepare(int fd, IpFamily family, ushort port, out ushort bound, out string operation)
+    {
+        bound = 0;
+        operation = "setsockopt";
+        Errno error = family == IpFamily.V4 ? SetV4Options(fd) : SetV6Options(fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+        Span<byte> address = stackalloc byte[Sockaddr.In6Size];
+        int length = Sockaddr.Write(address, new InetEndpoint(family, 0, 0, port));
+        operation = "bind";
+        error = SocketFd.Bind(fd, address[..length]);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+        operation = "getsockname";
+        error = SocketFd.ReadLocalAddress(fd, address, out length);
+        bound = error == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local) ? local.Port : (ushort)0;
+        return error;
+    }
+
+    private static Errno SetV4Options(int fd)
+    {
+        Errno error = SocketFd.SetOption(fd, Libc.IPPROTO_IP, Libc.IP_RECVERR, 1);
+        return error != Errno.None ? error : SocketFd.SetOption(fd, Libc.IPPROTO_IP, Libc.IP_PKTINFO, 1);
+    }
+
+    private static Errno SetV6Options(int fd)
+    {
+        Errno error = SocketFd.SetOption(fd, Libc.IPPROTO_IPV6, Libc.IPV6_V6ONLY, 1);
+        error = error != Errno.None ? error : SocketFd.SetOption(fd, Libc.IPPROTO_IPV6, Libc.IPV6_RECVERR, 1);
+        return error != Errno.None ? error : SocketFd.SetOption(fd, Libc.IPPROTO_IPV6, Libc.IPV6_RECVPKTINFO, 1);
+    }
+}
