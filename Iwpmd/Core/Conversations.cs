@@ -1,0 +1,140 @@
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>
+/// Queries and accepts in flight, and those that ended and still answer copies: rows in the state, found by handle, each with one absolute due time. Bounded:
+/// when all rows are in use the one that was settled first makes room. What is sent when is not known here.
+/// </summary>
+internal sealed class Conversations
+{
+    private readonly StateLayout _state;
+    private readonly int[] _heads; // by hash of the handle: slot + 1, 0 is none
+    private readonly int[] _next;  // slot + 1 of the next row of the chain
+    private readonly int[] _newer; // among the settled: slot + 1 of the next younger
+    private readonly int[] _older;
+    private readonly DeadlineQueue _due;
+    private readonly SlotPool _free;
+    private int _oldestSettled, _newestSettled;
+
+    public Conversations(StateLayout state)
+    {
+        _state = state;
+        int capacity = state.Conversations.Length;
+        _heads = new int[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)capacity)];
+        _next = new int[capacity];
+        _newer = new int[capacity];
+        _older = new int[capacity];
+        _due = new DeadlineQueue(capacity);
+        _free = new SlotPool(capacity);
+        state.Conversations[..(int)state.Header.ConversationsTouched].Clear(); // those of an earlier process
+        state.Header.ConversationsTouched = 0;
+    }
+
+    public int Count => _due.Count;
+
+    public TimeSpan NextDue => _due.Next;
+
+    public ref readonly ConversationRow this[int slot] => ref _state.Conversations[slot];
+
+    /// <summary>All that are open, in no order; valid until the next change.</summary>
+    public ReadOnlySpan<int> Slots => _due.Slots;
+
+    public RowChange<ConversationRow> Change(int slot) => new(ref _state.Conversations[slot]);
+
+    /// <summary>Opens a conversation that is due at <paramref name="due"/>; -1 when every row is in use by one that is still owed something.</summary>
+    public int Open(in ConversationRow values, TimeSpan due)
+    {
+        if (Count == _next.Length && _oldestSettled != 0)
+        {
+            Close(_oldestSettled - 1);
+        }
+        int slot = _free.Take(ref _state.Header.ConversationsTouched);
+        if (slot < 0)
+        {
+            return -1;
+        }
+        using (var change = Change(slot))
+        {
+            change.Row = values with { Sequence = change.Row.Sequence };
+        }
+        ref int head = ref _heads[Hash(values.Handle)];
+        _next[slot] = head;
+        head = slot + 1;
+        _due.Set(slot, due);
+        return slot;
+    }
+
+    public void Reschedule(int slot, TimeSpan due) => _due.Set(slot, due);
+
+    /// <summary>Nothing is owed any more: it answers copies until <paramref name="until"/>, and makes room when it must.</summary>
+    public void Settle(int slot, TimeSpan until)
+    {
+        _due.Set(slot, until);
+        if (this[slot].IsSettled != 0)
+        {
+            return;
+        }
+        using (var change = Change(slot))
+        {
+            change.Row.IsSettled = 1;
+        }
+        (_older[slot], _newer[slot]) = (_newestSettled, 0);
+        (_newestSettled == 0 ? ref _oldestSettled : ref _newer[_newestSettled - 1]) = slot + 1;
+        _newestSettled = slot + 1;
+    }
+
+    public void Close(int slot)
+    {
+        ref ConversationRow row = ref _state.Conversations[slot];
+        ref int link = ref _heads[Hash(row.Handle)];
+        while (link != slot + 1)
+        {
+            link = ref _next[link - 1];
+        }
+        link = _next[slot];
+        if (row.IsSettled != 0)
+        {
+            (_older[slot] == 0 ? ref _oldestSettled : ref _newer[_older[slot] - 1]) = _newer[slot];
+            (_newer[slot] == 0 ? ref _newestSettled : ref _older[_newer[slot] - 1]) = _older[slot];
+        }
+        _due.Remove(slot);
+        using (var change = Change(slot))
+        {
+            change.Row = new ConversationRow { Sequence = change.Row.Sequence };
+        }
+        _free.Free(slot);
+    }
+
+    /// <summary>A conversation that is due by <paramref name="now"/>, else -1; it must be rescheduled, settled or closed.</summary>
+    public int PeekDue(TimeSpan now) => _due.PeekDue(now);
+
+    /// <summary>Our query with this handle, whoever says so.</summary>
+    public int FindQuery(ulong handle)
+    {
+        for (int slot = _heads[Hash(handle)] - 1; slot >= 0; slot = _next[slot] - 1)
+        {
+            if (this[slot].Handle == handle && this[slot].Role == ConversationRole.Querying)
+            {
+                return slot;
+            }
+        }
+        return -1;
+    }
+
+    /// <summary>What <paramref name="peer"/> asked with this handle for this connecting endpoint: handles of different hosts can collide.</summary>
+    public int FindAccept(in InetEndpoint peer, ulong handle, in InetEndpoint connecting)
+    {
+        for (int slot = _heads[Hash(handle)] - 1; slot >= 0; slot = _next[slot] - 1)
+        {
+            ref readonly ConversationRow row = ref this[slot];
+            if (row.Handle == handle && row.Role == ConversationRole.Accepting && peer.SameAddress(row.Peer) && (InetEndpoint)row.Remote == connecting)
+            {
+                return slot;
+            }
+        }
+        return -1;
+    }
+
+    private int Hash(ulong handle) => (int)((handle * 0x9e3779b97f4a7c15) >> 40) & (_heads.Length - 1);
+}

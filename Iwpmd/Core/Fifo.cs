@@ -1,0 +1,38 @@
+namespace Iwpmd.Core;
+
+/// <summary>A queue of large structs, written and read in place: System.Collections.Generic.Queue would copy each of them three times.</summary>
+internal sealed class Fifo<T>(int capacity)
+    where T : struct
+{
+    private T[] _ring = new T[capacity];
+    private int _head;
+
+    public int Count { get; private set; }
+
+    /// <summary>A new last element, to be assigned at once; the reference ends with the next call.</summary>
+    public ref T Enqueue()
+    {
+        if (Count == _ring.Length)
+        {
+            Grow();
+        }
+        return ref _ring[(_head + Count++) % _ring.Length];
+    }
+
+    public ref readonly T Peek() => ref _ring[_head];
+
+    public void Dequeue()
+    {
+        _head = (_head + 1) % _ring.Length;
+        Count--;
+    }
+
+    private void Grow()
+    {
+        var larger = new T[_ring.Length * 2];
+        int first = _ring.Length - _head;
+        _ring.AsSpan(_head).CopyTo(larger);
+        _ring.AsSpan(0, _head).CopyTo(larger.AsSpan(first));
+        (_ring, _head) = (larger, 0);
+    }
+}

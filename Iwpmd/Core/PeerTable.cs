@@ -1,0 +1,100 @@
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>
+/// The hosts whose port mappers were spoken to: rows in the state, set-associative by address; the one that was seen longest ago makes room. Holds the negative
+/// memory: until when a host counts as one without a port mapper.
+/// </summary>
+internal sealed class PeerTable(StateLayout state)
+{
+    private const int Ways = 8;
+
+    public RowChange<PeerRow> Change(int slot) => new(ref state.Peers[slot]);
+
+    /// <summary>True while the host is remembered as one that does not answer.</summary>
+    public bool IsUnreachable(in InetEndpoint address, TimeSpan now)
+    {
+        int slot = Find(address);
+        return slot >= 0 && state.Peers[slot].UnreachableUntil > now.Ticks;
+    }
+
+    /// <summary>The row of this host, or -1.</summary>
+    public int Find(in InetEndpoint address)
+    {
+        int first = FirstWay(address);
+        for (int slot = first; slot < first + Ways; slot++)
+        {
+            if (address.SameAddress(state.Peers[slot].Address))
+            {
+                return slot;
+            }
+        }
+        return -1;
+    }
+
+    /// <summary>The row of this host, a new one if need be.</summary>
+    public int FindOrAdd(in InetEndpoint address, TimeSpan now)
+    {
+        int slot = Find(address);
+        if (slot >= 0)
+        {
+            return slot;
+        }
+        int oldest = FirstWay(address);
+        for (int other = oldest + 1, end = oldest + Ways; other < end; other++)
+        {
+            if (state.Peers[other].LastSeenAt < state.Peers[oldest].LastSeenAt)
+            {
+                oldest = other;
+            }
+        }
+        using (var change = Change(oldest))
+        {
+            change.Row = new PeerRow { Sequence = change.Row.Sequence, Address = address.WithPort(0), LastSeenAt = now.Ticks };
+        }
+        return oldest;
+    }
+
+    /// <summary>The host answered after <paramref name="roundTrip"/>.</summary>
+    public void Answered(in InetEndpoint address, PeerMessageType answer, TimeSpan roundTrip, TimeSpan now)
+    {
+        uint microseconds = (uint)Math.Clamp(roundTrip.TotalMicroseconds, 0, uint.MaxValue);
+        using var change = Change(FindOrAdd(address, now));
+        ref PeerRow row = ref change.Row;
+        row.LastSeenAt = now.Ticks;
+        row.UnreachableUntil = 0;
+        row.Accepts += answer == PeerMessageType.Accept ? 1u : 0;
+        row.Rejects += answer == PeerMessageType.Reject ? 1u : 0;
+        row.RoundTrips[(int)(row.RoundTripCount++ % PeerRow.RoundTripSamples.Length)] = microseconds;
+        row.RoundTripWorst = Math.Max(row.RoundTripWorst, microseconds);
+    }
+
+    /// <summary>The host has no port mapper, or does not answer: spare the next queries.</summary>
+    public void Missed(in InetEndpoint address, FallbackCause cause, TimeSpan until, TimeSpan now)
+    {
+        using var change = Change(FindOrAdd(address, now));
+        ref PeerRow row = ref change.Row;
+        row.LastSeenAt = now.Ticks;
+        row.UnreachableUntil = until.Ticks;
+        row.Timeouts += cause == FallbackCause.NoAnswer ? 1u : 0;
+        row.Unreachables += cause == FallbackCause.Unreachable ? 1u : 0;
+    }
+
+    /// <summary>The host asked us, so its port mapper runs.</summary>
+    public void Heard(in InetEndpoint address, TimeSpan now)
+    {
+        int slot = Find(address);
+        if (slot >= 0 && state.Peers[slot].UnreachableUntil > now.Ticks)
+        {
+            using var change = Change(slot);
+            change.Row.UnreachableUntil = 0;
+        }
+    }
+
+    private int FirstWay(in InetEndpoint address)
+    {
+        ulong hash = (address.High ^ (address.Low * 0x9e3779b97f4a7c15)) * 0xff51afd7ed558ccd;
+        return (int)((hash >> 33) % (ulong)(state.Peers.Length / Ways)) * Ways;
+    }
+}

@@ -1,0 +1,218 @@
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>The requests of the kernel: one method an operation.</summary>
+internal sealed partial class PortMapper
+{
+    /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
+    public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
+    {
+        Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
+        if (IsHandshakeMessage(request.Operation))
+        {
+            OnHandshake(request, now);
+        }
+        else if (Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent || IsFromNewKernel(request, now))
+        {
+            // What the kernel replays claims certain ports: they come first.
+            _held.Enqueue() = new HeldRequest(request, notBefore);
+        }
+        else
+        {
+            Serve(request, notBefore + AnswerWithin, now);
+        }
+    }
+
+    /// <summary>The kernel did not take <paramref name="reply"/>, or it could not be sent in time: whoever waited for it goes on unmapped.</summary>
+    /// <param name="result">-errno, 0 when it was too late to send.</param>
+    public void OnUndelivered(in KernelReply reply, int result, TimeSpan now)
+    {
+        Count(Counter.Undelivered);
+        if (reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
+        {
+            Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local);
+            int slot = _mappings.FindExactLocal(reply.Local);
+            if (slot >= 0)
+            {
+                FallBack(slot);
+            }
+        }
+        else if (reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo)
+        {
+            OnHandshake(new KernelRequest { Operation = KernelOperation.Error, Sequence = reply.Sequence, Result = result }, now);
+        }
+    }
+
+    private void Serve(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        switch (request.Operation)
+        {
+            case KernelOperation.RegisterPid: OnRegisterPid(request, answerBy, now); break;
+            case KernelOperation.AddMapping: OnAddMapping(request, answerBy, now); break;
+            case KernelOperation.QueryMapping: OnQueryMapping(request, answerBy, now); break;
+            case KernelOperation.RemoveMapping: OnRemoveMapping(request, now); break;
+            case KernelOperation.Malformed: OnMalformed(request, answerBy, now); break;
+        }
+    }
+
+    private void OnAddMapping(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        Count(Counter.Adds);
+        int slot = ReferenceExact(request.Local, now);
+        if (IsTooOld(answerBy, now))
+        {
+            return;
+        }
+        int hit = _mappings.FindByLocal(request.Local);
+        if (hit >= 0 && !(hit == slot && request.Local.IsWildcard))
+        {
+            Refuse(request, MappingError.Duplicate, answerBy, "another mapping has this address and port");
+            return;
+        }
+        if (hit < 0)
+        {
+            slot = Map(slot, request, now);
+        }
+        if (slot < 0)
+        {
+            Refuse(request, MappingError.CannotCreate, answerBy, "no port could be claimed");
+            return;
+        }
+        ToKernel(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.AddMapping,
+                Client = request.Client,
+                RequestSequence = request.Sequence,
+                Local = request.Local,
+                MappedLocal = _mappings[slot].Mapped,
+            },
+            answerBy);
+    }
+
+    private void OnQueryMapping(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        Count(Counter.Queries);
+        int slot = ReferenceExact(request.Local, now);
+        if (IsTooOld(answerBy, now))
+        {
+            return;
+        }
+        string? impossible = request.Local.IsWildcard ? "local address is the wildcard"
+            : request.Local.Family != request.Remote.Family ? "address families differ"
+            : slot < 0 && _mappings.FindByLocal(request.Local) >= 0 ? "a wildcard mapping has this port"
+            : null;
+        if (impossible is not null)
+        {
+            Refuse(request, MappingError.CannotCreate, answerBy, impossible);
+            return;
+        }
+        if (slot < 0 || _mappings[slot].State == MappingState.Fallback)
+        {
+            slot = Map(slot, request, now);
+        }
+        if (slot < 0)
+        {
+            Refuse(request, MappingError.CannotCreate, answerBy, "no port could be claimed");
+            return;
+        }
+        Ask(slot, request, answerBy, now);
+    }
+
+    private void OnRemoveMapping(in KernelRequest request, TimeSpan now)
+    {
+        Count(Counter.Removes);
+        int slot = _mappings.FindExactLocal(request.Local);
+        if (slot < 0 || _mappings[slot].Client != request.Client)
+        {
+            return;
+        }
+        if (_mappings[slot].References <= 1)
+        {
+            RemoveMapping(slot);
+            return;
+        }
+        using var change = _mappings.Change(slot);
+        change.Row.References--;
+        change.Row.TouchedAt = now.Ticks;
+    }
+
+    private void OnMalformed(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        Count(Counter.Malformed);
+        if (!IsTooOld(answerBy, now))
+        {
+            Refuse(request, MappingError.InvalidMessage, answerBy, "malformed");
+        }
+    }
+
+    /// <summary>
+    /// Differs: counts first. Every ADD and QUERY is followed by one REMOVE, also the refused and the unanswered, so it is one reference more
+    /// of the row of exactly this address, if there is one; else its REMOVE would take a live owner's.
+    /// </summary>
+    private int ReferenceExact(in InetEndpoint local, TimeSpan now)
+    {
+        int slot = _mappings.FindExactLocal(local);
+        if (slot >= 0)
+        {
+            using var change = _mappings.Change(slot);
+            change.Row.References++;
+            change.Row.TouchedAt = now.Ticks;
+        }
+        return slot;
+    }
+
+    /// <summary>Claims a port for a new row, or for <paramref name="slot"/>, which is in fallback; -1 when that is not possible.</summary>
+    private int Map(int slot, in KernelRequest request, TimeSpan now)
+    {
+        InetEndpoint local = request.Local;
+        if (slot < 0 && _mappings.Count == _mappings.Capacity)
+        {
+            Log.MappingTableFull(_log, local, _mappings.Capacity);
+            return -1;
+        }
+        ushort port = local.Port;
+        if (!request.NoPortMap && _ports.TryClaimAny(local.Family, local.Port, out port) != ClaimResult.Claimed)
+        {
+            Count(Counter.ClaimsFailed);
+            return -1;
+        }
+        MappingState state = request.NoPortMap ? MappingState.Advertised : MappingState.Held;
+        if (slot < 0)
+        {
+            slot = _mappings.Add(new MappingRow { Local = local, MappedPort = port, State = state, Client = request.Client, Flags = request.Flags }, now);
+        }
+        else
+        {
+            using var change = _mappings.Change(slot);
+            (change.Row.State, change.Row.MappedPort, change.Row.Flags) = (state, port, request.Flags);
+        }
+        Log.MappingAdded(_log, local, _mappings[slot].Mapped, request.Client, state);
+        return slot;
+    }
+
+    private bool IsTooOld(TimeSpan answerBy, TimeSpan now)
+    {
+        if (now <= answerBy)
+        {
+            return false;
+        }
+        Count(Counter.TooOld);
+        return true;
+    }
+
+    private void Refuse(in KernelRequest request, MappingError error, TimeSpan answerBy, string reason)
+    {
+        Count(Counter.Refused);
+        Log.KernelRefused(_log, request.Operation, request.Sequence, error, reason);
+        ToKernel(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, answerBy);
+    }
+
+    private uint ToKernel(in KernelReply reply, TimeSpan answerBy)
+    {
+        uint sequence = _nextSequence++;
+        Outbox.ToKernel(reply with { Sequence = sequence }, answerBy);
+        return sequence;
+    }
+}

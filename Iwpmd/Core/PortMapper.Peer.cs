@@ -1,0 +1,286 @@
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>The messages of peers, and our queries to them.</summary>
+internal sealed partial class PortMapper
+{
+    /// <summary>A copy of a Request within this time of its last answer gets none.</summary>
+    private static readonly TimeSpan CopyIgnored = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>The answer to a query is decided this much before it must have been sent.</summary>
+    private static readonly TimeSpan AnswerMargin = TimeSpan.FromMilliseconds(100);
+
+    private LogGate _fallbackGate = new(TimeSpan.FromSeconds(10), burst: 20);
+
+    public void Handle(in PeerArrival arrival, in PeerMessage received, TimeSpan now)
+    {
+        PeerMessage message = WithScopes(arrival, received);
+        Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle);
+        if (message.Connecting.Family != arrival.From.Family)
+        {
+            Drop(arrival, "ip version is not that of its packet");
+            return;
+        }
+        switch (message.Type)
+        {
+            case PeerMessageType.Request: OnRequest(arrival, message, now); break;
+            case PeerMessageType.Accept: OnAccept(arrival, message, now); break;
+            case PeerMessageType.Ack: OnAck(arrival, message, now); break;
+            case PeerMessageType.Reject: OnReject(arrival, message, now); break;
+        }
+    }
+
+    /// <summary>ICMP says that nobody takes what we sent to <paramref name="peer"/>; a handle of 0 means that it did not quote which message.</summary>
+    public void HandleUnreachable(in InetEndpoint peer, ulong handle, TimeSpan now)
+    {
+        if (handle != 0)
+        {
+            int quoted = _conversations.FindQuery(handle);
+            if (quoted >= 0 && peer.SameAddress(_conversations[quoted].Peer))
+            {
+                EndUnreachable(quoted, now);
+            }
+            return;
+        }
+        for (int slot = 0; slot < _state.Header.ConversationsTouched; slot++)
+        {
+            if (_conversations[slot].Role == ConversationRole.Querying && peer.SameAddress(_conversations[slot].Peer))
+            {
+                EndUnreachable(slot, now);
+            }
+        }
+    }
+
+    private void EndUnreachable(int slot, TimeSpan now)
+    {
+        if (_conversations[slot].IsSettled == 0)
+        {
+            EndUnmapped(slot, FallbackCause.Unreachable, now);
+        }
+    }
+
+    /// <summary>Asks the remote host's port mapper which port the remote endpoint is mapped to.</summary>
+    private void Ask(int mapping, in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        InetEndpoint peer = request.Remote.WithPort(Port);
+        if (peer.IsLinkLocal && peer.Scope == 0)
+        {
+            peer = peer.WithScope(request.Local.Scope);
+        }
+        TimeSpan deadline = Earlier(now + _settings.QueryDeadline, answerBy - AnswerMargin);
+        int slot = _conversations.Open(
+            new ConversationRow
+            {
+                Handle = NewHandle(),
+                Role = ConversationRole.Querying,
+                Peer = peer,
+                Remote = request.Remote,
+                Slot = mapping,
+                Generation = _mappings[mapping].Generation,
+                Client = request.Client,
+                KernelSequence = request.Sequence,
+                StartedAt = now.Ticks,
+                AnswerBy = answerBy.Ticks,
+                Deadline = deadline.Ticks,
+            },
+            deadline);
+        if (slot < 0)
+        {
+            Count(Counter.ConversationsRefused);
+            FallBack(mapping);
+            Refuse(request, MappingError.CannotCreate, answerBy, "too many queries are waiting for peers");
+        }
+        else if (_peers.IsUnreachable(peer, now))
+        {
+            EndUnmapped(slot, FallbackCause.Remembered, now);
+        }
+        else
+        {
+            Count(Counter.RequestsSent);
+            SendRequest(slot, now);
+        }
+    }
+
+    private void OnConversationDue(int slot, TimeSpan now)
+    {
+        ref readonly ConversationRow row = ref _conversations[slot];
+        if (row.Role != ConversationRole.Querying || row.IsSettled != 0 || !IsMappingAlive(row))
+        {
+            _conversations.Close(slot);
+        }
+        else if (now.Ticks >= row.Deadline)
+        {
+            EndUnmapped(slot, FallbackCause.NoAnswer, now);
+        }
+        else if (_peers.IsUnreachable(row.Peer, now))
+        {
+            EndUnmapped(slot, FallbackCause.Remembered, now);
+        }
+        else
+        {
+            Count(Counter.RequestsResent);
+            SendRequest(slot, now);
+        }
+    }
+
+    private void SendRequest(int slot, TimeSpan now)
+    {
+        using (var change = _conversations.Change(slot))
+        {
+            change.Row.LastSentAt = now.Ticks;
+        }
+        ref readonly ConversationRow row = ref _conversations[slot];
+        ref readonly MappingRow mapping = ref _mappings[row.Slot];
+        Outbox.ToPeer(PeerSocket.Asking, row.Peer, default, new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
+        _conversations.Reschedule(slot, Earlier(now + _settings.QueryRetry, new TimeSpan(row.Deadline)));
+    }
+
+    private void OnAccept(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        Count(Counter.PeerAccepts);
+        int slot = FindAnswered(arrival, message);
+        if (slot < 0 || message.Accepting.Port == 0)
+        {
+            Drop(arrival, "no query waits for this Accept");
+            return;
+        }
+        ref readonly ConversationRow row = ref _conversations[slot];
+        if (row.IsSettled == 0)
+        {
+            Count(Counter.QueriesAccepted);
+            InetEndpoint mapped = ((InetEndpoint)row.Remote).WithPort(message.Accepting.Port);
+            _peers.Answered(row.Peer, PeerMessageType.Accept, now - new TimeSpan(row.LastSentAt), now);
+            AnswerQuery(slot, MappingError.None, mapped);
+            _conversations.Settle(slot, now + ConversationLifetime);
+        }
+        Outbox.ToPeer(PeerSocket.Asking, arrival.From, default, message.AsAck()); // also for every later copy
+    }
+
+    private void OnReject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        Count(Counter.PeerRejects);
+        int slot = FindAnswered(arrival, message);
+        if (slot < 0 || _conversations[slot].IsSettled != 0)
+        {
+            Drop(arrival, "no query waits for this Reject");
+            return;
+        }
+        Count(Counter.QueriesRejected);
+        ref readonly ConversationRow row = ref _conversations[slot];
+        _peers.Answered(row.Peer, PeerMessageType.Reject, now - new TimeSpan(row.LastSentAt), now);
+        AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);
+        FallBack(row.Slot);
+        _conversations.Close(slot);
+    }
+
+    /// <summary>Our query that this Accept or Reject answers, or -1.</summary>
+    private int FindAnswered(in PeerArrival arrival, in PeerMessage message)
+    {
+        int slot = _conversations.FindQuery(message.Handle);
+        if (slot < 0)
+        {
+            return -1;
+        }
+        ref readonly ConversationRow row = ref _conversations[slot];
+        bool fits = IsMappingAlive(row)
+            && message.Connecting.Port == _mappings[row.Slot].Local.Port
+            && (arrival.From.SameAddress(row.Peer) || !_settings.AnswersOnlyFromAskedPeer);
+        return fits ? slot : -1;
+    }
+
+    /// <summary>The kernel is told that the peer maps nothing: the connection goes on at once, our own port stays protected.</summary>
+    private void EndUnmapped(int slot, FallbackCause cause, TimeSpan now)
+    {
+        ref readonly ConversationRow row = ref _conversations[slot];
+        Count(cause switch
+        {
+            FallbackCause.Unreachable => Counter.QueriesUnreachable,
+            FallbackCause.NoAnswer => Counter.QueriesUnanswered,
+            _ => Counter.QueriesRemembered,
+        });
+        if (cause != FallbackCause.Remembered)
+        {
+            _peers.Missed(row.Peer, cause, now + _settings.UnreachableMemory, now);
+        }
+        using (var change = new RowChange<HealthRow>(ref _state.Health))
+        {
+            (change.Row.LastFallbackPeer, change.Row.LastFallbackAt, change.Row.LastFallbackCause) = (row.Peer, now.Ticks, cause);
+        }
+        if (IsMappingAlive(row))
+        {
+            LogFallback(row, cause, now);
+            AnswerQuery(slot, MappingError.None, row.Remote);
+        }
+        _conversations.Close(slot);
+    }
+
+    private void LogFallback(in ConversationRow row, FallbackCause cause, TimeSpan now)
+    {
+        if (!_fallbackGate.TryPass(now, out string suppressed))
+        {
+            return;
+        }
+        string peer = ((InetEndpoint)row.Peer).AddressText();
+        string reason = cause switch
+        {
+            FallbackCause.Unreachable => $"{peer} has no port mapper (ICMP unreachable)",
+            FallbackCause.NoAnswer => $"no answer from {peer} within {_settings.QueryDeadline.TotalMilliseconds} ms: is iwpmd running there, is UDP port {Port} open?",
+            _ => $"{peer} did not answer a moment ago",
+        };
+        Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, reason, suppressed);
+    }
+
+    private void AnswerQuery(int slot, MappingError error, InetEndpoint mappedRemote)
+    {
+        ref readonly ConversationRow row = ref _conversations[slot];
+        ref readonly MappingRow mapping = ref _mappings[row.Slot];
+        ToKernel(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.QueryMapping,
+                Client = row.Client,
+                RequestSequence = row.KernelSequence,
+                Local = mapping.Local,
+                Remote = row.Remote,
+                MappedLocal = mapping.Mapped,
+                MappedRemote = mappedRemote,
+                Error = error,
+            },
+            new TimeSpan(row.AnswerBy));
+    }
+
+    /// <summary>A mapping that is gone took its conversations with it, without a word.</summary>
+    private bool IsMappingAlive(in ConversationRow row) => _mappings[row.Slot].IsUsed && _mappings[row.Slot].Generation == row.Generation;
+
+    private ulong NewHandle()
+    {
+        ulong handle;
+        do
+        {
+            handle = _random();
+        }
+        while (handle == 0 || _conversations.FindQuery(handle) >= 0);
+        return handle;
+    }
+
+    private void Drop(in PeerArrival arrival, string reason)
+    {
+        Count(Counter.PeerDropped);
+        Log.PeerDropped(_log, arrival.From, reason);
+    }
+
+    /// <summary>Link-local addresses in a message mean those of the interface it came in by.</summary>
+    private static PeerMessage WithScopes(in PeerArrival arrival, in PeerMessage message)
+    {
+        uint scope = arrival.From.Scope;
+        return !arrival.From.IsLinkLocal ? message : message with
+        {
+            Connecting = message.Connecting.IsLinkLocal ? message.Connecting.WithScope(scope) : message.Connecting,
+            Accepting = message.Accepting.IsLinkLocal ? message.Accepting.WithScope(scope) : message.Accepting,
+            MappedConnecting = message.MappedConnecting.IsLinkLocal ? message.MappedConnecting.WithScope(scope) : message.MappedConnecting,
+        };
+    }
+
+    private static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;
+}

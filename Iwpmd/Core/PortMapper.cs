@@ -1,0 +1,211 @@
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Core;
+
+/// <summary>How the core behaves; from the configuration.</summary>
+internal sealed record PortMapperSettings
+{
+    public TimeSpan QueryDeadline { get; init; } = TimeSpan.FromMilliseconds(3000);
+
+    public TimeSpan QueryRetry { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    public TimeSpan UnreachableMemory { get; init; } = TimeSpan.FromMilliseconds(5000);
+
+    /// <summary>False where a central port mapper answers for others.</summary>
+    public bool AnswersOnlyFromAskedPeer { get; init; } = true;
+}
+
+/// <summary>Where a peer's datagram came from, and to which of our addresses.</summary>
+internal readonly record struct PeerArrival(InetEndpoint From, InetEndpoint To);
+
+/// <summary>
+/// Decides: the owner of all state. Requests, messages and the time go in by Handle and Expire; what is to be sent comes out of the <see cref="Outbox"/>.
+/// It knows no descriptors, clocks or bytes. Times are CLOCK_BOOTTIME; <c>notBefore</c> is the earliest moment at which a request can have been sent.
+/// </summary>
+internal sealed partial class PortMapper
+{
+    /// <summary>UDP port of port mappers.</summary>
+    public const ushort Port = 3935;
+
+    /// <summary>The kernel waits 10 s for an answer and may crash on a later one.</summary>
+    public static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(9.5);
+
+    /// <summary>Copies of messages are answered for as long as a C daemon sends them.</summary>
+    private static readonly TimeSpan ConversationLifetime = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan UnprotectedRetry = TimeSpan.FromSeconds(2);
+
+    private readonly StateLayout _state;
+    private readonly ITcpPorts _ports;
+    private readonly PortMapperSettings _settings;
+    private readonly Func<ulong> _random;
+    private readonly ILogger _log;
+    private readonly MappingTable _mappings;
+    private readonly Conversations _conversations;
+    private readonly PeerTable _peers;
+    private int _unprotected;
+    private TimeSpan _retryUnprotectedAt;
+
+    /// <param name="state">Formatted; what it holds is kept.</param>
+    /// <param name="random">64 random bits a call.</param>
+    public PortMapper(StateLayout state, ITcpPorts ports, PortMapperSettings settings, Func<ulong> random, ILogger log)
+    {
+        (_state, _ports, _settings, _random, _log) = (state, ports, settings, random, log);
+        _mappings = new MappingTable(state);
+        _conversations = new Conversations(state);
+        _peers = new PeerTable(state);
+        _replayed = new int[_mappings.Capacity];
+    }
+
+    public Outbox Outbox { get; } = new();
+
+    public MappingTable Mappings => _mappings;
+
+    public Conversations Conversations => _conversations;
+
+    /// <summary>When Expire has something to do; MaxValue when nothing waits.</summary>
+    public TimeSpan NextDeadline
+    {
+        get
+        {
+            TimeSpan next = _conversations.NextDue;
+            if (_registrations.Count > 0 && _registrations.Peek().Due < next)
+            {
+                next = _registrations.Peek().Due;
+            }
+            return _unprotected > 0 && _retryUnprotectedAt < next ? _retryUnprotectedAt : next;
+        }
+    }
+
+    /// <summary>Does what is due; calling it early or often is harmless.</summary>
+    public void Expire(TimeSpan now)
+    {
+        AnswerRegistrations(now);
+        for (int slot = _conversations.PeekDue(now); slot >= 0; slot = _conversations.PeekDue(now))
+        {
+            OnConversationDue(slot, now);
+        }
+        if (_unprotected > 0 && now >= _retryUnprotectedAt)
+        {
+            RetryUnprotected(now);
+        }
+    }
+
+    /// <summary>Claims the ports of the rows that an earlier process left in the state.</summary>
+    public void Restore(TimeSpan now)
+    {
+        int held = 0, unbound = 0;
+        for (int slot = 0; slot < _mappings.Touched; slot++)
+        {
+            ref readonly MappingRow row = ref _mappings[slot];
+            switch (row.State)
+            {
+                case MappingState.Held or MappingState.Unprotected when _ports.TryClaim(row.Local.Family, row.MappedPort) == ClaimResult.Claimed:
+                    SetState(slot, MappingState.Held);
+                    held++;
+                    break;
+                case MappingState.Held or MappingState.Unprotected:
+                    SetUnprotected(slot, now);
+                    break;
+                case MappingState.Advertised or MappingState.Fallback:
+                    unbound++;
+                    break;
+            }
+        }
+        if (_mappings.Count > 0)
+        {
+            Log.MappingsRestored(_log, held, _unprotected, unbound);
+        }
+    }
+
+    /// <summary>Writes the table to the log.</summary>
+    public void DumpMappings()
+    {
+        Log.MappingsCounted(_log, _mappings.Count);
+        for (int slot = 0, number = 0; slot < _mappings.Touched; slot++)
+        {
+            ref readonly MappingRow row = ref _mappings[slot];
+            if (row.IsUsed)
+            {
+                Log.MappingDumped(_log, number++, row.Local, row.Mapped, row.Client, row.References, row.Flags, row.State);
+            }
+        }
+    }
+
+    private void Count(Counter counter) => _state.Counters[(int)counter]++;
+
+    private void SetState(int slot, MappingState state)
+    {
+        using var change = _mappings.Change(slot);
+        change.Row.State = state;
+    }
+
+    /// <summary>The row's port is in the kernel's use and not ours: keep it in sight and try again.</summary>
+    private void SetUnprotected(int slot, TimeSpan now)
+    {
+        SetState(slot, MappingState.Unprotected);
+        if (_unprotected == 0)
+        {
+            _retryUnprotectedAt = now + UnprotectedRetry;
+        }
+        CountUnprotected(+1);
+        ref readonly MappingRow row = ref _mappings[slot];
+        Log.MappingUnprotected(_log, row.Local, row.Mapped, row.MappedPort);
+    }
+
+    private void CountUnprotected(int change)
+    {
+        _unprotected += change;
+        using var health = new RowChange<HealthRow>(ref _state.Health);
+        health.Row.Unprotected = (uint)_unprotected;
+    }
+
+    private void RetryUnprotected(TimeSpan now)
+    {
+        _retryUnprotectedAt = now + UnprotectedRetry;
+        for (int slot = 0; slot < _mappings.Touched && _unprotected > 0; slot++)
+        {
+            ref readonly MappingRow row = ref _mappings[slot];
+            if (row.State == MappingState.Unprotected && _ports.TryClaim(row.Local.Family, row.MappedPort) == ClaimResult.Claimed)
+            {
+                SetState(slot, MappingState.Held);
+                CountUnprotected(-1);
+                Log.MappingProtected(_log, row.Local, row.Mapped);
+            }
+        }
+    }
+
+    /// <summary>The port of a row goes back to the host; the row stays.</summary>
+    private void ReleasePort(int slot)
+    {
+        ref readonly MappingRow row = ref _mappings[slot];
+        if (row.State == MappingState.Held)
+        {
+            _ports.Release(row.MappedPort);
+        }
+        else if (row.State == MappingState.Unprotected)
+        {
+            CountUnprotected(-1);
+        }
+    }
+
+    private void RemoveMapping(int slot)
+    {
+        Log.MappingRemoved(_log, _mappings[slot].Local, _mappings[slot].Mapped);
+        ReleasePort(slot);
+        _mappings.Remove(slot);
+    }
+
+    /// <summary>The kernel goes on unmapped: nothing to protect any more, unless another reference uses the port.</summary>
+    private void FallBack(int slot)
+    {
+        if (_mappings[slot].References > 1 || _mappings[slot].State == MappingState.Fallback)
+        {
+            return;
+        }
+        ReleasePort(slot);
+        using var change = _mappings.Change(slot);
+        change.Row.State = MappingState.Fallback;
+        change.Row.MappedPort = change.Row.Local.Port;
+    }
+}

@@ -1,0 +1,238 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>A row that a reader in another process may look at while it changes: it begins with a sequence (odd while it changes) and a checksum of all behind these two.</summary>
+internal interface IStateRow;
+
+/// <summary><see cref="InetEndpoint"/> in 24 bytes of the state file, host order.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct PackedEndpoint
+{
+    public ulong High, Low;
+    public uint Scope;
+    public ushort Port;
+    public IpFamily Family;
+    private readonly byte _unused;
+
+    public static implicit operator InetEndpoint(in PackedEndpoint packed) => new(packed.Family, packed.High, packed.Low, packed.Port, packed.Scope);
+
+    public static implicit operator PackedEndpoint(in InetEndpoint endpoint) =>
+        new() { High = endpoint.High, Low = endpoint.Low, Scope = endpoint.Scope, Port = endpoint.Port, Family = endpoint.Family };
+}
+
+/// <summary>What holds the mapped port of a row.</summary>
+internal enum MappingState : byte
+{
+    /// <summary>The row is empty.</summary>
+    Free = 0,
+
+    /// <summary>Its port is bound.</summary>
+    Held = 1,
+
+    /// <summary>NO_PORT_MAP: there is nothing to bind, mapped equals local.</summary>
+    Advertised = 2,
+
+    /// <summary>The kernel goes on unmapped: nothing is bound, the row waits for its REMOVEs.</summary>
+    Fallback = 3,
+
+    /// <summary>The kernel uses a port that could not be bound; it is tried again.</summary>
+    Unprotected = 4,
+}
+
+/// <summary>One mapping: 64 bytes. Only the port is mapped, so the mapped address is the local one with another port. Times are CLOCK_BOOTTIME in units of 100 ns.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct MappingRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public PackedEndpoint Local;
+    public ushort MappedPort;
+    public MappingState State;
+    public byte Client;
+    public uint Flags;
+    public int References;
+    public uint Generation;
+    public long CreatedAt, TouchedAt;
+
+    public readonly bool IsUsed => State != MappingState.Free;
+
+    public readonly InetEndpoint Mapped => ((InetEndpoint)Local).WithPort(MappedPort);
+}
+
+/// <summary>A netlink client that registered: 128 bytes, its index is the client's number.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct ClientRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public ushort Abi;
+    public byte IsRegistered;
+    private readonly byte _unused;
+    public uint HelloSequence;
+    public long RegisteredAt;
+    public FixedName Device, Interface, Library;
+    private readonly ulong _unused2;
+}
+
+internal enum ConversationRole : byte
+{
+    None = 0,
+
+    /// <summary>We asked the peer for the kernel.</summary>
+    Querying = 1,
+
+    /// <summary>The peer asked us.</summary>
+    Accepting = 2,
+}
+
+/// <summary>A query or an accept in flight, or one that ended and still answers copies: 192 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct ConversationRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public ulong Handle;
+
+    /// <summary>The other port mapper: whom we ask, or the source of the Request.</summary>
+    public PackedEndpoint Peer;
+
+    /// <summary>Querying: the remote endpoint that the kernel asked for. Accepting: the connecting endpoint.</summary>
+    public PackedEndpoint Remote;
+
+    /// <summary>Accepting: the endpoint that was asked for, and the mapped connecting one.</summary>
+    public PackedEndpoint Asked, Mapped;
+
+    public int Slot;
+    public uint Generation;
+    public uint KernelSequence;
+    public ConversationRole Role;
+    public byte Client;
+
+    /// <summary>1 when nothing is owed any more: the query was answered, or the Ack has come.</summary>
+    public byte IsSettled;
+    private readonly byte _unused;
+    public long StartedAt, AnswerBy, Deadline, LastSentAt;
+    private readonly ulong _unused2, _unused3, _unused4, _unused5;
+}
+
+/// <summary>A host whose port mapper we spoke to, or tried to: 128 bytes. Round trips are in microseconds, the newest overwrites the oldest.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct PeerRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public PackedEndpoint Address;
+    public long LastSeenAt, UnreachableUntil;
+    public uint Accepts, Rejects, Timeouts, Unreachables;
+    public uint RoundTripCount, RoundTripWorst;
+    public RoundTripSamples RoundTrips;
+    private readonly ulong _unused;
+
+    [InlineArray(Length)]
+    internal struct RoundTripSamples
+    {
+        public const int Length = 12;
+        private uint _first;
+    }
+}
+
+/// <summary>How the daemon is, for whoever reads the state: 64 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct HealthRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public PackedEndpoint LastFallbackPeer;
+    public long LastFallbackAt;
+    public FallbackCause LastFallbackCause;
+    public HandshakeState Kernel;
+    private readonly ushort _unused;
+    public uint Unprotected;
+    private readonly ulong _unused2, _unused3;
+}
+
+/// <summary>Why a connection went on without the peer's port mapper.</summary>
+internal enum FallbackCause : byte
+{
+    None = 0,
+    Unreachable = 1,
+    NoAnswer = 2,
+    Remembered = 3,
+    Undelivered = 4,
+}
+
+/// <summary>
+/// A change of one row, from construction to disposal: <c>using (var change = table.Change(slot)) change.Row.References++;</c>
+/// The sequence is odd in between, the checksum follows; a reader in another process tries again.
+/// </summary>
+internal readonly ref struct RowChange<T>
+    where T : unmanaged, IStateRow
+{
+    public readonly ref T Row;
+
+    public RowChange(ref T row)
+    {
+        Row = ref row;
+        ref uint sequence = ref StateRow.Sequence(ref row);
+        Volatile.Write(ref sequence, sequence | 1);
+        Interlocked.MemoryBarrier();
+    }
+
+    public void Dispose()
+    {
+        StateRow.StoredChecksum(ref Row) = StateRow.Checksum(ref Row);
+        ref uint sequence = ref StateRow.Sequence(ref Row);
+        Volatile.Write(ref sequence, sequence + 1);
+    }
+}
+
+/// <summary>Sequence and checksum of any row.</summary>
+internal static class StateRow
+{
+    private const int ReadTries = 1000;
+
+    public static ref uint Sequence<T>(ref T row)
+        where T : unmanaged, IStateRow => ref Words(ref row)[0];
+
+    public static ref uint StoredChecksum<T>(ref T row)
+        where T : unmanaged, IStateRow => ref Words(ref row)[1];
+
+    public static uint Checksum<T>(ref T row)
+        where T : unmanaged, IStateRow
+    {
+        uint checksum = uint.MaxValue;
+        foreach (ulong part in MemoryMarshal.Cast<uint, ulong>(Words(ref row)[2..]))
+        {
+            checksum = BitOperations.Crc32C(checksum, part);
+        }
+        return checksum;
+    }
+
+    /// <summary>True when no change was under way and the checksum is right; an untouched row of zeros counts as sound.</summary>
+    public static bool IsSound<T>(ref T row)
+        where T : unmanaged, IStateRow
+    {
+        uint sequence = Sequence(ref row);
+        return (sequence & 1) == 0 && (StoredChecksum(ref row) == Checksum(ref row) || (sequence == 0 && !Words(ref row).ContainsAnyExcept(0u)));
+    }
+
+    /// <summary>Copies a row that another process may be changing; false when it never held still.</summary>
+    public static bool TryRead<T>(ref T row, out T copy)
+        where T : unmanaged, IStateRow
+    {
+        for (int i = 0; i < ReadTries; i++)
+        {
+            uint before = Volatile.Read(ref Sequence(ref row));
+            copy = row;
+            Interlocked.MemoryBarrier();
+            if ((before & 1) == 0 && before == Volatile.Read(ref Sequence(ref row)) && IsSound(ref copy))
+            {
+                return true;
+            }
+        }
+        copy = default;
+        return false;
+    }
+
+    private static Span<uint> Words<T>(ref T row)
+        where T : unmanaged, IStateRow => MemoryMarshal.Cast<T, uint>(MemoryMarshal.CreateSpan(ref row, 1));
+}

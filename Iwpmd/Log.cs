@@ -1,0 +1,83 @@
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd;
+
+/// <summary>
+/// Every log line of the daemon, <c>subject: event: detail</c>. Information is the daemon's life, Debug each message. The sinks are not known here.
+/// Event ids: 1xx the kernel, 2xx mappings, 3xx peers, 4xx the host, 5xx the daemon's life, 6xx configuration and state.
+/// </summary>
+internal static partial class Log
+{
+    [LoggerMessage(101, LogLevel.Information, "kernel: registered: device {Device} ({Interface}), client {Client}, ABI {Abi}")]
+    public static partial void KernelRegistered(ILogger log, FixedName device, FixedName @interface, int client, int abi);
+
+    [LoggerMessage(102, LogLevel.Information, "kernel: hello: ABI {Abi}")]
+    public static partial void KernelHello(ILogger log, int abi);
+
+    [LoggerMessage(103, LogLevel.Information, "kernel: hello: refused ({Result}): trying the protocol of kernels before 5.1 (ABI 3)")]
+    public static partial void KernelHelloRefused(ILogger log, int result);
+
+    [LoggerMessage(104, LogLevel.Information, "kernel: replay: {Received} mappings of client {Client}, {Accepted} taken over, {Released} released")]
+    public static partial void KernelReplayed(ILogger log, int received, int client, int accepted, int released);
+
+    [LoggerMessage(105, LogLevel.Warning, "kernel: replay: incomplete: {Received} mappings of client {Client} came, the kernel knows more: those that are not in the state file are unprotected until they end")]
+    public static partial void KernelReplayIncomplete(ILogger log, int received, int client);
+
+    [LoggerMessage(106, LogLevel.Information, "kernel: iw_cm was reloaded: saying hello again")]
+    public static partial void KernelReloaded(ILogger log);
+
+    [LoggerMessage(107, LogLevel.Warning, "kernel: messages were lost (receive buffer full): saying hello again; raise nl_sock_rbuf_size if this happens often")]
+    public static partial void KernelOverrun(ILogger log);
+
+    [LoggerMessage(108, LogLevel.Warning, "kernel: client {Client} registers library {Library}, but it registered {Registered} before: refused")]
+    public static partial void KernelLibraryChanged(ILogger log, int client, FixedName library, FixedName registered);
+
+    [LoggerMessage(109, LogLevel.Debug, "kernel: {Operation} {Sequence}: local {Local} remote {Remote} flags {Flags}")]
+    public static partial void KernelAsked(ILogger log, Wire.KernelOperation operation, uint sequence, InetEndpoint local, InetEndpoint remote, uint flags);
+
+    [LoggerMessage(110, LogLevel.Debug, "kernel: refused: {Operation} {Sequence}: code {Code}: {Reason}")]
+    public static partial void KernelRefused(ILogger log, Wire.KernelOperation operation, uint sequence, MappingError code, string reason);
+
+    [LoggerMessage(111, LogLevel.Warning, "kernel: {Count} requests were not answered: they may have waited longer than the kernel does, and an answer after that crashes it")]
+    public static partial void KernelTooOld(ILogger log, long count);
+
+    [LoggerMessage(112, LogLevel.Warning, "kernel: {Kind} for request {Sequence} was not taken ({Result}): {Local} goes on unmapped")]
+    public static partial void KernelUndelivered(ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local);
+
+    [LoggerMessage(201, LogLevel.Debug, "mapping: added: {Local} -> {Mapped} (client {Client}, {State})")]
+    public static partial void MappingAdded(ILogger log, InetEndpoint local, InetEndpoint mapped, int client, Core.MappingState state);
+
+    [LoggerMessage(202, LogLevel.Debug, "mapping: removed: {Local} -> {Mapped}")]
+    public static partial void MappingRemoved(ILogger log, InetEndpoint local, InetEndpoint mapped);
+
+    [LoggerMessage(203, LogLevel.Error, "mapping: unprotected: {Local} -> {Mapped}: TCP port {Port} is in use by another program, which may receive RDMA traffic: it is claimed as soon as it is free")]
+    public static partial void MappingUnprotected(ILogger log, InetEndpoint local, InetEndpoint mapped, int port);
+
+    [LoggerMessage(204, LogLevel.Information, "mapping: protected again: {Local} -> {Mapped}")]
+    public static partial void MappingProtected(ILogger log, InetEndpoint local, InetEndpoint mapped);
+
+    [LoggerMessage(205, LogLevel.Information, "mapping: {Number}: {Local} -> {Mapped} (client {Client}, references {References}, flags {Flags}, {State})")]
+    public static partial void MappingDumped(ILogger log, int number, InetEndpoint local, InetEndpoint mapped, int client, int references, uint flags, Core.MappingState state);
+
+    [LoggerMessage(206, LogLevel.Information, "mapping: {Count} mappings")]
+    public static partial void MappingsCounted(ILogger log, int count);
+
+    [LoggerMessage(207, LogLevel.Information, "mapping: restored: {Held} ports claimed again, {Unprotected} taken by others, {Unbound} without a port")]
+    public static partial void MappingsRestored(ILogger log, int held, int unprotected, int unbound);
+
+    [LoggerMessage(208, LogLevel.Error, "mapping: table full: {Local} is not mapped: raise max_mappings (now {Capacity})")]
+    public static partial void MappingTableFull(ILogger log, InetEndpoint local, int capacity);
+
+    [LoggerMessage(301, LogLevel.Warning, "query: fallback: {Local} -> {Remote} goes on without the peer's port mapper: {Cause}{Suppressed}")]
+    public static partial void QueryFellBack(ILogger log, InetEndpoint local, InetEndpoint remote, string cause, string suppressed);
+
+    [LoggerMessage(302, LogLevel.Debug, "peer: {Type} from {Peer}: connecting {Connecting} accepting {Accepting} handle {Handle:x16}")]
+    public static partial void PeerSaid(ILogger log, PeerMessageType type, InetEndpoint peer, InetEndpoint connecting, InetEndpoint accepting, ulong handle);
+
+    [LoggerMessage(303, LogLevel.Debug, "peer: dropped: message from {Peer}: {Reason}")]
+    public static partial void PeerDropped(ILogger log, InetEndpoint peer, string? reason);
+
+    [LoggerMessage(304, LogLevel.Debug, "query: ended: {Local} -> {Remote}: {Outcome} {Mapped}")]
+    public static partial void QueryEnded(ILogger log, InetEndpoint local, InetEndpoint remote, string outcome, InetEndpoint mapped);
+}

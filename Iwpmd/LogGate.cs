@@ -1,0 +1,31 @@
+namespace Iwpmd;
+
+/// <summary>Lets the first lines of each period pass and counts the rest, so that a fault that repeats does not fill the log.</summary>
+internal struct LogGate(TimeSpan period, int burst)
+{
+    private TimeSpan _periodEnds;
+    private int _passed, _held;
+
+    /// <param name="suppressed">Text to end the line with: how many lines were kept back since the last one.</param>
+    public bool TryPass(TimeSpan now, out string suppressed)
+    {
+        suppressed = "";
+        if (now >= _periodEnds)
+        {
+            _periodEnds = now + period;
+            _passed = 0;
+        }
+        if (_passed >= burst)
+        {
+            _held++;
+            return false;
+        }
+        _passed++;
+        if (_held > 0)
+        {
+            suppressed = $" ({_held} more like this were not shown)";
+            _held = 0;
+        }
+        return true;
+    }
+}
