@@ -90,7 +90,7 @@ internal static class Annotate
             '2' => $"{field[1..]} {attribute.UInt16}{Stray(value.AsSpan(2))}",
             '4' => $"{field[1..]} {attribute.UInt32}{Stray(value.AsSpan(4))}",
             's' => $"{field[1..]} \"{attribute.String}\"{Stray(value.AsSpan(attribute.String.Length))}",
-            'a' => $"{field[1..]} {attribute.Address}{Stray(value.AsSpan(attribute.AddressSize))}",
+            'a' => $"{field[1..]} {attribute.Address}{Stray(attribute.UnusedOfAddress)}",
             _ => "unknown",
         };
         return text + Stray(attribute.Padding);

@@ -76,4 +76,7 @@ internal sealed record RawAttribute(int At, int Type, byte[] Value, byte[] Paddi
 
     /// <summary>How many bytes of a sockaddr_storage the address itself takes.</summary>
     public int AddressSize => BitConverter.ToUInt16(Value) == 10 ? 28 : 8;
+
+    /// <summary>The bytes of a sockaddr_storage that say nothing: those behind the address and, in v6, the flow information.</summary>
+    public byte[] UnusedOfAddress => AddressSize == 28 ? [.. Value[4..8], .. Value[28..]] : Value[8..];
 }

@@ -71,29 +71,16 @@ internal readonly record struct KernelReply
     public int Write(Span<byte> buffer, uint portId)
     {
         var attributes = new AttributeWriter(buffer[NetlinkHeader.Size..]);
-        FixedName device = Device;
         switch (Kind)
         {
             case KernelReplyKind.RegisterPid:
-                attributes.UInt32(IWPM_NLA_RREG_PID_SEQ, RequestSequence);
-                attributes.String(IWPM_NLA_RREG_IBDEV_NAME, device.Text);
-                attributes.String(IWPM_NLA_RREG_ULIB_NAME, LibraryName);
-                attributes.UInt16(IWPM_NLA_RREG_ULIB_VER, Abi);
-                attributes.UInt16(IWPM_NLA_RREG_PID_ERR, (ushort)Error);
+                WriteRegistration(ref attributes);
                 break;
             case KernelReplyKind.AddMapping:
-                attributes.UInt32(IWPM_NLA_RMANAGE_MAPPING_SEQ, RequestSequence);
-                attributes.Endpoint(IWPM_NLA_RMANAGE_ADDR, Local);
-                attributes.Endpoint(IWPM_NLA_RMANAGE_MAPPED_LOC_ADDR, MappedLocal);
-                attributes.UInt16(IWPM_NLA_RMANAGE_MAPPING_ERR, (ushort)Error);
+                WriteMapping(ref attributes);
                 break;
             case KernelReplyKind.QueryMapping or KernelReplyKind.RemoteInfo:
-                attributes.UInt32(IWPM_NLA_RQUERY_MAPPING_SEQ, RequestSequence);
-                attributes.Endpoint(IWPM_NLA_RQUERY_LOCAL_ADDR, Local);
-                attributes.Endpoint(IWPM_NLA_RQUERY_REMOTE_ADDR, Remote);
-                attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_LOC_ADDR, MappedLocal);
-                attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_REM_ADDR, MappedRemote);
-                attributes.UInt16(IWPM_NLA_RQUERY_MAPPING_ERR, (ushort)Error);
+                WriteConnection(ref attributes);
                 break;
             case KernelReplyKind.HandleError:
                 attributes.UInt32(IWPM_NLA_ERR_SEQ, RequestSequence);
@@ -115,5 +102,33 @@ internal readonly record struct KernelReply
         int length = NetlinkHeader.Size + attributes.Length;
         new NetlinkHeader(length, NetlinkHeader.TypeOf(Client, (int)Kind), NLM_F_REQUEST, Sequence, portId).Write(buffer);
         return length;
+    }
+
+    private void WriteRegistration(ref AttributeWriter attributes)
+    {
+        FixedName device = Device;
+        attributes.UInt32(IWPM_NLA_RREG_PID_SEQ, RequestSequence);
+        attributes.String(IWPM_NLA_RREG_IBDEV_NAME, device.Text);
+        attributes.String(IWPM_NLA_RREG_ULIB_NAME, LibraryName);
+        attributes.UInt16(IWPM_NLA_RREG_ULIB_VER, Abi);
+        attributes.UInt16(IWPM_NLA_RREG_PID_ERR, (ushort)Error);
+    }
+
+    private void WriteMapping(ref AttributeWriter attributes)
+    {
+        attributes.UInt32(IWPM_NLA_RMANAGE_MAPPING_SEQ, RequestSequence);
+        attributes.Endpoint(IWPM_NLA_RMANAGE_ADDR, Local);
+        attributes.Endpoint(IWPM_NLA_RMANAGE_MAPPED_LOC_ADDR, MappedLocal);
+        attributes.UInt16(IWPM_NLA_RMANAGE_MAPPING_ERR, (ushort)Error);
+    }
+
+    private void WriteConnection(ref AttributeWriter attributes)
+    {
+        attributes.UInt32(IWPM_NLA_RQUERY_MAPPING_SEQ, RequestSequence);
+        attributes.Endpoint(IWPM_NLA_RQUERY_LOCAL_ADDR, Local);
+        attributes.Endpoint(IWPM_NLA_RQUERY_REMOTE_ADDR, Remote);
+        attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_LOC_ADDR, MappedLocal);
+        attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_REM_ADDR, MappedRemote);
+        attributes.UInt16(IWPM_NLA_RQUERY_MAPPING_ERR, (ushort)Error);
     }
 }

@@ -76,33 +76,21 @@ internal readonly record struct KernelRequest
             return TryParseOutcome(header, payload, out request, out reason);
         }
         request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence };
-        switch (request.Operation)
+        reason = header.Type < NLMSG_MIN_TYPE ? "control message" : header.Operation switch
         {
-            case KernelOperation.RegisterPid:
-                reason = ParseRegisterPid(payload, ref request);
-                break;
-            case KernelOperation.AddMapping or KernelOperation.RemoveMapping:
-                reason = ParseManage(payload, ref request);
-                break;
-            case KernelOperation.QueryMapping:
-                reason = ParseQuery(payload, ref request);
-                break;
-            case KernelOperation.MapInfo:
-                reason = ParseMapInfo(payload, ref request);
-                break;
-            case KernelOperation.MapInfoNumber or KernelOperation.Hello:
-                reason = ParseNumber(payload, ref request);
-                break;
-            default:
-                reason = "unknown operation";
-                break;
-        }
+            RDMA_NL_IWPM_REG_PID => ParseRegisterPid(payload, ref request),
+            RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_REMOVE_MAPPING => ParseManage(payload, ref request),
+            RDMA_NL_IWPM_QUERY_MAPPING => ParseQuery(payload, ref request),
+            RDMA_NL_IWPM_MAPINFO => ParseMapInfo(payload, ref request),
+            RDMA_NL_IWPM_MAPINFO_NUM or RDMA_NL_IWPM_HELLO => ParseNumber(payload, ref request),
+            _ => "unknown operation",
+        };
         if (reason is null)
         {
             return true;
         }
-        bool awaited = request.Operation is KernelOperation.RegisterPid or KernelOperation.AddMapping or KernelOperation.QueryMapping;
-        request = new KernelRequest { Operation = KernelOperation.Malformed, Client = request.Client, Sequence = header.Sequence, Result = header.Operation };
+        bool awaited = header.Type >= NLMSG_MIN_TYPE && header.Operation is RDMA_NL_IWPM_REG_PID or RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_QUERY_MAPPING;
+        request = new KernelRequest { Operation = KernelOperation.Malformed, Client = (byte)header.Client, Sequence = header.Sequence, Result = header.Operation };
         return awaited;
     }
 

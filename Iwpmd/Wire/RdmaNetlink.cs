@@ -1,12 +1,13 @@
 namespace Iwpmd.Wire;
 
-/// <summary>Constants of linux/netlink.h and rdma/rdma_netlink.h, with C's names, in C's order; nothing else.</summary>
+/// <summary>Constants of linux/netlink.h, rdma/rdma_netlink.h and (the sizes) the kernel's own iwpm_util.h, with C's names, in C's order; nothing else.</summary>
 internal static class RdmaNetlink
 {
     public const int NETLINK_RDMA = 20;
 
     public const ushort NLMSG_ERROR = 2;
     public const ushort NLMSG_DONE = 3;
+    public const ushort NLMSG_MIN_TYPE = 16;
     public const ushort NLM_F_REQUEST = 1;
     public const ushort NLM_F_MULTI = 2;
 

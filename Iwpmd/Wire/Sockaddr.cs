@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 
 namespace Iwpmd.Wire;
@@ -45,6 +46,7 @@ internal static class Sockaddr
     /// <summary>Writes the address and clears the rest of <paramref name="bytes"/>; returns the size in bytes of the C structure.</summary>
     public static int Write(Span<byte> bytes, in InetEndpoint endpoint)
     {
+        Debug.Assert(endpoint.Family != IpFamily.None, "an address without a family has no C form");
         bytes.Clear();
         BinaryPrimitives.WriteUInt16BigEndian(bytes[PortAt..], endpoint.Port);
         if (endpoint.Family == IpFamily.V4)
