@@ -37,9 +37,6 @@ internal static unsafe partial class Libc
     internal static partial nint send(int fd, byte* buffer, nuint size, int flags);
 
     [LibraryImport(Name, SetLastError = true)]
-    internal static partial nint sendto(int fd, byte* buffer, nuint size, int flags, byte* to, uint toSize);
-
-    [LibraryImport(Name, SetLastError = true)]
     internal static partial nint recvfrom(int fd, byte* buffer, nuint size, int flags, byte* from, uint* fromSize);
 
     [LibraryImport(Name, SetLastError = true)]

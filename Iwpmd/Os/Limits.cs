@@ -36,7 +36,7 @@ internal static unsafe class Limits
         {
             return Errno.Last;
         }
-        int highest = (int)Math.Min((ulong)current.rlim_cur, (ulong)descriptors) - Spare;
+        int highest = (int)Math.Min((ulong)current.rlim_cur, (ulong)Math.Max(descriptors, 0)) - Spare;
         if (highest <= 0)
         {
             return Errno.None;

@@ -55,8 +55,8 @@ internal sealed class SystemdNotify : IDisposable
     {
         bool isForUs = string.IsNullOrEmpty(pid)
             || (int.TryParse(pid, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number == Libc.getpid());
-        return isForUs && uint.TryParse(microseconds, NumberStyles.None, CultureInfo.InvariantCulture, out uint patience) && patience > 0
-            ? TimeSpan.FromMicroseconds(patience) / 2
+        return isForUs && long.TryParse(microseconds, NumberStyles.None, CultureInfo.InvariantCulture, out long patience) && patience > 0
+            ? TimeSpan.FromTicks(Math.Min(patience, long.MaxValue / TimeSpan.TicksPerMicrosecond) * TimeSpan.TicksPerMicrosecond / 2)
             : null;
     }
 }

@@ -1,0 +1,154 @@
+using System.Globalization;
+using Iwpmd.Os;
+using Xunit;
+
+namespace Iwpmd.Tests.Os;
+
+[Collection(OsCollection.Name)]
+public sealed unsafe class StateFileTests : IDisposable
+{
+    private const int Capacity = 1 << 20;
+
+    private readonly TemporaryDirectory _temporary = new();
+    private readonly List<StateFile> _open = [];
+
+    private string Directory => _temporary["iwpmd"];
+
+    private string FilePath => Path.Combine(Directory, "state");
+
+    public void Dispose()
+    {
+        _open.ForEach(file => file.Dispose());
+        _temporary.Dispose();
+    }
+
+    [Fact]
+    public void A_new_file_is_all_zeros_of_the_wanted_size_and_for_the_owner_alone()
+    {
+        StateFile file = Open();
+        Assert.Equal((0L, (nuint)Capacity), (file.ExistingLength, file.Length));
+        Assert.Equal(-1, Content(file).IndexOfAnyExcept((byte)0));
+        Libc.statx status;
+        TestLibc.Succeed(Libc.statx_(-1, FilePath, 0, Libc.STATX_BASIC_STATS, &status));
+        Assert.Equal(Libc.S_IFREG | 0x180, status.stx_mode); // 0600
+        Assert.Equal(Capacity, new FileInfo(FilePath).Length);
+    }
+
+    [Fact]
+    public void Content_survives_its_process_and_growth()
+    {
+        using (StateFile first = Open(dispose: false))
+        {
+            Content(first).Fill(0x5a);
+        }
+        StateFile second = Open(2 * Capacity);
+        Assert.Equal((Capacity, (nuint)(2 * Capacity)), (second.ExistingLength, second.Length));
+        Assert.Equal(Capacity, Content(second).IndexOfAnyExcept((byte)0x5a));
+        Assert.Equal(-1, Content(second)[Capacity..].IndexOfAnyExcept((byte)0));
+    }
+
+    [Fact]
+    public void A_file_longer_than_wanted_keeps_its_length()
+    {
+        Open(2 * Capacity, dispose: false).Dispose();
+        StateFile file = Open(Capacity);
+        Assert.Equal((2 * Capacity, (nuint)(2 * Capacity)), (file.ExistingLength, file.Length));
+    }
+
+    [Fact]
+    public void A_second_opener_is_told_that_it_is_held()
+    {
+        StateFile first = Open();
+        Content(first)[7] = 1;
+        AssertRefused(Errno.Again, "lock");
+        Assert.Equal(1, Content(first)[7]);
+    }
+
+    [Fact]
+    public void Clearing_leaves_zeros_at_the_same_address_and_gives_the_memory_back()
+    {
+        StateFile file = Open();
+        byte* address = file.Address;
+        Content(file).Fill(0x5a);
+        Assert.Equal(Capacity / 1024, ResidentKilobytes(file));
+        Assert.Equal(Errno.None, file.Clear());
+        Assert.Equal(0, ResidentKilobytes(file));
+        Assert.True(address == file.Address);
+        Assert.Equal(-1, Content(file).IndexOfAnyExcept((byte)0));
+        Assert.Equal(Capacity, new FileInfo(FilePath).Length);
+    }
+
+    [Fact]
+    public void Another_user_s_file_is_refused_and_left_as_it_is()
+    {
+        System.IO.Directory.CreateDirectory(Directory);
+        File.WriteAllText(FilePath, "theirs");
+        TestLibc.Succeed(TestLibc.chown(FilePath, 1, 1));
+        AssertRefused(Errno.NotPermitted, "owner");
+        Assert.Equal("theirs", File.ReadAllText(FilePath));
+    }
+
+    [Fact]
+    public void A_pipe_is_refused()
+    {
+        System.IO.Directory.CreateDirectory(Directory);
+        TestLibc.Succeed(TestLibc.mkfifo(FilePath, 0x180));
+        AssertRefused(Errno.Invalid, "type");
+    }
+
+    [Fact]
+    public void A_symbolic_link_is_refused()
+    {
+        System.IO.Directory.CreateDirectory(Directory);
+        File.WriteAllText(_temporary["elsewhere"], "theirs");
+        File.CreateSymbolicLink(FilePath, _temporary["elsewhere"]);
+        AssertRefused(Errno.TooManyLinks, "open");
+        Assert.Equal("theirs", File.ReadAllText(_temporary["elsewhere"]));
+    }
+
+    [Fact]
+    public void A_directory_that_cannot_be_made_says_so()
+    {
+        Errno error = StateFile.TryOpen(_temporary["no/iwpmd"], Capacity, out StateFile? file, out string operation);
+        Assert.Equal((Errno.NoSuchEntry, "mkdir"), (error, operation));
+        Assert.Null(file);
+    }
+
+    [Fact]
+    public void A_full_file_system_is_found_out_before_the_first_touch() => OwnThread.Run(() =>
+    {
+        System.IO.Directory.CreateDirectory(Directory);
+        TestLibc.Succeed(TestLibc.unshare(TestLibc.CLONE_NEWNS));
+        TestLibc.Succeed(TestLibc.mount("none", "/", null, TestLibc.MS_REC | TestLibc.MS_PRIVATE, null));
+        TestLibc.Succeed(TestLibc.mount("tmpfs", Directory, "tmpfs", 0, "size=512k"));
+        AssertRefused(Errno.NoSpace, "fallocate");
+        using StateFile small = Open(256 * 1024, dispose: false);
+        Content(small).Fill(1);
+        Assert.Equal(Errno.None, small.Clear());
+        Assert.Equal(-1, Content(small).IndexOfAnyExcept((byte)0));
+    });
+
+    private static Span<byte> Content(StateFile file) => new(file.Address, (int)file.Length);
+
+    private static int ResidentKilobytes(StateFile file)
+    {
+        string start = ((nint)file.Address).ToString("x", CultureInfo.InvariantCulture) + "-";
+        string line = File.ReadLines("/proc/self/smaps").SkipWhile(l => !l.StartsWith(start, StringComparison.Ordinal)).First(l => l.StartsWith("Rss:", StringComparison.Ordinal));
+        return int.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
+    }
+
+    private void AssertRefused(Errno expected, string expectedOperation)
+    {
+        Errno error = StateFile.TryOpen(Directory, Capacity, out StateFile? file, out string operation);
+        Assert.Equal((expected, expectedOperation), (error, operation));
+        Assert.Null(file);
+    }
+
+    private StateFile Open(long capacity = Capacity, bool dispose = true)
+    {
+        Errno error = StateFile.TryOpen(Directory, capacity, out StateFile? file, out string operation);
+        Assert.True(error == Errno.None, $"{operation}: {error}");
+        _open.AddRange(dispose ? [file!] : []);
+        return file!;
+    }
+}

@@ -1,0 +1,210 @@
+using System.Runtime.InteropServices;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Os;
+
+[Collection(OsCollection.Name)]
+public sealed unsafe class UdpSocketTests : IDisposable
+{
+    private static readonly InetEndpoint s_routed = default;
+
+    private readonly List<UdpSocket> _open = [];
+    private readonly byte[] _buffer = new byte[256];
+
+    public void Dispose() => _open.ForEach(socket => socket.Dispose());
+
+    [Theory]
+    [InlineData("127.0.0.1:0")]
+    [InlineData("[::1]:0")]
+    public void A_datagram_tells_who_sent_it_and_to_which_address(string loopback)
+    {
+        InetEndpoint address = InetEndpoint.Parse(loopback);
+        UdpSocket sender = Open(address.Family), receiver = Open(address.Family);
+        Assert.Equal(Errno.None, sender.Send("hello"u8, address.WithPort(receiver.Port), s_routed));
+        Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
+        Assert.Equal(new UdpArrival(5, address.WithPort(sender.Port), address.WithPort(receiver.Port)), arrival);
+        Assert.Equal("hello"u8, _buffer.AsSpan(0, arrival.Length));
+        Assert.Equal(Errno.Again, receiver.Receive(_buffer, out _));
+    }
+
+    [Fact]
+    public void An_answer_leaves_from_the_address_that_was_asked()
+    {
+        UdpSocket asking = Open(IpFamily.V4), answering = Open(IpFamily.V4);
+        InetEndpoint asked = InetEndpoint.Parse("127.0.0.2:0").WithPort(answering.Port);
+        Assert.Equal(Errno.None, asking.Send("question"u8, asked, s_routed));
+        Assert.Equal(Errno.None, answering.Receive(_buffer, out UdpArrival question));
+        Assert.Equal(asked, question.To);
+        Assert.Equal(Errno.None, answering.Send("answer"u8, question.From, question.To));
+        Assert.Equal(Errno.None, asking.Receive(_buffer, out UdpArrival answer));
+        Assert.Equal(asked, answer.From);
+    }
+
+    [Fact]
+    public void A_v6_source_address_can_be_chosen() => InLoopbackNamespace(() =>
+    {
+        UdpSocket sender = Open(IpFamily.V6), receiver = Open(IpFamily.V6);
+        InetEndpoint from = InetEndpoint.Parse("[fd00::7]:0").WithPort(sender.Port), to = InetEndpoint.Parse("[::1]:0").WithPort(receiver.Port);
+        Assert.Equal(Errno.None, sender.Send("x"u8, to, from));
+        Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
+        Assert.Equal((from, to), (arrival.From, arrival.To));
+    });
+
+    [Fact]
+    public void A_link_local_peer_is_answered_by_the_interface_it_asked_on() => InLoopbackNamespace(() =>
+    {
+        UdpSocket asking = Open(IpFamily.V6), answering = Open(IpFamily.V6);
+        InetEndpoint here = InetEndpoint.Parse("[fe80::7%1]:0");
+        Assert.Equal(Errno.None, asking.Send("question"u8, here.WithPort(answering.Port), s_routed));
+        Assert.Equal(Errno.None, answering.Receive(_buffer, out UdpArrival question));
+        Assert.Equal(1u, question.To.Scope);
+        Assert.Equal((here.WithPort(asking.Port), here.WithPort(answering.Port)), (question.From, question.To));
+        Assert.Equal(Errno.None, answering.Send("answer"u8, question.From, question.To));
+        Assert.Equal(Errno.None, asking.Receive(_buffer, out UdpArrival answer));
+        Assert.Equal(here.WithPort(answering.Port), answer.From);
+    });
+
+    [Fact]
+    public void A_broadcast_arrives_at_our_own_address_of_its_network()
+    {
+        UdpSocket sender = Open(IpFamily.V4), receiver = Open(IpFamily.V4);
+        TestLibc.Succeed(SocketFd.SetOption(sender.Fd, Libc.SOL_SOCKET, 6 /* SO_BROADCAST */, 1) == Errno.None ? 0 : -1);
+        Assert.Equal(Errno.None, sender.Send("all"u8, InetEndpoint.Parse("127.255.255.255:0").WithPort(receiver.Port), s_routed));
+        Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
+        Assert.Equal("127.0.0.1", arrival.To.AddressText());
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:0")]
+    [InlineData("[::1]:0")]
+    public void A_dead_port_comes_back_through_the_error_queue_with_what_was_sent(string loopback)
+    {
+        UdpSocket sender = Open(InetEndpoint.Parse(loopback).Family);
+        InetEndpoint dead = DeadPort(loopback);
+        Assert.Equal(Errno.None, sender.Send("anybody there?"u8, dead, s_routed));
+        Assert.True(sender.TryReceiveError(_buffer, out UdpError error));
+        Assert.Equal((dead, Errno.ConnectionRefused, 14), (error.To, error.Error, error.QuotedLength));
+        Assert.True(error.IsUnreachable);
+        Assert.Equal("anybody there?"u8, _buffer.AsSpan(0, error.QuotedLength));
+        Assert.False(sender.TryReceiveError(_buffer, out _));
+    }
+
+    [Fact]
+    public void An_error_about_one_peer_neither_stops_a_datagram_to_another_nor_gets_lost()
+    {
+        UdpSocket sender = Open(IpFamily.V4), alive = Open(IpFamily.V4);
+        InetEndpoint dead = DeadPort("127.0.0.1:0");
+        Assert.Equal(Errno.None, sender.Send("one"u8, dead, s_routed));
+        Assert.Equal(Errno.None, sender.Send("two"u8, InetEndpoint.Parse("127.0.0.1:0").WithPort(alive.Port), s_routed));
+        Assert.Equal(Errno.None, alive.Receive(_buffer, out UdpArrival arrival));
+        Assert.Equal(3, arrival.Length);
+        Assert.True(sender.TryReceiveError(_buffer, out UdpError error));
+        Assert.Equal(dead, error.To);
+    }
+
+    [Fact]
+    public void An_error_is_not_taken_for_a_failed_receive()
+    {
+        UdpSocket sender = Open(IpFamily.V4);
+        Assert.Equal(Errno.None, sender.Send("one"u8, DeadPort("127.0.0.1:0"), s_routed));
+        Assert.Equal(Errno.Again, sender.Receive(_buffer, out _));
+        Assert.True(sender.TryReceiveError(_buffer, out _));
+    }
+
+    [Fact]
+    public void A_waiting_error_wakes_the_loop()
+    {
+        UdpSocket sender = Open(IpFamily.V4);
+        Assert.Equal(Errno.None, Epoll.TryCreate(out Epoll? epoll));
+        using Epoll _ = epoll!;
+        Assert.Equal(Errno.None, epoll!.Add(sender.Fd, 5));
+        Assert.Equal(Errno.None, sender.Send("one"u8, DeadPort("127.0.0.1:0"), s_routed));
+        int[] tokens = new int[4];
+        Assert.Equal(1, epoll.Wait(tokens, TimeSpan.FromSeconds(5)));
+        Assert.Equal(5, tokens[0]);
+    }
+
+    [Fact]
+    public void An_address_without_a_route_is_an_error_at_once() => InLoopbackNamespace(() =>
+    {
+        UdpSocket sender = Open(IpFamily.V4);
+        Assert.Equal(Errno.NetworkUnreachable, sender.Send("x"u8, InetEndpoint.Parse("192.0.2.1:9"), s_routed));
+        Assert.False(sender.TryReceiveError(_buffer, out _));
+    });
+
+    [Theory]
+    [InlineData(IpFamily.V4)]
+    [InlineData(IpFamily.V6)]
+    internal void A_busy_port_fails_at_bind(IpFamily family)
+    {
+        UdpSocket first = Open(family);
+        Errno error = UdpSocket.TryOpen(family, first.Port, out UdpSocket? second, out string operation);
+        Assert.Equal((Errno.AddressInUse, "bind"), (error, operation));
+        Assert.Null(second);
+    }
+
+    [Fact]
+    public void Both_families_can_have_the_same_port()
+    {
+        UdpSocket six = Open(IpFamily.V6);
+        Assert.Equal(Errno.None, UdpSocket.TryOpen(IpFamily.V4, six.Port, out UdpSocket? four, out _));
+        _open.Add(four!);
+        Assert.Equal(six.Port, four!.Port);
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:0")]
+    [InlineData("[::1]:0")]
+    public void Sending_and_receiving_allocate_nothing(string loopback)
+    {
+        InetEndpoint address = InetEndpoint.Parse(loopback), dead = DeadPort(loopback);
+        UdpSocket socket = Open(address.Family);
+        InetEndpoint self = address.WithPort(socket.Port);
+        Allocations.AssertNone(() =>
+        {
+            Assert.True(socket.Send("message"u8, self, self) == Errno.None);
+            Assert.True(socket.Receive(_buffer, out UdpArrival arrival) == Errno.None && arrival.Length == 7);
+            Assert.True(socket.Send("message"u8, dead, s_routed) == Errno.None);
+            Assert.True(socket.TryReceiveError(_buffer, out UdpError error) && error.QuotedLength == 7);
+        });
+    }
+
+    // A loopback interface of our own, with fe80::7 and fd00::7 besides ::1.
+    private static void InLoopbackNamespace(Action action) => OwnThread.Run(() =>
+    {
+        const ushort Up = 1;
+        TestLibc.Succeed(TestLibc.unshare(TestLibc.CLONE_NEWNET));
+        Assert.Equal(Errno.None, SocketFd.Open(Libc.AF_INET6, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC, 0, out int fd));
+        byte* interfaceRequest = stackalloc byte[40]; // ifreq: name 16, flags 2
+        "lo"u8.CopyTo(new Span<byte>(interfaceRequest, 16));
+        *(ushort*)(interfaceRequest + 16) = Up;
+        TestLibc.Succeed(TestLibc.ioctl(fd, TestLibc.SIOCSIFFLAGS, interfaceRequest));
+        byte* addressRequest = stackalloc byte[24]; // in6_ifreq: address 16, prefix length 4, interface 4
+        foreach (string text in (string[])["[fe80::7]:0", "[fd00::7]:0"])
+        {
+            InetEndpoint.Parse(text).WriteAddress(new Span<byte>(addressRequest, 16));
+            (*(uint*)(addressRequest + 16), *(uint*)(addressRequest + 20)) = (64, 1);
+            TestLibc.Succeed(TestLibc.ioctl(fd, TestLibc.SIOCSIFADDR, addressRequest));
+        }
+        SocketFd.Close(fd);
+        action();
+    });
+
+    private static InetEndpoint DeadPort(string loopback)
+    {
+        InetEndpoint address = InetEndpoint.Parse(loopback);
+        Assert.Equal(Errno.None, UdpSocket.TryOpen(address.Family, 0, out UdpSocket? socket, out _));
+        socket!.Dispose();
+        return address.WithPort(socket.Port);
+    }
+
+    private UdpSocket Open(IpFamily family)
+    {
+        Assert.Equal(Errno.None, UdpSocket.TryOpen(family, 0, out UdpSocket? socket, out _));
+        _open.Add(socket!);
+        Assert.NotEqual(0, socket!.Port);
+        return socket;
+    }
+}
