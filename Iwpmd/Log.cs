@@ -39,8 +39,8 @@ internal static partial class Log
     [LoggerMessage(110, LogLevel.Debug, "kernel: refused: {Operation} {Sequence}: code {Code}: {Reason}")]
     public static partial void KernelRefused(ILogger log, Wire.KernelOperation operation, uint sequence, MappingError code, string reason);
 
-    [LoggerMessage(111, LogLevel.Warning, "kernel: {Count} requests were not answered: they may have waited longer than the kernel does, and an answer after that crashes it")]
-    public static partial void KernelTooOld(ILogger log, long count);
+    [LoggerMessage(111, LogLevel.Warning, "kernel: {Operation} not answered: it may have waited longer than the kernel does, and an answer after that can crash it{Suppressed}")]
+    public static partial void KernelTooOld(ILogger log, Wire.KernelOperation operation, string suppressed);
 
     [LoggerMessage(112, LogLevel.Warning, "kernel: {Kind} for request {Sequence} was not taken ({Result}): {Local} goes on unmapped")]
     public static partial void KernelUndelivered(ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local);
@@ -80,4 +80,61 @@ internal static partial class Log
 
     [LoggerMessage(304, LogLevel.Debug, "query: ended: {Local} -> {Remote}: {Outcome} {Mapped}")]
     public static partial void QueryEnded(ILogger log, InetEndpoint local, InetEndpoint remote, string outcome, InetEndpoint mapped);
+
+    [LoggerMessage(113, LogLevel.Warning, "kernel: {Kind} not sent: the kernel may have given up waiting, and an answer after that can crash it{Suppressed}")]
+    public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind, string suppressed);
+
+    [LoggerMessage(114, LogLevel.Debug, "kernel: dropped: {Reason}")]
+    public static partial void KernelDropped(ILogger log, string? reason);
+
+    [LoggerMessage(115, LogLevel.Debug, "kernel: dropped: a netlink message of process {Source}: only the kernel is listened to")]
+    public static partial void KernelForeign(ILogger log, uint source);
+
+    [LoggerMessage(116, LogLevel.Warning, "kernel: receive failed: {Error}")]
+    public static partial void KernelReceiveFailed(ILogger log, Os.Errno error);
+
+    [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Suppressed}")]
+    public static partial void PeerSendFailed(ILogger log, PeerMessageType type, InetEndpoint peer, Os.Errno error, string suppressed);
+
+    [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Operation}: {Error}: {Remedy}{Suppressed}")]
+    public static partial void ClaimFailed(ILogger log, string operation, Os.Errno error, string remedy, string suppressed);
+
+    [LoggerMessage(402, LogLevel.Information, "host: {Family} is not available ({Error}): going on without it")]
+    public static partial void FamilyMissing(ILogger log, IpFamily family, Os.Errno error);
+
+    [LoggerMessage(403, LogLevel.Warning, "host: only {Limit} descriptors are allowed, max_mappings={Wanted} needs one for each mapping: raise LimitNOFILE")]
+    public static partial void DescriptorLimit(ILogger log, ulong limit, int wanted);
+
+    [LoggerMessage(404, LogLevel.Warning, "host: the netlink receive buffer has {Actual} bytes instead of {Wanted}: raise net.core.rmem_max or grant CAP_NET_ADMIN")]
+    public static partial void BufferLimit(ILogger log, int actual, int wanted);
+
+    [LoggerMessage(501, LogLevel.Information, "daemon: starting: iwpmd {Version}, process {Process}")]
+    public static partial void Starting(ILogger log, string version, int process);
+
+    [LoggerMessage(502, LogLevel.Information, "daemon: ready: {Count} mappings, TCP ports {Low} to {High}, netlink port {PortId}")]
+    public static partial void Ready(ILogger log, int count, int low, int high, uint portId);
+
+    [LoggerMessage(503, LogLevel.Information, "daemon: ending: {Signal}")]
+    public static partial void Ending(ILogger log, string signal);
+
+    [LoggerMessage(504, LogLevel.Critical, "{Message}")]
+    public static partial void SetupFailed(ILogger log, string message);
+
+    [LoggerMessage(505, LogLevel.Warning, "daemon: notify failed: {Error}")]
+    public static partial void NotifyFailed(ILogger log, Os.Errno error);
+
+    [LoggerMessage(601, LogLevel.Warning, "configuration: {Path}:{Complaint}")]
+    public static partial void ConfigurationComplaint(ILogger log, string path, string complaint);
+
+    [LoggerMessage(602, LogLevel.Information, "state: {Path}: starting anew: {Reason}")]
+    public static partial void StateFresh(ILogger log, string path, string reason);
+
+    [LoggerMessage(603, LogLevel.Information, "state: {Path}: read back: {Count} mappings")]
+    public static partial void StateRestored(ILogger log, string path, int count);
+
+    [LoggerMessage(604, LogLevel.Warning, "state: {Path}: {Operation}: {Error}: going on without it; what is mapped now will be lost at the next restart")]
+    public static partial void StateUnavailable(ILogger log, string path, string operation, Os.Errno error);
+
+    [LoggerMessage(605, LogLevel.Warning, "state: {Count} rows were damaged and are dropped")]
+    public static partial void StateRowsDropped(ILogger log, int count);
 }

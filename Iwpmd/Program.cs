@@ -1,1 +1,1 @@
-Console.WriteLine("x");
+return Iwpmd.Cli.CommandLine.Invoke(args);

@@ -34,7 +34,7 @@ internal sealed partial class PortMapper
         if (slot < 0)
         {
             Count(Counter.ConversationsRefused);
-            Drop(arrival, "too many conversations");
+            Drop(arrival.From, "too many conversations");
             return;
         }
         TellRemoteInfo(mapping, message.Connecting, mappedConnecting);
@@ -47,7 +47,7 @@ internal sealed partial class PortMapper
         int slot = _conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
         if (slot < 0 || !IsMappingAlive(_conversations[slot]) || message.Accepting.Port != _mappings[_conversations[slot].Slot].MappedPort)
         {
-            Drop(arrival, "no Accept waits for this Ack");
+            Drop(arrival.From, "no Accept waits for this Ack");
             return;
         }
         _conversations.Settle(slot, Earlier(new TimeSpan(_conversations[slot].Deadline), now + ConversationLifetime));

@@ -56,6 +56,9 @@ internal sealed partial class PortMapper
 
     public HandshakeState Kernel => _state.Health.Kernel;
 
+    /// <summary>The kernel was ready once: should it refuse us later, iw_cm is gone and may come back.</summary>
+    public bool WasReady { get; private set; }
+
     /// <summary>-errno of the refusal that made the kernel unusable.</summary>
     public int KernelResult { get; private set; }
 
@@ -254,6 +257,7 @@ internal sealed partial class PortMapper
         {
             bool usable = _replays[0].Client != 0 || _replays[1].Client != 0;
             SetKernel(usable ? HandshakeState.Ready : HandshakeState.Unusable);
+            WasReady |= usable;
             ServeHeld(now);
         }
     }
@@ -314,7 +318,7 @@ internal sealed partial class PortMapper
 
     private void OnRegisterPid(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
     {
-        if (IsTooOld(answerBy, now))
+        if (IsTooOld(request.Operation, answerBy, now))
         {
             return;
         }

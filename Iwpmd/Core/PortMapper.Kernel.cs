@@ -5,6 +5,8 @@ namespace Iwpmd.Core;
 /// <summary>The requests of the kernel: one method an operation.</summary>
 internal sealed partial class PortMapper
 {
+    private LogGate _tooOldGate = new(TimeSpan.FromSeconds(10), burst: 1);
+
     /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
     public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
@@ -28,9 +30,9 @@ internal sealed partial class PortMapper
     /// <param name="result">-errno, 0 when it was too late to send.</param>
     public void OnUndelivered(in KernelReply reply, int result, TimeSpan now)
     {
-        Count(Counter.Undelivered);
         if (reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
         {
+            Count(Counter.Undelivered);
             Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local);
             int slot = _mappings.FindExactLocal(reply.Local);
             if (slot >= 0)
@@ -60,7 +62,7 @@ internal sealed partial class PortMapper
     {
         Count(Counter.Adds);
         int slot = ReferenceExact(request.Local, now);
-        if (IsTooOld(answerBy, now))
+        if (IsTooOld(request.Operation, answerBy, now))
         {
             return;
         }
@@ -95,7 +97,7 @@ internal sealed partial class PortMapper
     {
         Count(Counter.Queries);
         int slot = ReferenceExact(request.Local, now);
-        if (IsTooOld(answerBy, now))
+        if (IsTooOld(request.Operation, answerBy, now))
         {
             return;
         }
@@ -141,7 +143,7 @@ internal sealed partial class PortMapper
     private void OnMalformed(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
     {
         Count(Counter.Malformed);
-        if (!IsTooOld(answerBy, now))
+        if (!IsTooOld(request.Operation, answerBy, now))
         {
             Refuse(request, MappingError.InvalidMessage, answerBy, "malformed");
         }
@@ -192,13 +194,17 @@ internal sealed partial class PortMapper
         return slot;
     }
 
-    private bool IsTooOld(TimeSpan answerBy, TimeSpan now)
+    private bool IsTooOld(KernelOperation operation, TimeSpan answerBy, TimeSpan now)
     {
         if (now <= answerBy)
         {
             return false;
         }
         Count(Counter.TooOld);
+        if (_tooOldGate.TryPass(now, out string suppressed))
+        {
+            Log.KernelTooOld(_log, operation, suppressed);
+        }
         return true;
     }
 

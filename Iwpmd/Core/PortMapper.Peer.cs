@@ -19,7 +19,7 @@ internal sealed partial class PortMapper
         Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle);
         if (message.Connecting.Family != arrival.From.Family)
         {
-            Drop(arrival, "ip version is not that of its packet");
+            Drop(arrival.From, "ip version is not that of its packet");
             return;
         }
         switch (message.Type)
@@ -29,6 +29,13 @@ internal sealed partial class PortMapper
             case PeerMessageType.Ack: OnAck(arrival, message, now); break;
             case PeerMessageType.Reject: OnReject(arrival, message, now); break;
         }
+    }
+
+    /// <summary>Counts a datagram that means nothing here.</summary>
+    public void Drop(in InetEndpoint from, string? reason)
+    {
+        Count(Counter.PeerDropped);
+        Log.PeerDropped(_log, from, reason);
     }
 
     /// <summary>ICMP says that nobody takes what we sent to <paramref name="peer"/>; a handle of 0 means that it did not quote which message.</summary>
@@ -142,7 +149,7 @@ internal sealed partial class PortMapper
         int slot = FindAnswered(arrival, message);
         if (slot < 0 || message.Accepting.Port == 0)
         {
-            Drop(arrival, "no query waits for this Accept");
+            Drop(arrival.From, "no query waits for this Accept");
             return;
         }
         ref readonly ConversationRow row = ref _conversations[slot];
@@ -163,7 +170,7 @@ internal sealed partial class PortMapper
         int slot = FindAnswered(arrival, message);
         if (slot < 0 || _conversations[slot].IsSettled != 0)
         {
-            Drop(arrival, "no query waits for this Reject");
+            Drop(arrival.From, "no query waits for this Reject");
             return;
         }
         Count(Counter.QueriesRejected);
@@ -262,12 +269,6 @@ internal sealed partial class PortMapper
         }
         while (handle == 0 || _conversations.FindQuery(handle) >= 0);
         return handle;
-    }
-
-    private void Drop(in PeerArrival arrival, string reason)
-    {
-        Count(Counter.PeerDropped);
-        Log.PeerDropped(_log, arrival.From, reason);
     }
 
     /// <summary>Link-local addresses in a message mean those of the interface it came in by.</summary>

@@ -76,6 +76,14 @@ internal readonly record struct PeerMessage(
         return true;
     }
 
+    /// <summary>The handle in the beginning of a message, of which the rest may be missing.</summary>
+    public static bool TryReadHandle(ReadOnlySpan<byte> beginning, out ulong handle)
+    {
+        bool whole = beginning.Length >= HandleAt + sizeof(ulong);
+        handle = whole ? BinaryPrimitives.ReadUInt64BigEndian(beginning[HandleAt..]) : 0;
+        return whole;
+    }
+
     /// <summary>Writes <see cref="ShortSize"/> or <see cref="RequestSize"/> bytes, unused ones as zeros; returns their number.</summary>
     public int Write(Span<byte> buffer)
     {

@@ -1,0 +1,54 @@
+using System.CommandLine;
+using Iwpmd.Daemon;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Cli;
+
+/// <summary>The commands and options, declared; what they do stands in a file each.</summary>
+internal static class CommandLine
+{
+    /// <summary>Returns the exit status; an error of usage is told on stderr with what it is about.</summary>
+    public static int Invoke(string[] arguments)
+    {
+        var systemd = new Option<bool>("--systemd", "-s") { Description = "stay in the foreground and tell the service manager how it goes" };
+        var foreground = new Option<bool>("--foreground", "-f") { Description = "stay in the foreground with a readable log on stderr" };
+        var config = new Option<string?>("--config", "-c") { Description = $"configuration file (default {Configuration.DefaultPath})", HelpName = "FILE" };
+        var logLevel = new Option<string?>("--log-level", "-l") { Description = "error, warning, info or debug (default info)", HelpName = "LEVEL" };
+        var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
+        var version = new Option<bool>("--version") { Description = "say the version and end" };
+        logLevel.Validators.Add(result =>
+        {
+            if (!Configuration.TryParseLevel(result.Tokens[0].Value, out _))
+            {
+                result.AddError($"'{result.Tokens[0].Value}' is not a log level: error, warning, info or debug");
+            }
+        });
+        var root = new RootCommand("iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
+        root.Options.Remove(root.Options.First(o => o is VersionOption)); // it reads the version by reflection
+        foreach (Option option in (Option[])[systemd, foreground, config, logLevel, checkConfig, version])
+        {
+            root.Options.Add(option);
+        }
+        root.SetAction(result =>
+        {
+            if (result.GetValue(version))
+            {
+                Console.WriteLine($"iwpmd {BuildInfo.Version}");
+                return ExitStatus.Ended;
+            }
+            string? path = result.GetValue(config);
+            if (result.GetValue(checkConfig))
+            {
+                return CheckConfig.Execute(path);
+            }
+            LogLevel? level = result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed) ? parsed : null;
+            return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), path, level, arguments));
+        });
+        ParseResult parsed = root.Parse(arguments);
+        foreach (var error in parsed.Errors)
+        {
+            Console.Error.WriteLine($"iwpmd: {error.Message}");
+        }
+        return parsed.Errors.Count > 0 ? ExitStatus.Usage : parsed.Invoke();
+    }
+}

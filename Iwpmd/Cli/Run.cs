@@ -1,0 +1,97 @@
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
+
+namespace Iwpmd.Cli;
+
+/// <summary>How the daemon was asked to run; <paramref name="Arguments"/> are all of the command line, to be given on when it detaches.</summary>
+internal sealed record RunOptions(bool Systemd, bool Foreground, string? ConfigPath, LogLevel? LogLevel, string[] Arguments);
+
+/// <summary><c>iwpmd</c>: the daemon itself, detached unless it is to stay.</summary>
+internal static class Run
+{
+    public static int Execute(RunOptions options)
+    {
+        bool stays = options.Systemd || options.Foreground;
+        ReadyPipe? readyPipe = stays ? null : ReadyPipe.FromEnvironment();
+        if (!stays && readyPipe is null)
+        {
+            return Detach(options.Arguments);
+        }
+        var complaints = new List<string>();
+        string path = options.ConfigPath ?? Configuration.DefaultPath;
+        Configuration configuration;
+        try
+        {
+            configuration = Configuration.Load(path, isRequired: options.ConfigPath is not null, complaints);
+        }
+        catch (SetupException e)
+        {
+            Console.Error.WriteLine($"iwpmd: {e.Message}");
+            return e.ExitStatus;
+        }
+        LogLevel level = options.LogLevel ?? configuration.LogLevel;
+        if (readyPipe is not null)
+        {
+            using var syslog = new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level };
+            return RunDaemon(configuration, path, complaints, readyPipe, syslog);
+        }
+        using ILoggerFactory factory = CreateConsole(options.Systemd, level);
+        return RunDaemon(configuration, path, complaints, null, factory.CreateLogger("iwpmd"));
+    }
+
+    private static int Detach(string[] arguments)
+    {
+        Errno error = DetachedLaunch.Run(arguments, out int status, out string operation);
+        if (error != Errno.None)
+        {
+            Console.Error.WriteLine($"iwpmd: detach: {operation}: {error}: try --foreground");
+        }
+        return status;
+    }
+
+    private static int RunDaemon(Configuration configuration, string path, List<string> complaints, ReadyPipe? readyPipe, ILogger log)
+    {
+        foreach (string complaint in complaints)
+        {
+            Log.ConfigurationComplaint(log, path, complaint);
+        }
+        using SystemdNotify notify = SystemdNotify.FromEnvironment();
+        using var host = new DaemonHost(configuration, notify, readyPipe, log);
+        try
+        {
+            return host.Run();
+        }
+        catch (SetupException e)
+        {
+            Log.SetupFailed(log, e.Message);
+            if (readyPipe is not null)
+            {
+                Console.Error.WriteLine($"iwpmd: {e.Message}"); // the caller's terminal
+            }
+            _ = notify.Send($"STATUS={e.Message}");
+            return e.ExitStatus;
+        }
+    }
+
+    /// <summary>A log on stderr; what cannot be written at once is dropped, since a stuck terminal must not make answers late.</summary>
+    private static ILoggerFactory CreateConsole(bool systemd, LogLevel level) => LoggerFactory.Create(builder =>
+    {
+        builder.SetMinimumLevel(level);
+        builder.AddConsole(options =>
+        {
+            options.LogToStandardErrorThreshold = LogLevel.Trace;
+            options.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite;
+            options.FormatterName = systemd ? ConsoleFormatterNames.Systemd : ConsoleFormatterNames.Simple;
+        });
+        if (!systemd)
+        {
+            builder.AddSimpleConsole(options =>
+            {
+                options.SingleLine = true;
+                options.TimestampFormat = "HH:mm:ss.fff ";
+            });
+        }
+    });
+}

@@ -1,0 +1,201 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>Sets the daemon up in order: limits, state, sockets, hello; then runs it and ends it in order.</summary>
+internal sealed class DaemonHost : IDisposable
+{
+    private const int SpareDescriptors = 64;
+
+    private readonly Configuration _configuration;
+    private readonly ILogger _log;
+    private readonly SystemdNotify _notify;
+    private readonly ReadyPipe? _readyPipe;
+    private readonly HostSettings _host = new();
+    private StateFile? _stateFile;
+    private string _status = "";
+    private bool _isReady;
+    private TimeSpan _watchdogAt;
+
+    public DaemonHost(Configuration configuration, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log) =>
+        (_configuration, _notify, _readyPipe, _log) = (configuration, notify, readyPipe, log);
+
+    /// <summary>Returns the exit status.</summary>
+    /// <exception cref="SetupException">The daemon cannot run here.</exception>
+    public int Run()
+    {
+        Log.Starting(_log, BuildInfo.Version, Environment.ProcessId);
+        RaiseLimits();
+        using PeerSockets peers = PeerSockets.Open(PortMapper.Port, _log); // first: a second daemon must not touch the state of the first
+        StateLayout state = OpenState();
+        PortRange range = ChoosePortRange();
+        _ = _host.TryReadReservedPorts(out PortRange[] reserved);
+        var ports = new TcpPorts(range, reserved, Entropy.Random64(), _log);
+        var mapper = new PortMapper(state, ports, _configuration.PortMapper, Entropy.Random64, _log);
+        using NetlinkSocket netlink = OpenNetlink();
+        using var kernel = new KernelLink(netlink, state, _log);
+        using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
+        using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
+        var transmitter = new Transmitter(mapper, kernel, peers, _log);
+        var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log) { OnWake = now => Wake(mapper, state, range, netlink.PortId, now) };
+        _ = Expect(loop.Register(), epoll, "epoll_ctl");
+
+        Describe(state, netlink.PortId);
+        mapper.Restore(Clock.Now);
+        mapper.Start(Clock.Now);
+        transmitter.Drain();
+        int status = loop.Run();
+        if (status == ExitStatus.Unavailable)
+        {
+            throw new SetupException(ExitStatus.Unavailable, WhyUnusable(new Errno(-mapper.KernelResult)));
+        }
+        _ = _notify.Send("STOPPING=1");
+        state.Header.EndedAt = Clock.Now.Ticks;
+        return status;
+    }
+
+    public void Dispose() => _stateFile?.Dispose();
+
+    /// <summary>At every wake-up: readiness, the watchdog, the status line. Returns when to wake next at the latest.</summary>
+    private TimeSpan Wake(PortMapper mapper, StateLayout state, PortRange range, uint portId, TimeSpan now)
+    {
+        if (!_isReady && mapper.Kernel == HandshakeState.Ready)
+        {
+            _isReady = true;
+            Log.Ready(_log, mapper.Mappings.Count, range.Low, range.High, portId);
+            Notify("READY=1");
+            _readyPipe?.ReportReady();
+        }
+        TimeSpan next = now + EventLoop.Tick;
+        if (!_notify.IsActive)
+        {
+            return next;
+        }
+        if (_notify.WatchdogInterval is TimeSpan interval)
+        {
+            if (now >= _watchdogAt)
+            {
+                Notify("WATCHDOG=1");
+                _watchdogAt = now + interval;
+            }
+            next = _watchdogAt < next ? _watchdogAt : next;
+        }
+        ReportStatus(mapper, state);
+        return next;
+    }
+
+    private void ReportStatus(PortMapper mapper, StateLayout state)
+    {
+        string status = !_isReady ? "waiting for the kernel's replay"
+            : state.Health.Unprotected > 0 ? $"serving {mapper.Mappings.Count} mappings, {state.Health.Unprotected} of them unprotected: their ports are in use by other programs"
+            : $"serving {mapper.Mappings.Count} mappings";
+        if (status != _status)
+        {
+            _status = status;
+            Notify($"STATUS={status}");
+        }
+    }
+
+    private void Notify(string text)
+    {
+        Errno error = _notify.Send(text);
+        if (error != Errno.None)
+        {
+            Log.NotifyFailed(_log, error);
+        }
+    }
+
+    private void RaiseLimits()
+    {
+        int wanted = _configuration.MaxMappings + SpareDescriptors;
+        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)wanted)
+        {
+            Log.DescriptorLimit(_log, limit, _configuration.MaxMappings);
+        }
+        _ = Limits.GrowDescriptorTable(wanted); // only saves time
+    }
+
+    private PortRange ChoosePortRange()
+    {
+        if (_configuration.PortRange is PortRange configured)
+        {
+            return configured;
+        }
+        _ = _host.TryReadPortRange(out PortRange range);
+        return range;
+    }
+
+    private unsafe StateLayout OpenState()
+    {
+        StateCapacity capacity = StateCapacity.For(_configuration.MaxMappings);
+        _ = _host.TryReadBootId(out Guid bootId);
+        var identity = new StateIdentity(bootId, new FixedName(BuildInfo.Version));
+        long size = StateLayout.SizeOf(capacity);
+        string path = Path.Combine(_configuration.StateDirectory, "state");
+        Errno error = StateFile.TryOpen(_configuration.StateDirectory, size, out _stateFile, out string operation);
+        if (error == Errno.Again && operation == "lock")
+        {
+            throw new SetupException(ExitStatus.Failure, $"state: {path} is in use: another iwpmd runs on this host: stop it first");
+        }
+        if (_stateFile is null)
+        {
+            Log.StateUnavailable(_log, path, operation, error);
+            return StateLayout.InMemory(capacity, identity);
+        }
+        var state = new StateLayout(_stateFile.Address, capacity);
+        string? problem = _stateFile.ExistingLength == 0 ? "it is new"
+            : _stateFile.ExistingLength != size ? $"it has {_stateFile.ExistingLength} bytes, not {size}"
+            : state.WhyUnusable(identity);
+        if (problem is not null)
+        {
+            Log.StateFresh(_log, path, problem);
+            _ = _stateFile.ExistingLength == 0 ? Errno.None : _stateFile.Clear();
+            state.Format(identity);
+        }
+        return state;
+    }
+
+    private void Describe(StateLayout state, uint portId)
+    {
+        ref StateHeader header = ref state.Header;
+        header.StartedAt = Clock.Now.Ticks;
+        header.SeenEmptyAt = header.StartedAt;
+        header.EndedAt = 0;
+        header.ProcessId = Environment.ProcessId;
+        header.PortId = portId;
+    }
+
+    private NetlinkSocket OpenNetlink()
+    {
+        int bytes = _configuration.NetlinkBufferBytes;
+        Errno error = NetlinkSocket.TryOpen(RdmaNetlink.NETLINK_RDMA, RdmaNetlink.RDMA_NL_GROUP_IWPM, bytes, out NetlinkSocket? socket, out string operation);
+        if (error == Errno.ProtocolNotSupported || error == Errno.FamilyNotSupported)
+        {
+            throw new SetupException(ExitStatus.Unavailable, "netlink: NETLINK_RDMA is not available: load ib_core and iw_cm (modprobe iw_cm)");
+        }
+        if (error == Errno.NotPermitted || error == Errno.AccessDenied)
+        {
+            throw new SetupException(ExitStatus.Failure, $"netlink: {operation}: {error}: run it as root, or with the capability CAP_NET_ADMIN");
+        }
+        NetlinkSocket opened = Expect(error, socket, operation);
+        if (opened.ReceiveBufferBytes < bytes)
+        {
+            Log.BufferLimit(_log, opened.ReceiveBufferBytes, bytes);
+        }
+        return opened;
+    }
+
+    private string WhyUnusable(Errno error) => (_host.HasIwCm, _host.IsInitialNetworkNamespace()) switch
+    {
+        (false, _) => $"kernel: iw_cm is not loaded ({error}): load it (modprobe iw_cm), or connect a device whose driver does",
+        (true, true) => $"kernel: the port mapper client refuses us ({error}): is iw_cm of this kernel broken? see its log (dmesg)",
+        (true, false) => $"kernel: this is not the initial network namespace ({error}), where alone RDMA port mapping works: run iwpmd in the host's (containers: --network host)",
+        (true, null) => $"kernel: the port mapper client refuses us ({error}): most likely this is not the initial network namespace: run iwpmd in the host's (containers: --network host)",
+    };
+
+    private static T Expect<T>(Errno error, T? value, string operation)
+        where T : class => error == Errno.None && value is not null ? value : throw new SetupException(ExitStatus.Failure, $"{operation} failed: {error}");
+}

@@ -1,0 +1,18 @@
+namespace Iwpmd.Daemon;
+
+/// <summary>Exit statuses of the daemon, as the manual page lists them.</summary>
+internal static class ExitStatus
+{
+    public const int Ended = 0;
+    public const int Failure = 1;
+    public const int Usage = 2;
+
+    /// <summary>This host has nothing to serve: no RDMA netlink, no iw_cm, or not the initial network namespace.</summary>
+    public const int Unavailable = 69;
+}
+
+/// <summary>The daemon cannot be set up: the message says what, why and what to do. Only before the loop.</summary>
+internal sealed class SetupException(int exitStatus, string message) : Exception(message)
+{
+    public int ExitStatus { get; } = exitStatus;
+}

@@ -1,0 +1,149 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>A message of the kernel and the earliest moment at which it can have been sent.</summary>
+internal readonly record struct KernelArrival(KernelRequest Request, TimeSpan NotBefore);
+
+/// <summary>
+/// The netlink socket, used half-duplex: one message out, then everything in until the kernel's DONE or ERROR for it has come; what else came waits in the <see cref="Inbox"/>.
+/// It knows no operation of the port mapper.
+/// </summary>
+internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogger log) : IDisposable
+{
+    /// <summary>The largest datagram that a kernel sends has 7.5 KB; a larger buffer would make each of its messages cost more of the socket's.</summary>
+    private const int BufferSize = 8192;
+    private const int InboxLimit = 65536;
+    private const int SendTries = 8;
+
+    /// <summary>The outcome is there when the send returns; a wait is for kernels that are not one.</summary>
+    private static readonly TimeSpan OutcomeWait = TimeSpan.FromMilliseconds(100);
+
+    private readonly byte[] _buffer = new byte[BufferSize];
+    private readonly byte[] _reply = new byte[KernelReply.MaxSize];
+
+    public Fifo<KernelArrival> Inbox { get; } = new(64);
+
+    public int Fd => socket.Fd;
+
+    /// <summary>True once after the receive buffer overflowed.</summary>
+    public bool TakeOverrun()
+    {
+        (bool overrun, _overrun) = (_overrun, false);
+        return overrun;
+    }
+
+    private bool _overrun;
+
+    /// <summary>The socket was last seen empty: what comes now cannot be older. In the state, since a successor must know it.</summary>
+    private ref long SeenEmptyAt => ref state.Header.SeenEmptyAt;
+
+    /// <summary>Reads until nothing is left, or the inbox is full.</summary>
+    public void ReceiveAll()
+    {
+        long before = Clock.Now.Ticks;
+        while (Inbox.Count < InboxLimit)
+        {
+            Errno error = ReceiveOne(awaited: null, out _);
+            if (error == Errno.Again)
+            {
+                SeenEmptyAt = before;
+                return;
+            }
+            if (error != Errno.None && error != Errno.NoBufferSpace && error != Errno.Interrupted)
+            {
+                Log.KernelReceiveFailed(log, error);
+                return;
+            }
+        }
+    }
+
+    /// <summary>Sends one message and reads until its outcome: 0, or -errno.</summary>
+    public int Send(in KernelReply reply)
+    {
+        int length = reply.Write(_reply, socket.PortId);
+        int result = 0;
+        for (int tries = 0; tries < SendTries; tries++)
+        {
+            Errno error = socket.Send(_reply.AsSpan(0, length));
+            result = error == Errno.None ? ReceiveOutcome(reply.Sequence) : -error.Number;
+            if (result != -Errno.Busy.Number && result != -Errno.NoBufferSpace.Number && result != -Errno.Again.Number)
+            {
+                return result;
+            }
+            ReceiveAll(); // the kernel answers so while our receive buffer is full, and the message is lost
+        }
+        return result;
+    }
+
+    public void Dispose() => socket.Dispose();
+
+    private int ReceiveOutcome(uint sequence)
+    {
+        while (true)
+        {
+            Errno error = ReceiveOne(sequence, out int? result);
+            if (result is int outcome)
+            {
+                return outcome;
+            }
+            if (error == Errno.Again && !socket.WaitReadable(OutcomeWait))
+            {
+                return -Errno.TimedOut.Number;
+            }
+            if (error != Errno.None && error != Errno.Again && error != Errno.Interrupted && error != Errno.NoBufferSpace)
+            {
+                return -error.Number;
+            }
+        }
+    }
+
+    /// <summary>Receives one datagram into the inbox; <paramref name="outcome"/> is set when it holds the DONE or ERROR of <paramref name="awaited"/>.</summary>
+    private Errno ReceiveOne(uint? awaited, out int? outcome)
+    {
+        outcome = null;
+        Errno error = socket.Receive(_buffer, out int length, out uint source);
+        if (error == Errno.NoBufferSpace)
+        {
+            _overrun = true;
+        }
+        if (error != Errno.None)
+        {
+            return error;
+        }
+        if (source != 0)
+        {
+            state.Counters[(int)Counter.ForeignNetlink]++;
+            Log.KernelForeign(log, source);
+            return error;
+        }
+        var messages = new NetlinkMessages(_buffer.AsSpan(0, Math.Min(length, BufferSize)));
+        while (messages.MoveNext())
+        {
+            Accept(messages.Header, messages.Payload, awaited, ref outcome);
+        }
+        if (messages.IsDamaged || length > BufferSize)
+        {
+            state.Counters[(int)Counter.Malformed]++;
+            Log.KernelDropped(log, "a datagram is damaged or too long");
+        }
+        return error;
+    }
+
+    private void Accept(in NetlinkHeader header, ReadOnlySpan<byte> payload, uint? awaited, ref int? outcome)
+    {
+        if (!KernelRequest.TryParse(header, payload, out KernelRequest request, out string? reason))
+        {
+            Log.KernelDropped(log, reason);
+            return;
+        }
+        if (request.Operation is KernelOperation.Done or KernelOperation.Error && request.Sequence == awaited)
+        {
+            outcome = request.Result;
+        }
+        Inbox.Enqueue() = new KernelArrival(request, new TimeSpan(SeenEmptyAt));
+    }
+}

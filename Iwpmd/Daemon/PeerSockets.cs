@@ -1,0 +1,52 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>The four UDP sockets: each family once on the well-known port, to answer from, and once on a port of our own, to ask from. A family that the host lacks has none.</summary>
+internal sealed class PeerSockets : IDisposable
+{
+    private readonly UdpSocket?[] _sockets = new UdpSocket?[4];
+
+    /// <exception cref="SetupException">The port is busy, or the host has neither family.</exception>
+    public static PeerSockets Open(ushort port, ILogger log)
+    {
+        var result = new PeerSockets();
+        foreach (IpFamily family in (ReadOnlySpan<IpFamily>)[IpFamily.V4, IpFamily.V6])
+        {
+            Errno error = UdpSocket.TryOpen(family, port, out result._sockets[Index(family, PeerSocket.Answering)], out string operation);
+            if (error == Errno.None)
+            {
+                error = UdpSocket.TryOpen(family, 0, out result._sockets[Index(family, PeerSocket.Asking)], out operation);
+            }
+            if (error == Errno.FamilyNotSupported || error == Errno.AddressNotAvailable)
+            {
+                Log.FamilyMissing(log, family, error);
+            }
+            else if (error != Errno.None)
+            {
+                throw new SetupException(ExitStatus.Failure, error == Errno.AddressInUse
+                    ? $"udp: port {port} is in use: another port mapper runs on this host: stop it first (ss -ulpn 'sport = {port}' shows it)"
+                    : $"udp: {operation} of port {port} failed: {error}");
+            }
+        }
+        return result.All.IsEmpty ? throw new SetupException(ExitStatus.Failure, "udp: this host has neither IPv4 nor IPv6: enable one of them") : result;
+    }
+
+    /// <summary>Those that there are.</summary>
+    public ReadOnlySpan<UdpSocket> All => Array.FindAll(_sockets, s => s is not null)!;
+
+    public UdpSocket? Find(IpFamily family, PeerSocket via) => _sockets[Index(family, via)];
+
+    public void Dispose()
+    {
+        foreach (UdpSocket socket in All)
+        {
+            socket.Dispose();
+        }
+    }
+
+    private static int Index(IpFamily family, PeerSocket via) => (family == IpFamily.V4 ? 0 : 2) + (int)via;
+}

@@ -1,0 +1,78 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>Drains the outbox in order: value to bytes to socket. What could not be delivered goes back to the core.</summary>
+internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSockets peers, ILogger log)
+{
+    private static readonly TimeSpan GatePeriod = TimeSpan.FromSeconds(10);
+
+    private readonly byte[] _datagram = new byte[PeerMessage.RequestSize];
+    private LogGate _sendGate = new(GatePeriod, burst: 5);
+    private LogGate _lateGate = new(GatePeriod, burst: 1);
+
+    public void Drain()
+    {
+        while (mapper.Outbox.Count > 0)
+        {
+            ref readonly Effect effect = ref mapper.Outbox.Peek();
+            if (effect.IsToKernel)
+            {
+                SendToKernel(effect);
+            }
+            else
+            {
+                SendToPeer(effect);
+            }
+            mapper.Outbox.Dequeue();
+        }
+    }
+
+    private void SendToKernel(in Effect effect)
+    {
+        TimeSpan now = Clock.Now; // a fresh one: the process may have been stopped since the decision
+        if (now > effect.AnswerBy)
+        {
+            if (_lateGate.TryPass(now, out string suppressed))
+            {
+                Log.AnswerTooLate(log, effect.Reply.Kind, suppressed);
+            }
+            mapper.OnUndelivered(effect.Reply, 0, now);
+            return;
+        }
+        int result = kernel.Send(effect.Reply);
+        if (result == 0 || effect.Reply.Kind == KernelReplyKind.RemoteInfo)
+        {
+            return; // REMOTE_INFO answers -EINVAL also when it worked
+        }
+        mapper.OnUndelivered(effect.Reply, result, now);
+    }
+
+    private void SendToPeer(in Effect effect)
+    {
+        UdpSocket? socket = peers.Find(effect.To.Family, effect.Via);
+        int length = effect.Message.Write(_datagram);
+        Errno error = socket is null ? Errno.FamilyNotSupported : socket.Send(_datagram.AsSpan(0, length), effect.To, effect.From);
+        if (error == Errno.None)
+        {
+            return;
+        }
+        TimeSpan now = Clock.Now;
+        if (_sendGate.TryPass(now, out string suppressed))
+        {
+            Log.PeerSendFailed(log, effect.Message.Type, effect.To, error, suppressed);
+        }
+        if (effect.Message.Type == PeerMessageType.Request && IsUnreachable(error))
+        {
+            mapper.HandleUnreachable(effect.To, effect.Message.Handle, now);
+        }
+    }
+
+    /// <summary>No route, no such family, or forbidden by a local firewall: to wait for an answer is in vain.</summary>
+    private static bool IsUnreachable(Errno error) =>
+        error == Errno.NetworkUnreachable || error == Errno.HostUnreachable || error == Errno.FamilyNotSupported
+        || error == Errno.NotPermitted || error == Errno.AddressNotAvailable || error == Errno.Invalid;
+}
