@@ -17,7 +17,8 @@ internal static class Golden
     public static Task VerifyRow(string received, string row, [CallerFilePath] string file = "", [CallerMemberName] string method = "") =>
         Compare(received, $"{Path.ChangeExtension(Repository.RealPath(file), null)}.{method}_{row.Replace('/', '-')}");
 
-    private static async Task Compare(string received, string stem)
+    /// <summary>Null when the file says the same; else what is wrong, with what was received left beside it.</summary>
+    internal static async Task<string?> Mismatch(string received, string stem)
     {
         string verifiedPath = stem + ".verified.txt", receivedPath = stem + ".received.txt";
         received = received.ReplaceLineEndings("\n").TrimEnd('\n') + "\n";
@@ -25,18 +26,23 @@ internal static class Golden
         if (received == verified)
         {
             File.Delete(receivedPath);
-            return;
-        }
-        if (Environment.GetEnvironmentVariable("IWPMD_ACCEPT") == "1")
-        {
-            await File.WriteAllTextAsync(verifiedPath, received);
-            File.Delete(receivedPath);
-            return;
+            return null;
         }
         await File.WriteAllTextAsync(receivedPath, received);
-        Assert.Fail(verified is null
+        return verified is null
             ? $"There is no {Path.GetFileName(verifiedPath)}; what was received is beside it. IWPMD_ACCEPT=1 accepts it."
-            : $"{Path.GetFileName(verifiedPath)} differs. IWPMD_ACCEPT=1 accepts what was received.\n{FirstDifference(verified, received)}");
+            : $"{Path.GetFileName(verifiedPath)} differs. IWPMD_ACCEPT=1 accepts what was received.\n{FirstDifference(verified, received)}";
+    }
+
+    private static async Task Compare(string received, string stem)
+    {
+        string? mismatch = await Mismatch(received, stem);
+        if (mismatch is not null && Environment.GetEnvironmentVariable("IWPMD_ACCEPT") == "1")
+        {
+            File.Move(stem + ".received.txt", stem + ".verified.txt", overwrite: true);
+            return;
+        }
+        Assert.True(mismatch is null, mismatch);
     }
 
     private static string FirstDifference(string verified, string received)
