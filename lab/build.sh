@@ -128,7 +128,7 @@ build_base() {
     # The programs are found by name; the shell that runs the scripts is busybox.
     ln -s busybox "$tree/bin/sh"
     cp "$lab/guest/init" "$tree/init"
-    cp "$lab"/guest/{daemon,device,link,modules,settle} "$tree/usr/bin/"
+    cp "$lab"/guest/{daemon,device,cable,modules,settle} "$tree/usr/bin/"
     chmod 755 "$tree/init" "$tree"/usr/bin/*
     for module in kernel/drivers/{virtio,net/net_failover,net/virtio_net,infiniband/core} kernel/net/{9p,core,802} kernel/fs/{9p,fscache,netfs,configfs} \
         kernel/lib/libcrc32c kernel/crypto/crc32c_generic modules.builtin modules.order modules.builtin.modinfo; do

@@ -3,6 +3,7 @@
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds="stock map"
 known() { ! is_c a || echo "C answers too late"; }
+known_by=crashed
 scenario() {
     allow 'Timeout 10 sec for netlink request'
     a "daemon freeze"
