@@ -53,11 +53,14 @@ public sealed unsafe class DetachedLaunchTests
         OwnThread.Run(() =>
         {
             TestLibc.Succeed(TestLibc.unshare(TestLibc.CLONE_FS | TestLibc.CLONE_FILES));
+            int copy = writeEnd == 63 ? 62 : 63;
+            TestLibc.Succeed(Libc.dup3(2, copy, Libc.O_CLOEXEC));
             ReadyPipe? ready = ReadyPipe.FromText($"{writeEnd}");
             ready!.ReportReady();
             ready.ReportReady();
-            Assert.Equal("/dev/null", File.ResolveLinkTarget("/proc/thread-self/fd/2", returnFinalTarget: false)!.FullName);
-            Assert.Equal("/", File.ResolveLinkTarget("/proc/thread-self/cwd", returnFinalTarget: false)!.FullName);
+            Assert.Equal("/dev/null", LinkTarget("fd/2"));
+            Assert.Equal("/dev/null", LinkTarget($"fd/{copy}"));
+            Assert.Equal("/", LinkTarget("cwd"));
             Assert.False(File.Exists($"/proc/thread-self/fd/{writeEnd}"));
         });
         _ = Libc.close(writeEnd);
@@ -65,6 +68,8 @@ public sealed unsafe class DetachedLaunchTests
         Assert.Equal(1, Libc.read(readEnd, bytes, 4));
         _ = Libc.close(readEnd);
     }
+
+    private static string LinkTarget(string name) => File.ResolveLinkTarget("/proc/thread-self/" + name, returnFinalTarget: false)!.FullName;
 
     private static int Launch(string script)
     {

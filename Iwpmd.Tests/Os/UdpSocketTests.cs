@@ -189,8 +189,17 @@ public sealed unsafe class UdpSocketTests : IDisposable
             TestLibc.Succeed(TestLibc.ioctl(fd, TestLibc.SIOCSIFADDR, addressRequest));
         }
         SocketFd.Close(fd);
+        Assert.True(SpinWait.SpinUntil(AddressesAreReady, TimeSpan.FromSeconds(5)));
         action();
     });
+
+    // The kernel makes an address usable from a work queue; until then its flags, the fifth word, say tentative.
+    private static bool AddressesAreReady()
+    {
+        const int Tentative = 0x40;
+        string[] lines = File.ReadAllLines("/proc/thread-self/net/if_inet6");
+        return lines.Length == 3 && lines.All(line => (Convert.ToInt32(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[4], 16) & Tentative) == 0);
+    }
 
     private static InetEndpoint DeadPort(string loopback)
     {

@@ -24,7 +24,13 @@ internal static unsafe partial class Libc
         public uint stx_uid;
         [FieldOffset(28)]
         public ushort stx_mode;
+        [FieldOffset(32)]
+        public ulong stx_ino;
         [FieldOffset(40)]
         public ulong stx_size;
+        [FieldOffset(136)]
+        public uint stx_dev_major;
+        [FieldOffset(140)]
+        public uint stx_dev_minor;
     }
 }

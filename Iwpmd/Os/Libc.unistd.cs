@@ -17,7 +17,7 @@ internal static unsafe partial class Libc
     internal static partial int pipe2(int* fds, int flags);
 
     [LibraryImport(Name, SetLastError = true)]
-    internal static partial int dup2(int from, int to);
+    internal static partial int dup3(int from, int to, int flags);
 
     [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int chdir(string path);

@@ -8,7 +8,8 @@ internal sealed unsafe class ReadyPipe
     /// <summary>Names the descriptor to the daemon, and by being there says that it was launched detached.</summary>
     public const string EnvironmentVariable = "IWPMD_READY_FD";
 
-    private const int FirstFreeFd = 3;
+    private const int StandardError = 2, FirstFreeFd = 3;
+    private const int CopiesBelow = 64; // they were made at the start
 
     private int _fd;
 
@@ -37,15 +38,33 @@ internal sealed unsafe class ReadyPipe
             return;
         }
         _ = Libc.chdir("/");
-        int nothing = Libc.open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
-        if (nothing >= 0)
-        {
-            _ = Libc.dup2(nothing, 2);
-            _ = Libc.close(nothing);
-        }
+        LeaveStandardError();
         byte verdict = 1;
         _ = Libc.write(_fd, &verdict, 1);
         _ = Libc.close(_fd);
         _fd = -1;
     }
+
+    // With its copies, such as the one that the runtime's console works on: a caller that reads our stderr to its end would wait for them for ever.
+    private static void LeaveStandardError()
+    {
+        int nothing = Libc.open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (nothing < 0)
+        {
+            return;
+        }
+        Libc.statx stderr, other;
+        bool isOpen = Status(StandardError, &stderr);
+        for (int fd = FirstFreeFd; isOpen && fd < CopiesBelow; fd++)
+        {
+            if (Status(fd, &other) && (stderr.stx_ino, stderr.stx_dev_major, stderr.stx_dev_minor) == (other.stx_ino, other.stx_dev_major, other.stx_dev_minor))
+            {
+                _ = Libc.dup3(nothing, fd, Libc.O_CLOEXEC);
+            }
+        }
+        _ = Libc.dup3(nothing, StandardError, 0);
+        _ = Libc.close(nothing);
+    }
+
+    private static bool Status(int fd, Libc.statx* status) => Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, status) == 0;
 }
