@@ -129,8 +129,8 @@ internal static partial class Log
     [LoggerMessage(602, LogLevel.Information, "state: {Path}: starting anew: {Reason}")]
     public static partial void StateFresh(ILogger log, string path, string reason);
 
-    [LoggerMessage(603, LogLevel.Information, "state: {Path}: read back: {Count} mappings")]
-    public static partial void StateRestored(ILogger log, string path, int count);
+    [LoggerMessage(603, LogLevel.Information, "state: {Path}: read back, as iwpmd {Build} left it")]
+    public static partial void StateRestored(ILogger log, string path, FixedName build);
 
     [LoggerMessage(604, LogLevel.Warning, "state: {Path}: {Operation}: {Error}: going on without it; what is mapped now will be lost at the next restart")]
     public static partial void StateUnavailable(ILogger log, string path, string operation, Os.Errno error);

@@ -95,6 +95,10 @@ internal sealed partial class PortMapper
     public void Restore(TimeSpan now)
     {
         int held = 0, unbound = 0;
+        if (_mappings.Dropped > 0)
+        {
+            Log.StateRowsDropped(_log, _mappings.Dropped);
+        }
         for (int slot = 0; slot < _mappings.Touched; slot++)
         {
             ref readonly MappingRow row = ref _mappings[slot];

@@ -29,13 +29,13 @@ internal sealed class DaemonHost : IDisposable
     {
         Log.Starting(_log, BuildInfo.Version, Environment.ProcessId);
         RaiseLimits();
-        using PeerSockets peers = PeerSockets.Open(PortMapper.Port, _log); // first: a second daemon must not touch the state of the first
+        using NetlinkSocket netlink = OpenNetlink(); // first: a host without RDMA is left as it was
+        using PeerSockets peers = PeerSockets.Open(PortMapper.Port, _log); // next: a second daemon must not touch the state of the first
         StateLayout state = OpenState();
         PortRange range = ChoosePortRange();
         _ = _host.TryReadReservedPorts(out PortRange[] reserved);
         var ports = new TcpPorts(range, reserved, Entropy.Random64(), _log);
         var mapper = new PortMapper(state, ports, _configuration.PortMapper, Entropy.Random64, _log);
-        using NetlinkSocket netlink = OpenNetlink();
         using var kernel = new KernelLink(netlink, state, _log);
         using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
         using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
@@ -111,7 +111,7 @@ internal sealed class DaemonHost : IDisposable
     private void RaiseLimits()
     {
         int wanted = _configuration.MaxMappings + SpareDescriptors;
-        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)wanted)
+        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)_configuration.MaxMappings)
         {
             Log.DescriptorLimit(_log, limit, _configuration.MaxMappings);
         }
@@ -154,6 +154,10 @@ internal sealed class DaemonHost : IDisposable
             Log.StateFresh(_log, path, problem);
             _ = _stateFile.ExistingLength == 0 ? Errno.None : _stateFile.Clear();
             state.Format(identity);
+        }
+        else
+        {
+            Log.StateRestored(_log, path, state.Header.Build);
         }
         return state;
     }
