@@ -125,6 +125,8 @@ build_base() {
     add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,agent} "$root"/usr/bin/{rping,strace} "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/rdma)" "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/ip)"
     add_binaries "$tree" /usr/lib/x86_64-linux-gnu/libibverbs "$libraries"/libibverbs/libsiw-rdmav*.so
     cp "$root/etc/libibverbs.d/siw.driver" "$tree/etc/libibverbs.d/"
+    # rping ends its threads with pthread_exit, which loads this one by name.
+    cp -L /lib/x86_64-linux-gnu/libgcc_s.so.1 "$tree/usr/lib/x86_64-linux-gnu/"
     # The programs are found by name; the shell that runs the scripts is busybox.
     ln -s busybox "$tree/bin/sh"
     cp "$lab/guest/init" "$tree/init"
