@@ -218,9 +218,9 @@ play() { # DIR
     status=$?
     set -e
     if [[ $status -ne 0 && ! -s $work/failure ]]; then echo "a step failed: $(tail -3 "$transcript" | tr '\n\t' '  ')" > "$work/failure"; fi
-    for host in a b; do
-        settle "$host" || true
-    done
+    settle a || true &
+    settle b || true
+    wait
     [[ -s $work/failure || ! -s $work/complaints ]] || tr '\n\t' '; ' < "$work/complaints" > "$work/failure"
     crash_report > "$work/crash"
 
