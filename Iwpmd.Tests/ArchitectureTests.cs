@@ -21,6 +21,7 @@ public class ArchitectureTests
     [InlineData("Os/X.cs", "namespace Iwpmd.Os; using P = Iwpmd.Core.PortMapper;")]
     [InlineData("Daemon/X.cs", "namespace Iwpmd.Daemon; using Iwpmd.Cli;")]
     [InlineData("Log.cs", "namespace Iwpmd; using Iwpmd.Core;")]
+    [InlineData("Log.cs", "namespace Iwpmd; class Log { void M(Os.UdpSocket socket) { } }")]
     [InlineData("Core/X.cs", "namespace Iwpmd.Os; class X;")]
     [InlineData("Core/X.cs", "global using Iwpmd.Wire;")]
     public void An_arrow_upwards_or_across_is_seen(string path, string text) => Assert.NotEmpty(SourceRules.Dependencies("Iwpmd/" + path, text));
@@ -29,6 +30,7 @@ public class ArchitectureTests
     [InlineData("Core/X.cs", "using Iwpmd.Wire; namespace Iwpmd.Core; class X { void M() => Log.Started(); } // unlike Iwpmd.Os.Fd")]
     [InlineData("Os/X.cs", "namespace Iwpmd.Os; class X { string M() => \"Iwpmd.Core.PortMapper\"; }")]
     [InlineData("Daemon/X.cs", "using Iwpmd.Core; using Iwpmd.Os; using Iwpmd.Wire; namespace Iwpmd.Daemon;")]
+    [InlineData("Log.cs", "using Iwpmd.Wire; namespace Iwpmd; class Log { void M(Os.Errno error, Core.MappingState state) { } }")]
     [InlineData("Program.cs", "return Iwpmd.Cli.CommandLine.Run(args);")]
     public void An_arrow_downwards_is_fine(string path, string text) => Assert.Empty(SourceRules.Dependencies("Iwpmd/" + path, text));
 
@@ -123,6 +125,19 @@ public class ArchitectureTests
     [InlineData("## Deviations\n- Differs: asks first (`Core/A.cs`)\n- Kept: 64 bytes", "Wire/B.cs: 1 x Kept, README.md: 0\nREADME.md: no source named: - Kept: 64 bytes")]
     public void A_deviation_that_only_the_sources_or_only_the_readme_knows_is_seen(string readme, string violations) =>
         Assert.Equal(violations, string.Join('\n', SourceRules.Deviations([("Iwpmd/Core/A.cs", "// Differs: asks first"), ("Iwpmd/Wire/B.cs", "/// x. Kept: 64 bytes")], readme)));
+
+    [Fact]
+    public void An_option_or_key_that_a_man_page_does_not_have_is_seen()
+    {
+        string[] options = SourceRules.Options("new Option<bool>(\"--check-config\", \"-c\")"), keys = SourceRules.Keys("Number(\"query_retry\", \"ms\"), new(\"state_dir\", x)");
+
+        Assert.Equal(["--check-config", "-c"], options);
+        Assert.Equal(["query_retry", "state_dir"], keys);
+        Assert.Empty(SourceRules.Undocumented(options, ".It Fl c , Fl -check-config"));
+        Assert.Empty(SourceRules.Undocumented(options, ".BR \\-c ,\n.B \\-\\-check\\-config"));
+        Assert.Equal(["--check-config"], SourceRules.Undocumented(options, ".It Fl c , Fl -check-config-file"));
+        Assert.Equal(["query_retry"], SourceRules.Undocumented(keys, "query_retry_time, state_dir"));
+    }
 
     [Fact]
     public void No_file_names_the_machine_it_was_made_on()
