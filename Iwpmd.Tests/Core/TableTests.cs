@@ -1,0 +1,189 @@
+using Iwpmd.Core;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Core;
+
+/// <summary>The tables against naive lists, with random operations of fixed seeds.</summary>
+public class TableTests
+{
+    private static readonly InetEndpoint[] s_addresses =
+        [.. ((string[])["0.0.0.0:0", "10.0.0.1:0", "10.0.0.2:0", "[::]:0", "[fd00::1]:0", "[fe80::1%2]:0", "[fe80::1%3]:0"]).Select(InetEndpoint.Parse)];
+
+    [Fact]
+    public void The_mapping_table_finds_what_a_list_finds()
+    {
+        var random = new Random(1);
+        StateLayout state = StateLayout.InMemory(StateCapacity.For(64), World.Identity);
+        var table = new MappingTable(state);
+        Dictionary<int, MappingRow> model = [];
+        for (int step = 0; step < 50_000; step++)
+        {
+            InetEndpoint local = s_addresses[random.Next(s_addresses.Length)].WithPort((ushort)random.Next(1, 20));
+            if (step % 10_000 == 9_999)
+            {
+                table = new MappingTable(state); // the chains are rebuilt from the rows
+            }
+            if (random.Next(2) == 0 && !model.Values.Any(row => (InetEndpoint)row.Local == local))
+            {
+                AddBoth(table, model, local, random.Next(4) == 0 ? MappingState.Fallback : MappingState.Held);
+            }
+            else if (model.Count > 0)
+            {
+                int slot = model.Keys.ElementAt(random.Next(model.Count));
+                table.Remove(slot);
+                model.Remove(slot);
+            }
+            AssertFindsTheSame(table, model, s_addresses[random.Next(s_addresses.Length)].WithPort((ushort)random.Next(1, 20)));
+        }
+    }
+
+    private static void AddBoth(MappingTable table, Dictionary<int, MappingRow> model, InetEndpoint local, MappingState state)
+    {
+        var row = new MappingRow { Local = local, MappedPort = 40000, State = state };
+        int slot = table.Add(row, TimeSpan.Zero);
+        Assert.Equal(model.Count == 64, slot < 0);
+        if (slot >= 0)
+        {
+            model.Add(slot, row);
+        }
+    }
+
+    private static void AssertFindsTheSame(MappingTable table, Dictionary<int, MappingRow> model, InetEndpoint asked)
+    {
+        Assert.Equal(model.Count, table.Count);
+        int exact = model.Where(e => (InetEndpoint)e.Value.Local == asked).Select(e => e.Key).SingleOrDefault(-1);
+        Assert.Equal(exact, table.FindExactLocal(asked));
+        int[] hits = [.. model.Where(e => Overlaps(e.Value, asked)).Select(e => e.Key)];
+        int found = table.FindByLocal(asked);
+        Assert.True(hits.Contains(exact) ? found == exact : hits.Length == 0 ? found == -1 : hits.Contains(found));
+    }
+
+    private static bool Overlaps(in MappingRow row, InetEndpoint asked)
+    {
+        InetEndpoint local = row.Local;
+        return row.State != MappingState.Fallback && local.Port == asked.Port && local.Family == asked.Family
+            && (local == asked || local.IsWildcard || asked.IsWildcard);
+    }
+
+    [Fact]
+    public void A_row_that_is_used_again_has_another_generation()
+    {
+        var table = new MappingTable(StateLayout.InMemory(StateCapacity.For(16), World.Identity));
+        InetEndpoint local = InetEndpoint.Parse("10.0.0.1:5000");
+        int first = table.Add(new MappingRow { Local = local, State = MappingState.Held }, TimeSpan.Zero);
+        uint generation = table[first].Generation;
+        table.Remove(first);
+        int second = table.Add(new MappingRow { Local = local, State = MappingState.Held }, TimeSpan.Zero);
+        Assert.Equal((first, generation + 1), (second, table[second].Generation));
+    }
+
+    [Fact]
+    public void The_deadline_queue_gives_what_is_due_in_order_of_time()
+    {
+        var random = new Random(2);
+        var queue = new DeadlineQueue(100);
+        Dictionary<int, long> model = [];
+        for (int step = 0; step < 50_000; step++)
+        {
+            int slot = random.Next(100);
+            if (random.Next(3) > 0)
+            {
+                model[slot] = random.Next(1000);
+                queue.Set(slot, new TimeSpan(model[slot]));
+            }
+            else
+            {
+                model.Remove(slot);
+                queue.Remove(slot);
+            }
+            Assert.Equal(model.Count, queue.Count);
+            Assert.Equal(model.Count == 0 ? TimeSpan.MaxValue.Ticks : model.Values.Min(), queue.Next.Ticks);
+            int due = queue.PeekDue(new TimeSpan(500));
+            Assert.True(due < 0 ? model.Values.All(at => at > 500) : model[due] == model.Values.Min() && model[due] <= 500);
+        }
+    }
+
+    [Fact]
+    public void Conversations_are_found_by_handle_and_leave_nothing_behind()
+    {
+        var random = new Random(3);
+        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity)); // 64
+        Dictionary<ulong, int> model = [];
+        for (int step = 0; step < 50_000; step++)
+        {
+            ulong handle = (ulong)random.Next(1, 200) << 40;
+            if (model.TryGetValue(handle, out int known))
+            {
+                Assert.Equal(known, conversations.FindQuery(handle));
+                conversations.Close(known);
+                model.Remove(handle);
+            }
+            else if (model.Count < 64)
+            {
+                model[handle] = conversations.Open(new ConversationRow { Handle = handle, Role = ConversationRole.Querying }, new TimeSpan(step));
+            }
+            Assert.Equal(-1, conversations.FindQuery(handle ^ 1));
+            Assert.Equal(model.Count, conversations.Count);
+        }
+    }
+
+    [Fact]
+    public void Of_the_settled_conversations_the_first_makes_room_first()
+    {
+        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity));
+        int[] slots = [.. Enumerable.Range(1, 64).Select(h => Open(conversations, (ulong)h))];
+        Assert.Equal(-1, Open(conversations, 65));
+        conversations.Settle(slots[5], TimeSpan.FromSeconds(9));
+        conversations.Settle(slots[3], TimeSpan.FromSeconds(9));
+        conversations.Settle(slots[7], TimeSpan.FromSeconds(9));
+        conversations.Close(slots[3]);
+        Assert.True(Open(conversations, 66) >= 0); // the row that was closed
+        Assert.True(Open(conversations, 67) >= 0);
+        Assert.Equal((-1, -1), (conversations.FindQuery(6), conversations.FindQuery(4)));
+        Assert.Equal(slots[7], conversations.FindQuery(8));
+        Assert.True(Open(conversations, 68) >= 0);
+        Assert.Equal(-1, conversations.FindQuery(8));
+        Assert.Equal(-1, Open(conversations, 69));
+    }
+
+    private static int Open(Conversations conversations, ulong handle) =>
+        conversations.Open(new ConversationRow { Handle = handle, Role = ConversationRole.Querying }, TimeSpan.Zero);
+
+    [Fact]
+    public void The_peer_table_forgets_the_host_that_was_seen_longest_ago()
+    {
+        StateLayout state = StateLayout.InMemory(StateCapacity.For(16), World.Identity);
+        var peers = new PeerTable(state);
+        for (uint host = 0; host < 1000; host++)
+        {
+            peers.Missed(new InetEndpoint(IpFamily.V4, 0, 0x0a000000 + host, 3935), FallbackCause.NoAnswer, new TimeSpan(5000), new TimeSpan(host));
+        }
+        Assert.True(peers.IsUnreachable(new InetEndpoint(IpFamily.V4, 0, 0x0a000000 + 999, 1), new TimeSpan(4999)));
+        Assert.False(peers.IsUnreachable(new InetEndpoint(IpFamily.V4, 0, 0x0a000000 + 999, 1), new TimeSpan(5000)));
+        Assert.Equal(-1, peers.Find(new InetEndpoint(IpFamily.V4, 0, 0x0a000000, 0)));
+        Assert.All(state.Peers.ToArray(), row => Assert.True(row.LastSeenAt > 200));
+    }
+
+    [Fact]
+    public void A_queue_keeps_its_order_while_it_grows()
+    {
+        var random = new Random(4);
+        var fifo = new Fifo<int>(2);
+        Queue<int> model = new();
+        for (int step = 0; step < 20_000; step++)
+        {
+            if (model.Count == 0 || random.Next(100) < (step / 5000 % 2 == 0 ? 60 : 40))
+            {
+                fifo.Enqueue() = step;
+                model.Enqueue(step);
+            }
+            else
+            {
+                Assert.Equal(model.Dequeue(), fifo.Peek());
+                fifo.Dequeue();
+            }
+            Assert.Equal(model.Count, fifo.Count);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+using Iwpmd.Tests.Support;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>The programs these tests run, and the library they run under.</summary>
+internal static class Binaries
+{
+    private static readonly Lazy<string> s_simulatedKernel = new(() => Compile("simkernel.c", "-shared", "-fPIC"));
+
+    /// <summary>The published executable.</summary>
+    public static string Ours => Require(Repository.PathOf("out/iwpmd"), "run make first");
+
+    /// <summary>The daemon of rdma-core: unpacked by the lab, or installed.</summary>
+    public static string C
+    {
+        get
+        {
+            string unpacked = Repository.PathOf("out/lab/root/usr/sbin/iwpmd");
+            string path = File.Exists(unpacked) ? unpacked : Require("/usr/sbin/iwpmd", "install the package rdma-core (make deps)");
+            Assert.True(File.ReadAllText(path).Contains("libnl-3"), $"{path} is not the daemon of rdma-core");
+            return path;
+        }
+    }
+
+    /// <summary>Libraries that the unpacked daemon needs and the host may not have.</summary>
+    public static string LibrariesOfC => Repository.PathOf("out/lab/root/lib/x86_64-linux-gnu");
+
+    /// <summary>The library to preload.</summary>
+    public static string SimulatedKernel => s_simulatedKernel.Value;
+
+    /// <summary>Compiles a C source of this folder into a temporary one that stays until the test run ends.</summary>
+    public static string Compile(string source, params string[] options)
+    {
+        string folder = Directory.CreateTempSubdirectory("iwpmd-native-").FullName;
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
+        string output = Path.Combine(folder, Path.ChangeExtension(source, options.Contains("-shared") ? ".so" : null)!.TrimEnd('.'));
+        Tool.Run("cc", "gcc", ["-Wall", "-Wextra", "-Werror", "-O2", .. options, "-o", output, Repository.PathOf($"Iwpmd.Tests/Native/{source}")]);
+        return output;
+    }
+
+    private static string Require(string path, string remedy)
+    {
+        Assert.True(File.Exists(path), $"{path} is missing: {remedy}");
+        return path;
+    }
+}

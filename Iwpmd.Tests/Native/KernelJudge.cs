@@ -1,0 +1,64 @@
+using Iwpmd.Wire;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>What the kernel checks in the daemon's messages, and what would crash it: a message that it would not take, or take badly, is a complaint.</summary>
+internal sealed class KernelJudge
+{
+    private static readonly TimeSpan KernelPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan MulticastTime = TimeSpan.FromMilliseconds(1);
+
+    private readonly Dictionary<uint, (KernelRequest Request, TimeSpan At)> _asked = [];
+
+    public List<string> Complaints { get; } = [];
+
+    public void Asked(in KernelRequest request, TimeSpan at) => _asked[request.Sequence] = (request, at);
+
+    public void Answered(DaemonMessage message, uint portId)
+    {
+        try
+        {
+            if (message.Raw.PortId != portId)
+            {
+                Complaints.Add($"{message}: nlmsg_pid {message.Raw.PortId}, bound to {portId}");
+            }
+            if (message.Verdict == 0)
+            {
+                Judge(message, message.Reply);
+            }
+        }
+        catch (Exception e)
+        {
+            Complaints.Add($"{message}: {e.Message}");
+        }
+    }
+
+    private void Judge(DaemonMessage message, in KernelReply reply)
+    {
+        if (reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping or KernelReplyKind.HandleError))
+        {
+            return;
+        }
+        if (!_asked.Remove(reply.RequestSequence, out (KernelRequest Request, TimeSpan At) asked))
+        {
+            if (reply.Kind != KernelReplyKind.HandleError)
+            {
+                Complaints.Add($"{message}: answers nothing, or once more");
+            }
+            return;
+        }
+        KernelRequest request = asked.Request;
+        string? fault = message.At - asked.At > KernelPatience ? "too late: this crashes the kernel"
+            : reply.Client != request.Client ? "names another client"
+            : reply.Kind == KernelReplyKind.HandleError ? null
+            : (int)reply.Kind != (int)request.Operation && request.Operation != KernelOperation.Malformed ? $"answers a {request.Operation}"
+            : reply.Kind == KernelReplyKind.RegisterPid ? (message.At - asked.At < MulticastTime ? "came before the kernel expects it" : reply.Device.Equals(request.Device) ? null : "names another device")
+            : reply.Local != request.Local || reply.MappedLocal.Family != request.Local.Family ? "local address is not the one asked about"
+            : reply.Kind == KernelReplyKind.QueryMapping && (reply.Remote != request.Remote || reply.MappedRemote.Family != request.Remote.Family) ? "remote address is not the one asked about"
+            : null;
+        if (fault is not null)
+        {
+            Complaints.Add($"{message}: {fault}");
+        }
+    }
+}

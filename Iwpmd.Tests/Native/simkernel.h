@@ -1,0 +1,67 @@
+/*
+ * What simkernel.so shares with whoever plays the rest of the kernel: a test, or a load generator.
+ *
+ * $SIMKERNEL names a folder with two entries, both made by the player:
+ *   kernel   struct simkernel, mapped by both sides; the replay's MAPINFO messages stand behind SIMKERNEL_REPLAY_AT
+ *   socket   a listening SOCK_SEQPACKET socket; each netlink socket that the daemon opens is announced there by one struct simannounce with two
+ *            descriptors: the kernel's end of the socket, and a page with its struct simsocket. The connection stays open: when the player is gone, so is the daemon.
+ *
+ * On the kernel's end the player reads datagrams that begin with a struct simrecord, and writes datagrams that begin with a struct simheader.
+ */
+#ifndef SIMKERNEL_H
+#define SIMKERNEL_H
+
+#include <stdint.h>
+
+#define SIMKERNEL_MAGIC 0x6d697371u
+#define SIMKERNEL_REPLAY_AT 4096
+#define SIMKERNEL_OPERATIONS 16
+
+/* What becomes of an operation that the daemon sends: 0 as a kernel does it, -errno NLMSG_ERROR, or: */
+#define SIMKERNEL_SILENT 1 /* taken, but nothing comes back: the player answers, DONE included */
+
+struct simkernel {
+	uint32_t magic;
+	uint32_t next_sequence;       /* nlmsg_seq of the kernel's next request, shared by all operations; changed atomically */
+	uint32_t abi;                 /* 4, or 3: HELLO is unknown then */
+	uint32_t clients;             /* bit mask of the netlink clients that there are; 0 is a kernel without iw_cm */
+	int32_t socket_errno;         /* not 0: socket() fails so */
+	uint32_t binds_in_use;        /* so many binds to come find their port id taken */
+	uint32_t replay_bytes;
+	uint32_t replay_count;
+	uint32_t replay_per_datagram;
+	uint32_t rmem_max;            /* what SO_RCVBUF may ask for */
+	int32_t action[SIMKERNEL_OPERATIONS];
+	uint32_t quiet;               /* the player does not want to see what the daemon sends */
+};
+
+struct simsocket {
+	uint32_t magic;
+	uint32_t portid;
+	uint32_t groups;
+	int32_t rcvbuf;               /* as the kernel keeps it: doubled */
+	int32_t rmem;                 /* charged for what is unread; changed atomically, as all below */
+	int32_t queued;               /* datagrams unread */
+	int32_t error;                /* errno of the next receive */
+	int32_t congested;            /* something was dropped and the queue was not empty since */
+	int32_t drops;
+	int32_t max_recv;             /* the largest length that a receive asked for */
+};
+
+struct simannounce {
+	uint32_t magic;
+	uint32_t pid;
+};
+
+struct simheader {
+	uint32_t charge;              /* added to rmem by the writer, taken off by the reader */
+	uint32_t source;              /* nl_pid of the sender: 0 is the kernel */
+};
+
+struct simrecord {
+	uint64_t boottime_ns;         /* when the daemon sent it */
+	int32_t verdict;              /* 0 taken, -errno refused with NLMSG_ERROR, 1 skipped without a word */
+	uint32_t reserved;
+};
+
+#endif
