@@ -67,6 +67,16 @@ public sealed unsafe class UdpSocketTests : IDisposable
     });
 
     [Fact]
+    public void A_link_local_source_address_brings_its_interface_along() => InLoopbackNamespace(() =>
+    {
+        UdpSocket sender = Open(IpFamily.V6), receiver = Open(IpFamily.V6);
+        InetEndpoint from = InetEndpoint.Parse("[fe80::7%1]:0").WithPort(sender.Port);
+        Assert.Equal(Errno.None, sender.Send("x"u8, InetEndpoint.Parse("[::1]:0").WithPort(receiver.Port), from));
+        Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
+        Assert.Equal(from, arrival.From);
+    });
+
+    [Fact]
     public void A_broadcast_arrives_at_our_own_address_of_its_network()
     {
         UdpSocket sender = Open(IpFamily.V4), receiver = Open(IpFamily.V4);

@@ -7,7 +7,7 @@ internal static unsafe partial class Libc
 {
     public const short POSIX_SPAWN_SETSID = 0x80;
 
-    // Opaque; glibc and musl agree on neither the fields nor, on every architecture, the size: room for both.
+    // Opaque: only room for them.
     public const int sizeof_posix_spawn_file_actions_t = 80, sizeof_posix_spawnattr_t = 336;
 
     [LibraryImport(Name, StringMarshalling = StringMarshalling.Utf8)]
