@@ -1,0 +1,71 @@
+using System.Collections.Concurrent;
+using Iwpmd.Os;
+using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Daemon;
+
+/// <summary>The kernel's end of a socket pair: answers each message with DONE, as the kernel does, HELLO with HELLO, and keeps what it was told.</summary>
+internal sealed class FakeKernel : IDisposable
+{
+    private const uint PortId = 4242;
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
+
+    private readonly NetlinkSocket _end;
+    private readonly Thread _thread;
+    private readonly BlockingCollection<KernelReply> _told = [];
+    private volatile bool _ended;
+
+    public FakeKernel()
+    {
+        (int daemon, int kernel) = TestLibc.DatagramPair();
+        Daemon = NetlinkSocket.Adopt(daemon, PortId);
+        _end = NetlinkSocket.Adopt(kernel, 0);
+        _thread = new Thread(Serve) { IsBackground = true };
+        _thread.Start();
+    }
+
+    public NetlinkSocket Daemon { get; }
+
+    /// <summary>What comes back for the next message, in the place of DONE with 0; then the rule holds again.</summary>
+    public ConcurrentQueue<KernelRequest> Outcomes { get; } = new();
+
+    public void Say(params KernelRequest[] requests) => Assert.Equal(Errno.None, _end.Send([.. requests.SelectMany(r => KernelBytes.Of(r, portId: PortId))]));
+
+    public void SayBytes(byte[] datagram) => Assert.Equal(Errno.None, _end.Send(datagram));
+
+    /// <summary>The next thing that was told; fails when nothing is.</summary>
+    public KernelReply Next() => _told.TryTake(out KernelReply reply, s_patience) ? reply : throw new TimeoutException("the daemon told the kernel nothing");
+
+    public bool WasToldNothing => _told.Count == 0;
+
+    public void Dispose()
+    {
+        _ended = true;
+        _thread.Join();
+        _end.Dispose();
+        _told.Dispose();
+    }
+
+    private void Serve()
+    {
+        var buffer = new byte[KernelReply.MaxSize];
+        while (!_ended)
+        {
+            if (!_end.WaitReadable(TimeSpan.FromMilliseconds(50)) || _end.Receive(buffer, out int length, out _) != Errno.None || length == 0)
+            {
+                continue;
+            }
+            KernelReply reply = KernelBytes.ToReply(buffer[..length]);
+            if (reply.Kind == KernelReplyKind.Hello)
+            {
+                Say(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
+            }
+            bool other = Outcomes.TryDequeue(out KernelRequest outcome);
+            Say((other ? outcome : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
+            _told.Add(reply);
+        }
+    }
+}

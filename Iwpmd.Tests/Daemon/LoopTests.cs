@@ -1,0 +1,230 @@
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Iwpmd.Tests.Core;
+using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging.Abstractions;
+using Xunit;
+
+namespace Iwpmd.Tests.Daemon;
+
+/// <summary>The real loop with real sockets, over a socket pair to a kernel that is a thread.</summary>
+[Collection(OsCollection.Name)]
+public sealed class LoopTests : IDisposable
+{
+    private static readonly InetEndpoint s_loopback = InetEndpoint.Parse("127.0.0.1:0");
+
+    private readonly FakeKernel _kernel = new();
+    private readonly StateLayout _state = StateLayout.InMemory(StateCapacity.For(256), World.Identity);
+    private readonly PeerSockets _peers;
+    private readonly ushort _port;
+    private readonly Thread _thread;
+    private long _allocated;
+    private int _status = -1;
+
+    public LoopTests()
+    {
+        _port = FreeUdpPort();
+        _peers = PeerSockets.Open(_port, NullLogger.Instance);
+        _thread = new Thread(Run);
+        _thread.Start();
+        Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind);
+        Assert.Equal(KernelReplyKind.MapInfo, _kernel.Next().Kind);
+    }
+
+    public void Dispose()
+    {
+        Stop(TestLibc.SIGTERM);
+        _kernel.Dispose();
+        _peers.Dispose();
+    }
+
+    private static ushort FreeUdpPort()
+    {
+        Assert.Equal(Errno.None, UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? socket, out _));
+        using (socket)
+        {
+            return socket!.Port;
+        }
+    }
+
+    private void Run()
+    {
+        Assert.Equal(Errno.None, Signals.TryInstall(out Signals? signals));
+        Assert.Equal(Errno.None, Epoll.TryCreate(out Epoll? epoll));
+        var ports = new TcpPorts(new PortRange(20000, 30000), [], Entropy.Random64(), NullLogger.Instance);
+        var mapper = new PortMapper(_state, ports, new PortMapperSettings(), Entropy.Random64, NullLogger.Instance);
+        using var kernel = new KernelLink(_kernel.Daemon, _state, NullLogger.Instance);
+        var transmitter = new Transmitter(mapper, kernel, _peers, NullLogger.Instance);
+        var loop = new EventLoop(mapper, kernel, _peers, transmitter, signals!, epoll!, NullLogger.Instance)
+        {
+            OnWake = now =>
+            {
+                Volatile.Write(ref _allocated, GC.GetAllocatedBytesForCurrentThread());
+                return now + EventLoop.Tick;
+            },
+        };
+        Assert.Equal(Errno.None, loop.Register());
+        mapper.Start(Clock.Now);
+        transmitter.Drain();
+        _status = loop.Run();
+        signals!.Dispose();
+        epoll!.Dispose();
+    }
+
+    private void Stop(int signal)
+    {
+        if (_thread.IsAlive)
+        {
+            TestLibc.Succeed(TestLibc.kill(Environment.ProcessId, signal));
+            Assert.True(_thread.Join(TimeSpan.FromSeconds(20)), "the loop does not end");
+        }
+    }
+
+    private static KernelRequest Add(ushort port, uint sequence) =>
+        new() { Operation = KernelOperation.AddMapping, Client = 2, Sequence = sequence, Local = s_loopback.WithPort(port) };
+
+    private static KernelRequest Remove(ushort port) => new() { Operation = KernelOperation.RemoveMapping, Client = 2, Local = s_loopback.WithPort(port) };
+
+    private static Errno TryBind(ushort port)
+    {
+        Assert.Equal(Errno.None, TcpPortSocket.Open(IpFamily.V4, out int fd));
+        Errno error = TcpPortSocket.Bind(fd, IpFamily.V4, port);
+        TcpPortSocket.Close(fd);
+        return error;
+    }
+
+    [Fact]
+    public void An_add_holds_a_real_port_until_its_remove()
+    {
+        _kernel.Say(Add(5000, 7));
+        KernelReply reply = _kernel.Next();
+        Assert.Equal((KernelReplyKind.AddMapping, 7u), (reply.Kind, reply.RequestSequence));
+        Assert.Equal(Errno.AddressInUse, TryBind(reply.MappedLocal.Port));
+
+        _kernel.Say(Remove(5000), Add(5001, 8)); // served in order: after the second answer the first is done
+        Assert.Equal(8u, _kernel.Next().RequestSequence);
+        Assert.Equal(Errno.None, TryBind(reply.MappedLocal.Port));
+    }
+
+    [Fact]
+    public void One_bad_message_does_not_take_its_neighbours_with_it()
+    {
+        byte[] bad = KernelBytes.Message((2 << 10) + 1, 1, 8, 0, KernelBytes.Attribute(2, new byte[12]));
+        byte[] alien = KernelBytes.Message((2 << 10) + 200, 1, 9, 0, []);
+        _kernel.SayBytes([.. KernelBytes.Of(Add(5000, 7)), .. bad, .. alien, .. KernelBytes.Of(Add(5001, 10))]);
+        Assert.Equal(
+            [(KernelReplyKind.AddMapping, 7u), (KernelReplyKind.HandleError, 8u), (KernelReplyKind.AddMapping, 10u)],
+            Enumerable.Range(0, 3).Select(_ => _kernel.Next()).Select(reply => (reply.Kind, reply.RequestSequence)));
+    }
+
+    [Fact]
+    public void A_reply_that_the_kernel_lost_is_sent_again()
+    {
+        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
+        _kernel.Say(Add(5000, 7));
+        Assert.Equal(_kernel.Next(), _kernel.Next());
+        Assert.Equal(MappingState.Held, _state.Mappings[0].State);
+    }
+
+    [Fact]
+    public void A_reply_that_the_kernel_refuses_gives_the_port_back()
+    {
+        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.Invalid.Number });
+        _kernel.Say(Add(5000, 7));
+        ushort port = _kernel.Next().MappedLocal.Port;
+        _kernel.Say(Add(5001, 8));
+        Assert.Equal(8u, _kernel.Next().RequestSequence);
+        Assert.Equal((MappingState.Fallback, Errno.None), (_state.Mappings[0].State, TryBind(port)));
+    }
+
+    [Fact]
+    public void A_peer_is_answered_and_the_kernel_hears_of_it()
+    {
+        _kernel.Say(Add(7174, 7));
+        ushort mapped = _kernel.Next().MappedLocal.Port;
+        PeerMessage accept = Ask(7174, 1);
+        Assert.Equal((PeerMessageType.Accept, mapped), (accept.Type, accept.Accepting.Port));
+        Assert.Equal(KernelReplyKind.RemoteInfo, _kernel.Next().Kind);
+        Assert.Equal(PeerMessageType.Reject, Ask(7175, 2).Type);
+    }
+
+    [Fact]
+    public void A_host_without_a_port_mapper_is_told_to_the_kernel_within_a_round_trip()
+    {
+        // 127.0.0.2 has nobody at 3935: nothing else on the test machine may use that port on this address.
+        TimeSpan asked = Clock.Now;
+        _kernel.Say(new KernelRequest { Operation = KernelOperation.QueryMapping, Client = 2, Sequence = 7, Local = s_loopback.WithPort(5000), Remote = InetEndpoint.Parse("127.0.0.2:7174") });
+        KernelReply reply = _kernel.Next();
+        Assert.Equal((KernelReplyKind.QueryMapping, MappingError.None, "127.0.0.2:7174"), (reply.Kind, reply.Error, reply.MappedRemote.ToString()));
+        Assert.Equal(1ul, _state.Counters[(int)Counter.QueriesUnreachable]);
+        Assert.True(Clock.Now - asked < new PortMapperSettings().QueryDeadline);
+    }
+
+    [Fact]
+    public void A_steady_loop_allocates_nothing()
+    {
+        using UdpSocket peer = OpenPeer();
+        void Cycle(int rounds)
+        {
+            for (int i = 0; i < rounds; i++)
+            {
+                _kernel.Say(Add(5000, 7));
+                ushort mapped = _kernel.Next().MappedLocal.Port;
+                PeerMessage accept = Ask(5000, (ulong)i + 1, peer);
+                _kernel.Next(); // REMOTE_INFO
+                Send(peer, accept.AsAck());
+                _kernel.Say(Remove(5000));
+            }
+        }
+        Cycle(200);
+        long before = Volatile.Read(ref _allocated);
+        Cycle(500);
+        Assert.Equal(0, Volatile.Read(ref _allocated) - before);
+        Assert.Equal(700ul, _state.Counters[(int)Counter.PeerAcks]);
+    }
+
+    [Fact]
+    public void SIGTERM_ends_with_0()
+    {
+        Stop(TestLibc.SIGTERM);
+        Assert.Equal(ExitStatus.Ended, _status);
+    }
+
+    [Fact]
+    public void SIGHUP_ends_with_1()
+    {
+        Stop(TestLibc.SIGHUP);
+        Assert.Equal(ExitStatus.Failure, _status);
+    }
+
+    private static UdpSocket OpenPeer()
+    {
+        Assert.Equal(Errno.None, UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? socket, out _));
+        return socket!;
+    }
+
+    private void Send(UdpSocket socket, in PeerMessage message)
+    {
+        Span<byte> bytes = stackalloc byte[PeerMessage.RequestSize];
+        Assert.Equal(Errno.None, socket.Send(bytes[..message.Write(bytes)], s_loopback.WithPort(_port), default));
+    }
+
+    private PeerMessage Ask(ushort port, ulong handle)
+    {
+        using UdpSocket peer = OpenPeer();
+        return Ask(port, handle, peer);
+    }
+
+    private PeerMessage Ask(ushort port, ulong handle, UdpSocket peer)
+    {
+        Send(peer, new PeerMessage(PeerMessageType.Request, handle, s_loopback.WithPort(6000), s_loopback.WithPort(port), default));
+        Span<byte> bytes = stackalloc byte[PeerMessage.RequestSize];
+        Assert.True(SocketFd.WaitReadable(peer.Fd, TimeSpan.FromSeconds(20)), "no answer to a Request");
+        Assert.Equal(Errno.None, peer.Receive(bytes, out UdpArrival arrival));
+        Assert.True(PeerMessage.TryParse(bytes[..arrival.Length], out PeerMessage message, out string? reason), reason);
+        return message;
+    }
+}
