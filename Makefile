@@ -10,7 +10,7 @@ UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
 
-.PHONY: all static install deps check demo bench deb rpm clean
+.PHONY: all static install deps check demo lab deb rpm clean
 
 all: out/iwpmd
 
@@ -24,3 +24,74 @@ static: out/iwpmd-static
 out/iwpmd-static: $(SOURCES)
 	$(PUBLISH) -p:IwpmdStatic=true --artifacts-path out/build/static -o out/build/static/publish
 	strip -o $@ out/build/static/publish/iwpmd
+
+# What Debian must have beside the SDK: the linker's tools for the executable, the others for the tests. The lab gets its own.
+BUILD_PACKAGES = gcc libc6-dev binutils
+TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux
+
+deps:
+	@missing=; for package in $(BUILD_PACKAGES) $(TEST_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; \
+	fi
+	lab/lab deps
+
+# The main job on a real kernel: two emulated hosts, our daemon in each, RDMA connections between them. Root.
+demo: deps all
+	lab/demo
+
+# Everything, the lab's short matrix included. Root.
+check: deps all static
+	lab/lab build
+	dotnet test Iwpmd.Tests --nologo
+
+# The whole matrix of scenarios, builds of soft iWARP and pairs of daemons.
+lab: deps all
+	lab/run
+
+clean:
+	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj
+
+# What a package of any kind takes. out/iwpmd goes with it, so that it is not built twice.
+VERSION = $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
+PACKAGED = Makefile Directory.Build.props nuget.config LICENSE $(wildcard README.md NEWS) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd out/iwpmd
+PACK = tar --create --exclude=bin --exclude=obj $(PACKAGED)
+# Debian packages that deb, rpm and their tests need besides the SDK.
+DEB_DEPS = debhelper dpkg-dev lintian debootstrap
+RPM_DEPS = rpm rpmlint
+# Of the last change, so that the same sources make the same package.
+deb rpm: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || stat -c %Y Directory.Build.props)
+
+# What an administrator may have changed is left alone. rdma-core reads the list of modules, see there.
+install: out/iwpmd
+	install -D -m 755 out/iwpmd $(DESTDIR)$(SBINDIR)/iwpmd
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 iwpmd.8
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 iwpmd.conf.5
+	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) dist/90-iwpmd.rules
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service
+	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(UNITDIR)/iwpmd.service
+	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
+
+deb: out/iwpmd
+	rm -rf out/deb/tree
+	mkdir -p out/deb/tree
+	$(PACK) | tar --extract --directory=out/deb/tree
+	cp -r deb out/deb/tree/debian
+	printf 'iwpmd ($(VERSION)) unstable; urgency=medium\n\n  * See NEWS.\n\n -- %s  %s\n' "$$(sed -n 's/^Maintainer: //p' deb/control)" \
+		"$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > out/deb/tree/debian/changelog
+	cd out/deb/tree && dpkg-buildpackage --build=binary --no-sign
+	mv out/deb/iwpmd_$(VERSION)_*.deb out/
+	lintian --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
+
+rpm: out/iwpmd
+	rm -rf out/rpm
+	mkdir -p out/rpm/SOURCES
+	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:' --gzip --file=out/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
+	rpmbuild -bb --quiet --define '_topdir $(CURDIR)/out/rpm' --define 'iwpmd_version $(VERSION)' \
+		--define "iwpmd_date $$(LC_ALL=C date --utc --date=@$$SOURCE_DATE_EPOCH '+%a %b %d %Y')" rpm/iwpmd.spec
+	mv out/rpm/RPMS/*/iwpmd-*.rpm out/
+	rpmlint --config rpm/rpmlint.toml out/iwpmd-$(VERSION)-*.rpm
