@@ -25,13 +25,7 @@ static const char *const outcomes[OUTCOMES] = { "established", "refused", "faile
 static const char *address;
 static int first_port, last_port;
 static int threads = 4, parallel = 1, times = 1, life = 600, timeout = 30, hold;
-
-// Not a pthread barrier: in emulated machines its last wake-up was seen lost. This one looks again by itself.
-static struct gate {
-	pthread_mutex_t lock;
-	pthread_cond_t all_there;
-	int wanted, there;
-} start_line = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 }, end_line = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 };
+static pthread_barrier_t start_line;
 
 static double now_ms(void)
 {
@@ -39,25 +33,6 @@ static double now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
-static void meet(struct gate *gate)
-{
-	struct timespec soon;
-
-	pthread_mutex_lock(&gate->lock);
-	if (++gate->there == gate->wanted)
-		pthread_cond_broadcast(&gate->all_there);
-	while (gate->there < gate->wanted) {
-		clock_gettime(CLOCK_REALTIME, &soon);
-		soon.tv_nsec += 20000000;
-		if (soon.tv_nsec >= 1000000000) {
-			soon.tv_nsec -= 1000000000;
-			soon.tv_sec++;
-		}
-		pthread_cond_timedwait(&gate->all_there, &gate->lock, &soon);
-	}
-	pthread_mutex_unlock(&gate->lock);
 }
 
 static void die(const char *what)
@@ -176,7 +151,7 @@ static void *listener(void *argument)
 	int index = (int)(long)argument;
 	struct rdma_event_channel *channel = open_channel();
 
-	meet(&start_line);
+	pthread_barrier_wait(&start_line);
 	for (int port = first_port + index; port <= last_port; port += threads) {
 		struct sockaddr_storage at = endpoint(port);
 		struct rdma_cm_id *id;
@@ -194,7 +169,7 @@ static void *listener(void *argument)
 			listen_slowest = took;
 		pthread_mutex_unlock(&listen_lock);
 	}
-	meet(&end_line);
+	pthread_barrier_wait(&start_line);
 	serve(channel);
 	return NULL;
 }
@@ -274,7 +249,7 @@ static void *connector(void *argument)
 		char own[64] = "?", peer[64] = "?";
 
 		if (round == 0)
-			meet(&start_line);
+			pthread_barrier_wait(&start_line);
 		start = now_ms();
 		if (id) {
 			outcome = connect_once(channel, id, deadline, &why);
@@ -402,10 +377,10 @@ int main(int argc, char **argv)
 
 		if (threads > ports)
 			threads = ports;
-		start_line.wanted = end_line.wanted = threads + 1;
+		pthread_barrier_init(&start_line, NULL, threads + 1);
 		run_threads(threads, listener);
-		meet(&start_line);
-		meet(&end_line);
+		pthread_barrier_wait(&start_line);
+		pthread_barrier_wait(&start_line);
 		printf("listening on %d of %d ports of %s after %.0f ms, slowest %.0f ms%s%s\n", listened, ports, address, now_ms() - start, listen_slowest,
 		       listen_errno ? ", last failure: " : "", listen_errno ? strerror(listen_errno) : "");
 		if (listened)
@@ -417,7 +392,7 @@ int main(int argc, char **argv)
 		double deadline = now_ms() + (timeout + 1) * 1e3 * times;
 
 		taken = calloc(wanted, sizeof *taken);
-		start_line.wanted = parallel;
+		pthread_barrier_init(&start_line, NULL, parallel);
 		run_threads(parallel, connector);
 		// rdma_connect can sit in the kernel for as long as the kernel waits for its port mapper: nobody waits for such a thread.
 		while (now_ms() < deadline) {

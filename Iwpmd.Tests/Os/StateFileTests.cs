@@ -68,7 +68,7 @@ public sealed unsafe class StateFileTests : IDisposable
     public void Clearing_leaves_zeros_at_the_same_address_and_gives_the_memory_back()
     {
         StateFile file = Open();
-        byte* address = file.Address;
+        nint address = file.Address;
         Content(file).Fill(0x5a);
         Assert.Equal(Capacity / 1024, ResidentKilobytes(file));
         Assert.Equal(Errno.None, file.Clear());
@@ -128,11 +128,11 @@ public sealed unsafe class StateFileTests : IDisposable
         Assert.Equal(-1, Content(small).IndexOfAnyExcept((byte)0));
     });
 
-    private static Span<byte> Content(StateFile file) => new(file.Address, (int)file.Length);
+    private static Span<byte> Content(StateFile file) => new((byte*)file.Address, (int)file.Length);
 
     private static int ResidentKilobytes(StateFile file)
     {
-        string start = ((nint)file.Address).ToString("x", CultureInfo.InvariantCulture) + "-";
+        string start = file.Address.ToString("x", CultureInfo.InvariantCulture) + "-";
         string line = File.ReadLines("/proc/self/smaps").SkipWhile(l => !l.StartsWith(start, StringComparison.Ordinal)).First(l => l.StartsWith("Rss:", StringComparison.Ordinal));
         return int.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
     }

@@ -44,7 +44,11 @@ internal static class CommandLine
             LogLevel? level = result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed) ? parsed : null;
             return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), path, level, arguments));
         });
-        ParseResult parsed = root.Parse(arguments);
+        return Invoke(root.Parse(arguments));
+    }
+
+    private static int Invoke(ParseResult parsed)
+    {
         foreach (var error in parsed.Errors)
         {
             Console.Error.WriteLine($"iwpmd: {error.Message}");

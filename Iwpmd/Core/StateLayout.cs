@@ -70,14 +70,14 @@ internal sealed unsafe class StateLayout
     private readonly StateCapacity _capacity;
 
     /// <summary>Lays the state over <paramref name="address"/>, which must be <see cref="SizeOf"/> bytes and stay where it is.</summary>
-    public StateLayout(byte* address, StateCapacity capacity)
+    public StateLayout(nint address, StateCapacity capacity)
     {
-        _base = address;
+        _base = (byte*)address;
         _capacity = capacity;
     }
 
     private StateLayout(byte[] pinned, StateCapacity capacity)
-        : this((byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned)), capacity) => _array = pinned;
+        : this((nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned)), capacity) => _array = pinned;
 
     public static long SizeOf(StateCapacity capacity) => MappingsAt
         + ((long)capacity.Mappings * sizeof(MappingRow)) + ((long)capacity.Conversations * sizeof(ConversationRow)) + ((long)capacity.Peers * sizeof(PeerRow));

@@ -128,7 +128,7 @@ internal sealed class DaemonHost : IDisposable
         return range;
     }
 
-    private unsafe StateLayout OpenState()
+    private StateLayout OpenState()
     {
         StateCapacity capacity = StateCapacity.For(_configuration.MaxMappings);
         _ = _host.TryReadBootId(out Guid bootId);
@@ -175,7 +175,7 @@ internal sealed class DaemonHost : IDisposable
     private NetlinkSocket OpenNetlink()
     {
         int bytes = _configuration.NetlinkBufferBytes;
-        Errno error = NetlinkSocket.TryOpen(RdmaNetlink.NETLINK_RDMA, RdmaNetlink.RDMA_NL_GROUP_IWPM, bytes, out NetlinkSocket? socket, out string operation);
+        Errno error = NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup, bytes, out NetlinkSocket? socket, out string operation);
         if (error == Errno.ProtocolNotSupported || error == Errno.FamilyNotSupported)
         {
             throw new SetupException(ExitStatus.Unavailable, "netlink: NETLINK_RDMA is not available: load ib_core and iw_cm (modprobe iw_cm)");
@@ -185,9 +185,10 @@ internal sealed class DaemonHost : IDisposable
             throw new SetupException(ExitStatus.Failure, $"netlink: {operation}: {error}: run it as root, or with the capability CAP_NET_ADMIN");
         }
         NetlinkSocket opened = Expect(error, socket, operation);
-        if (opened.ReceiveBufferBytes < bytes)
+        int granted = opened.ReceiveBufferBytes / 2; // the kernel counts twice what was asked for
+        if (granted < bytes - 1)
         {
-            Log.BufferLimit(_log, opened.ReceiveBufferBytes, bytes);
+            Log.BufferLimit(_log, granted, bytes);
         }
         return opened;
     }

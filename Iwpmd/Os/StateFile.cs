@@ -13,12 +13,12 @@ internal sealed unsafe class StateFile : IDisposable
     private StateFile(int fd, nint address, long length, long existingLength)
     {
         _fd = fd;
-        Address = (byte*)address;
+        Address = address;
         Length = (nuint)length;
         ExistingLength = existingLength;
     }
 
-    public byte* Address { get; }
+    public nint Address { get; }
 
     public nuint Length { get; }
 
@@ -64,7 +64,7 @@ internal sealed unsafe class StateFile : IDisposable
     {
         if (Libc.fallocate(_fd, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, (nint)Length) != 0)
         {
-            new Span<byte>(Address, checked((int)Length)).Clear(); // a file system that cannot
+            new Span<byte>((byte*)Address, checked((int)Length)).Clear(); // a file system that cannot
             return Errno.None;
         }
         return new Errno(Libc.posix_fallocate(_fd, 0, (nint)Length));
@@ -72,7 +72,7 @@ internal sealed unsafe class StateFile : IDisposable
 
     public void Dispose()
     {
-        _ = Libc.munmap((nint)Address, Length);
+        _ = Libc.munmap(Address, Length);
         _ = Libc.close(_fd);
     }
 

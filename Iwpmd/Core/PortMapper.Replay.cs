@@ -1,0 +1,216 @@
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>The replay: what the kernel says after MAPINFO of the mappings that its connections use, and what becomes of our rows by it.</summary>
+internal sealed partial class PortMapper
+{
+    /// <summary>A row may be younger than the kernel's record of it, which is made after our answer.</summary>
+    private static readonly TimeSpan SettledAge = TimeSpan.FromSeconds(10);
+
+    private readonly Replay[] _replays = new Replay[2];
+    private readonly int[] _replayed; // by slot: how often it came in this replay
+    private int _openReplays;
+    private TimeSpan _replayStartedAt;
+    private Replay _noReplay;
+
+    /// <summary>MAPINFOs of one client; Announced is what MAPINFO_NUM said, -1 before it came.</summary>
+    private struct Replay
+    {
+        public byte Client;
+        public bool IsOpen;
+        public uint Sequence;
+        public int Received, Accepted, Announced;
+    }
+
+    /// <param name="helloSequence">The kernel's own number of its HELLO: what it sends later has a higher one; 0 without a HELLO.</param>
+    private void RequestReplay(ushort abi, uint helloSequence, params ReadOnlySpan<byte> clients)
+    {
+        SetKernel(HandshakeState.MapInfoSent);
+        _replays.AsSpan().Clear();
+        _openReplays = clients.Length;
+        for (int i = 0; i < clients.Length; i++)
+        {
+            uint sequence = ToKernel(new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi }, TimeSpan.MaxValue);
+            _replays[i] = new Replay { Client = clients[i], IsOpen = true, Sequence = sequence, Announced = -1 };
+            using var change = new RowChange<ClientRow>(ref _state.Clients[clients[i]]);
+            (change.Row.Abi, change.Row.HelloSequence, change.Row.IsRegistered) = (abi, helloSequence, 0);
+        }
+    }
+
+    private void OnMapInfo(in KernelRequest request, TimeSpan now)
+    {
+        ref Replay replay = ref FindReplay(request.Client);
+        if (replay.Client == 0)
+        {
+            return; // nobody asked
+        }
+        Count(Counter.Replayed);
+        replay.Received++;
+        MappingError error = TakeOver(request, now);
+        if (error == MappingError.None)
+        {
+            replay.Accepted++;
+            return;
+        }
+        ToKernel(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, TimeSpan.MaxValue);
+    }
+
+    /// <summary>Brings the table to what the kernel says of one connection. Differs: a port that is in the kernel's use never loses its row.</summary>
+    private MappingError TakeOver(in KernelRequest request, TimeSpan now)
+    {
+        int slot = _mappings.FindExactLocal(request.Local);
+        bool isUnmapped = request.Mapped.Port == request.Local.Port;
+        if (slot < 0)
+        {
+            int overlapping = isUnmapped ? -1 : _mappings.FindByLocal(request.Local);
+            slot = AddReplayed(request, isUnmapped, now);
+            return slot < 0 ? MappingError.CannotCreate
+                : overlapping >= 0 ? MappingError.Duplicate
+                : _mappings[slot].State == MappingState.Unprotected ? MappingError.CannotCreate
+                : MappingError.None;
+        }
+        ref readonly MappingRow row = ref _mappings[slot];
+        if (row.CreatedAt >= _replayStartedAt.Ticks)
+        {
+            using var change = _mappings.Change(slot);
+            change.Row.References++;
+        }
+        _replayed[slot]++;
+        if (isUnmapped || row.MappedPort == request.Mapped.Port)
+        {
+            return row.State == MappingState.Unprotected ? MappingError.CannotCreate : MappingError.None;
+        }
+        if (_replayed[slot] > 1 && row.State != MappingState.Fallback)
+        {
+            return MappingError.Duplicate;
+        }
+        // The kernel is right about which port it uses.
+        ReleasePort(slot);
+        return Protect(slot, request.Mapped.Port, now) ? MappingError.None : MappingError.CannotCreate;
+    }
+
+    private int AddReplayed(in KernelRequest request, bool isUnmapped, TimeSpan now)
+    {
+        int slot = _mappings.Add(
+            new MappingRow
+            {
+                Local = request.Local,
+                MappedPort = request.Mapped.Port,
+                State = isUnmapped && request.NoPortMap ? MappingState.Advertised : MappingState.Fallback,
+                Client = request.Client,
+                Flags = request.Flags,
+            },
+            now);
+        if (slot < 0)
+        {
+            Log.MappingTableFull(_log, request.Local, _mappings.Capacity);
+            return -1;
+        }
+        _replayed[slot] = 1;
+        if (!isUnmapped)
+        {
+            Protect(slot, request.Mapped.Port, now);
+        }
+        return slot;
+    }
+
+    private bool Protect(int slot, ushort port, TimeSpan now)
+    {
+        bool claimed = _ports.TryClaim(_mappings[slot].Local.Family, port) == ClaimResult.Claimed;
+        using (var change = _mappings.Change(slot))
+        {
+            change.Row.MappedPort = port;
+            change.Row.State = MappingState.Held;
+        }
+        if (!claimed)
+        {
+            SetUnprotected(slot, now);
+        }
+        return claimed;
+    }
+
+    private void OnMapInfoNumber(in KernelRequest request)
+    {
+        ref Replay replay = ref FindReplay(request.Client);
+        if (replay.Client == 0)
+        {
+            return;
+        }
+        replay.Announced = (int)request.Number;
+        ToKernel(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.MapInfoNumber,
+                Client = request.Client,
+                RequestSequence = request.Sequence,
+                Sent = request.Number,
+                Accepted = (uint)replay.Accepted,
+            },
+            TimeSpan.MaxValue);
+    }
+
+    private void OnReplayEnded(in KernelRequest request, TimeSpan now)
+    {
+        foreach (ref Replay replay in _replays.AsSpan())
+        {
+            if (!replay.IsOpen || replay.Sequence != request.Sequence)
+            {
+                continue;
+            }
+            replay.IsOpen = false;
+            _openReplays--;
+            if (request.Operation == KernelOperation.Done)
+            {
+                Reconcile(replay, request.Result, now);
+            }
+            else
+            {
+                KernelResult = request.Result;
+                replay.Client = 0;
+            }
+        }
+        if (Kernel == HandshakeState.MapInfoSent && _openReplays == 0)
+        {
+            bool usable = _replays[0].Client != 0 || _replays[1].Client != 0;
+            SetKernel(usable ? HandshakeState.Ready : HandshakeState.Unusable);
+            WasReady |= usable;
+            ServeHeld(now);
+        }
+    }
+
+    /// <summary>After a complete replay the kernel's count of connections is ours, but for rows so young that the kernel may not have recorded them yet.</summary>
+    private void Reconcile(in Replay replay, int result, TimeSpan now)
+    {
+        // An empty table is not announced; of a large one the kernel sends a part and announces nothing.
+        bool complete = replay.Announced == replay.Received || (replay.Announced < 0 && replay.Received == 0 && result == 0);
+        int released = 0;
+        for (int slot = 0; slot < _mappings.Touched; slot++)
+        {
+            ref readonly MappingRow row = ref _mappings[slot];
+            if (!row.IsUsed || row.Client != replay.Client || row.CreatedAt >= _replayStartedAt.Ticks)
+            {
+                continue;
+            }
+            bool young = now.Ticks - row.TouchedAt < SettledAge.Ticks;
+            if (_replayed[slot] == 0 && complete && !young)
+            {
+                RemoveMapping(slot);
+                released++;
+            }
+            else if (_replayed[slot] > row.References || (_replayed[slot] > 0 && complete && !young))
+            {
+                using var change = _mappings.Change(slot);
+                change.Row.References = _replayed[slot];
+            }
+        }
+        Log.KernelReplayed(_log, replay.Received, replay.Client, replay.Accepted, released);
+        if (!complete)
+        {
+            Log.KernelReplayIncomplete(_log, replay.Received, replay.Client);
+        }
+    }
+
+    /// <summary>The replay of a client that was asked for; one without a client when there is none.</summary>
+    private ref Replay FindReplay(byte client) => ref _replays[0].Client == client ? ref _replays[0] : ref _replays[1].Client == client ? ref _replays[1] : ref _noReplay;
+}
