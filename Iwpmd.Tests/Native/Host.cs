@@ -48,6 +48,10 @@ internal sealed class Host : IDisposable
 
     public T Run<T>(Func<T> function)
     {
+        if (Thread.CurrentThread == _thread)
+        {
+            return function();
+        }
         T result = default!;
         ExceptionDispatchInfo? failure = null;
         using var done = new ManualResetEventSlim();
