@@ -77,7 +77,9 @@ build_siw() {
             # Without this flag the kernel asks for real ports.
             [[ $variant == stock ]] || patch_siw siw_main.c '/iw_driver_flags = IW_F_NO_PORT_MAP/d'
             case $variant in
-            map) patch_siw siw_cm.c 's/raddr = (struct sockaddr \*)&id->m_remote_addr;/raddr = (struct sockaddr *)\&id->remote_addr;/' ;;
+            # It connects unmapped, but tells iw_cm the mapped local address as hardware would, or iw_cm never forgets the mapping.
+            map) patch_siw siw_cm.c 's/raddr = (struct sockaddr \*)&id->m_remote_addr;/raddr = (struct sockaddr *)\&id->remote_addr;/' \
+                's/getname_local(cep->sock, &event.local_addr);/if (reason == IW_CM_EVENT_CONNECT_REPLY) event.local_addr = id->m_local_addr; else &/' ;;
             # It uses what the daemons said: the mapped port of both ends, which the daemon itself holds.
             full) patch_siw siw_cm.c '/^int siw_connect(/,/^}/s/&id->local_addr/\&id->m_local_addr/' \
                 '/^int siw_create_listen(/,/^}/s/&to_sockaddr_in\(6\?\)(id->local_addr)/\&to_sockaddr_in\1(id->m_local_addr)/' \

@@ -2,8 +2,7 @@
 # The peer has no daemon, and its host says so by ICMP.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {
-    b "daemon kill"
-    listen b 10.0.0.2 7001
+    listen_unmapped 10.0.0.2 7001
     connect a 10.0.0.2 7001
     all_established 1
     if is_ours a; then at_once; else query_deadline_passes a; fi

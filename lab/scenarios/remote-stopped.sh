@@ -2,10 +2,7 @@
 # The peer's daemon is stopped: after the deadline the connection goes on unmapped.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {
-    # A listener from before the daemon is not mapped: the only one that an unmapped connection can reach with every build.
-    allow 'iwpm_add_mapping|Timeout|iwpm_register_pid'
-    b "daemon kill"
-    listen b 10.0.0.2 7001
+    listen_unmapped 10.0.0.2 7001
     b "daemon start"
     b "daemon freeze"
     connect a 10.0.0.2 7001
