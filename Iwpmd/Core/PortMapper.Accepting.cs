@@ -77,6 +77,7 @@ internal sealed partial class PortMapper
     private bool IsCopy(in ConversationRow row, in InetEndpoint asked, in InetEndpoint mappedConnecting) =>
         IsMappingAlive(row) && (InetEndpoint)row.Asked == asked && (InetEndpoint)row.Mapped == mappedConnecting;
 
+    /// <summary>Differs: only ever in answer to a Request, also to a copy of one; never again unasked, which would be aimed at whoever a spoofed Request names.</summary>
     private void SendAccept(int slot, in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         Count(Counter.AcceptsSent);

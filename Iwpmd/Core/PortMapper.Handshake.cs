@@ -29,7 +29,7 @@ internal readonly record struct PendingRegistration(byte Client, uint Sequence, 
 /// </summary>
 internal sealed partial class PortMapper
 {
-    /// <summary>The kernel has the buffer for the answer to REG_PID only after its multicast returned: 1 ms, and one more for what passes between the clock and the receive.</summary>
+    /// <summary>Differs: the kernel has the buffer for the answer to REG_PID only after its multicast returned: 1 ms, and one more for what passes between the clock and the receive.</summary>
     private static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(2);
 
     private readonly Fifo<HeldRequest> _held = new(16);

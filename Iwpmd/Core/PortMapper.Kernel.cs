@@ -46,6 +46,7 @@ internal sealed partial class PortMapper
         }
     }
 
+    /// <summary>Differs: a client that did not register is served, since after a hand-over nobody registers again.</summary>
     private void Serve(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
     {
         switch (request.Operation)
@@ -102,7 +103,7 @@ internal sealed partial class PortMapper
             return;
         }
         string? impossible = request.Local.IsWildcard ? "local address is the wildcard"
-            : request.Local.Family != request.Remote.Family ? "address families differ"
+            : request.Local.Family != request.Remote.Family ? "address families differ" // Differs: nothing could answer such a query
             : slot < 0 && _mappings.FindByLocal(request.Local) >= 0 ? "a wildcard mapping has this port"
             : null;
         if (impossible is not null)

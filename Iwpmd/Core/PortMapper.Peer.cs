@@ -181,7 +181,7 @@ internal sealed partial class PortMapper
         _conversations.Close(slot);
     }
 
-    /// <summary>Our query that this Accept or Reject answers, or -1.</summary>
+    /// <summary>Our query that this Accept or Reject answers, or -1. Differs: only the host that was asked can answer.</summary>
     private int FindAnswered(in PeerArrival arrival, in PeerMessage message)
     {
         int slot = _conversations.FindQuery(message.Handle);
@@ -196,7 +196,7 @@ internal sealed partial class PortMapper
         return fits ? slot : -1;
     }
 
-    /// <summary>The kernel is told that the peer maps nothing: the connection goes on at once, our own port stays protected.</summary>
+    /// <summary>Differs: a query that nobody will answer is answered by us, unmapped: the connection goes on at once instead of after 10 s, our own port stays protected.</summary>
     private void EndUnmapped(int slot, FallbackCause cause, TimeSpan now)
     {
         ref readonly ConversationRow row = ref _conversations[slot];
@@ -260,6 +260,7 @@ internal sealed partial class PortMapper
     /// <summary>A mapping that is gone took its conversations with it, without a word.</summary>
     private bool IsMappingAlive(in ConversationRow row) => _mappings[row.Slot].IsUsed && _mappings[row.Slot].Generation == row.Generation;
 
+    /// <summary>Differs: 64 random bits, not an address of ours that can be guessed and comes again.</summary>
     private ulong NewHandle()
     {
         ulong handle;

@@ -28,7 +28,7 @@ internal sealed partial class PortMapper
     /// <summary>UDP port of port mappers.</summary>
     public const ushort Port = 3935;
 
-    /// <summary>The kernel waits 10 s for an answer and may crash on a later one.</summary>
+    /// <summary>Differs: the kernel waits 10 s for an answer and may crash on a later one, so none is sent that may be late.</summary>
     public static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(9.5);
 
     /// <summary>Copies of messages are answered for as long as a C daemon sends them.</summary>
@@ -200,7 +200,7 @@ internal sealed partial class PortMapper
         _mappings.Remove(slot);
     }
 
-    /// <summary>The kernel goes on unmapped: nothing to protect any more, unless another reference uses the port.</summary>
+    /// <summary>Differs: when the kernel goes on unmapped the port is given back at once, unless another reference uses it; the row waits for its REMOVEs.</summary>
     private void FallBack(int slot)
     {
         if (_mappings[slot].References > 1 || _mappings[slot].State == MappingState.Fallback)

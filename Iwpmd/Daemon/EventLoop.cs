@@ -94,7 +94,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         {
             if (PeerMessage.TryParse(_datagram.AsSpan(0, Math.Min(arrival.Length, _datagram.Length)), out PeerMessage message, out string? reason))
             {
-                mapper.Handle(new PeerArrival(arrival.From, arrival.To), message, Clock.Now);
+                mapper.Handle(new PeerArrival(arrival.From, arrival.To), message, Clock.Now); // Differs: answers leave from the address that was asked
                 transmitter.Drain();
             }
             else

@@ -10,7 +10,7 @@ internal readonly record struct KernelArrival(KernelRequest Request, TimeSpan No
 
 /// <summary>
 /// The netlink socket, used half-duplex: one message out, then everything in until the kernel's DONE or ERROR for it has come; what else came waits in the <see cref="Inbox"/>.
-/// It knows no operation of the port mapper.
+/// Differs: so no answer is lost to a receive buffer that is full of DONEs. It knows no operation of the port mapper.
 /// </summary>
 internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogger log) : IDisposable
 {
@@ -114,7 +114,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         {
             return error;
         }
-        if (source != 0)
+        if (source != 0) // Differs: whatever another process sends is not the kernel's word
         {
             state.Counters[(int)Counter.ForeignNetlink]++;
             Log.KernelForeign(log, source);

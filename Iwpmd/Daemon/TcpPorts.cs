@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// Claims TCP ports with bound sockets that never listen. A free port is found by going round the range from where the last one was found, since to let the kernel
+/// Claims TCP ports with bound sockets that never listen. Differs: a free port is found by going round the range from where the last one was found, since to let the kernel
 /// choose takes milliseconds a port once half of the range is in use; reserved ports are skipped, as the kernel would.
 /// </summary>
 internal sealed class TcpPorts : ITcpPorts

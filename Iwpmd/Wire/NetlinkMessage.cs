@@ -34,7 +34,7 @@ internal readonly record struct NetlinkHeader(int Length, ushort Type, ushort Fl
     }
 }
 
-/// <summary>Walks the messages of one received datagram. A length that cannot be right ends the walk, since nothing tells where the next message starts.</summary>
+/// <summary>Walks the messages of one received datagram. Differs: one that cannot be read does not take those behind it along. A length that cannot be right ends the walk, since nothing tells where the next message starts.</summary>
 internal ref struct NetlinkMessages(ReadOnlySpan<byte> datagram)
 {
     private ReadOnlySpan<byte> _rest = datagram;
