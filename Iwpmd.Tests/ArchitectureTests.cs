@@ -127,6 +127,18 @@ public class ArchitectureTests
         Assert.Equal(violations, string.Join('\n', SourceRules.Deviations([("Iwpmd/Core/A.cs", "// Differs: asks first"), ("Iwpmd/Wire/B.cs", "/// x. Kept: 64 bytes")], readme)));
 
     [Fact]
+    public void Every_option_and_key_is_in_its_man_page()
+    {
+        string[] options = SourceRules.Options(Read("Iwpmd/Cli/CommandLine.cs")), keys = SourceRules.Keys(Read("Iwpmd/Daemon/Configuration.cs"));
+
+        Assert.Contains("--systemd", options);
+        Assert.Contains("query_deadline", keys);
+        AssertNone(SourceRules.Undocumented(options, Read("iwpmd.8")));
+        AssertNone(SourceRules.Undocumented(keys, Read("iwpmd.conf.5")));
+        AssertNone(SourceRules.Undocumented(keys, Read("iwpmd.conf")));
+    }
+
+    [Fact]
     public void An_option_or_key_that_a_man_page_does_not_have_is_seen()
     {
         string[] options = SourceRules.Options("new Option<bool>(\"--check-config\", \"-c\")"), keys = SourceRules.Keys("Number(\"query_retry\", \"ms\"), new(\"state_dir\", x)");
@@ -143,7 +155,7 @@ public class ArchitectureTests
     public void No_file_names_the_machine_it_was_made_on()
     {
         var texts = Repository.Files().Where(path => path != "Iwpmd.Tests/ArchitectureTests.cs") // which has the samples below
-            .Select(path => (Path: path, Text: File.ReadAllText(Repository.PathOf(path))));
+            .Select(path => (Path: path, Text: Read(path)));
 
         AssertNone(texts.Where(file => !file.Text.Contains('\0')).SelectMany(file => SourceRules.BuildMachine(file.Path, file.Text, Repository.Root)));
     }
@@ -183,7 +195,7 @@ public class ArchitectureTests
     [Fact]
     public void The_braces_of_every_source_match_once_comments_and_texts_are_gone()
     {
-        var codes = Repository.Sources("Iwpmd").Concat(Repository.Sources("Iwpmd.Tests")).Select(path => (Path: path, Code: SourceText.CodeOf(File.ReadAllText(Repository.PathOf(path)))));
+        var codes = Repository.Sources("Iwpmd").Concat(Repository.Sources("Iwpmd.Tests")).Select(path => (Path: path, Code: SourceText.CodeOf(Read(path))));
 
         AssertNone(codes.Where(source => source.Code.Count(c => c == '{') != source.Code.Count(c => c == '}')).Select(source => source.Path));
     }
@@ -192,7 +204,7 @@ public class ArchitectureTests
     {
         string[] sources = [.. Repository.Sources("Iwpmd")];
         Assert.NotEmpty(sources);
-        AssertNone(sources.SelectMany(path => rule(path, File.ReadAllText(Repository.PathOf(path)))));
+        AssertNone(sources.SelectMany(path => rule(path, Read(path))));
     }
 
     private static void AssertNone(IEnumerable<string> violations)
@@ -200,4 +212,6 @@ public class ArchitectureTests
         string text = string.Join('\n', violations);
         Assert.True(text.Length == 0, text);
     }
+
+    private static string Read(string path) => File.ReadAllText(Repository.PathOf(path));
 }
