@@ -116,6 +116,10 @@ public class ArchitectureTests
         Assert.Empty(SourceRules.LogLines("Iwpmd/Log.cs", "[LoggerMessage(1, LogLevel.Debug, \"x\")] static partial void X(ILogger log);"));
     }
 
+    [Fact]
+    public void Every_note_of_a_deviation_is_in_the_readme_and_the_other_way_round() =>
+        AssertNone(SourceRules.Deviations(Repository.Sources("Iwpmd").Select(path => (path, Read(path))), Read("README.md")));
+
     [Theory]
     [InlineData("## Deviations\n- Differs: asks first (`Core/A.cs`)\n- Kept: 64 bytes (`Wire/B.cs`)\n## License\n- Kept: no item (`Core/A.cs`)", "")]
     [InlineData("# iwpmd\n", "README.md: no section \"Deviations\"")]
