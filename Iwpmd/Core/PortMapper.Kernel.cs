@@ -10,7 +10,10 @@ internal sealed partial class PortMapper
     /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
     public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
-        Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
+        if (request.Operation != KernelOperation.Done)
+        {
+            Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
+        }
         if (IsHandshakeMessage(request.Operation))
         {
             OnHandshake(request, now);

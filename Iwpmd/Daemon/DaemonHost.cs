@@ -29,6 +29,7 @@ internal sealed class DaemonHost : IDisposable
     {
         Log.Starting(_log, BuildInfo.Version, Environment.ProcessId);
         RaiseLimits();
+        TimeSpan started = Clock.Now;
         using NetlinkSocket netlink = OpenNetlink(); // first: a host without RDMA is left as it was
         using PeerSockets peers = PeerSockets.Open(PortMapper.Port, _log); // next: a second daemon must not touch the state of the first
         StateLayout state = OpenState();
@@ -43,7 +44,7 @@ internal sealed class DaemonHost : IDisposable
         var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log) { OnWake = now => Wake(mapper, state, range, netlink.PortId, now) };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
 
-        Describe(state, netlink.PortId);
+        Describe(state, netlink.PortId, started);
         mapper.Restore(Clock.Now);
         mapper.Start(Clock.Now);
         transmitter.Drain();
@@ -162,11 +163,11 @@ internal sealed class DaemonHost : IDisposable
         return state;
     }
 
-    private void Describe(StateLayout state, uint portId)
+    private static void Describe(StateLayout state, uint portId, TimeSpan started)
     {
         ref StateHeader header = ref state.Header;
-        header.StartedAt = Clock.Now.Ticks;
-        header.SeenEmptyAt = header.StartedAt;
+        header.StartedAt = started.Ticks;
+        header.SeenEmptyAt = started.Ticks; // before the socket was opened
         header.EndedAt = 0;
         header.ProcessId = Environment.ProcessId;
         header.PortId = portId;
