@@ -85,7 +85,7 @@ deb: out/iwpmd
 		"$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > out/deb/tree/debian/changelog
 	cd out/deb/tree && dpkg-buildpackage --build=binary --no-sign
 	mv out/deb/iwpmd_$(VERSION)_*.deb out/
-	lintian --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
+	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
 
 rpm: out/iwpmd
 	rm -rf out/rpm
