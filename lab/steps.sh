@@ -43,7 +43,7 @@ allow() { printf '%s\n' "$@" >> "$work/allowed"; }
 
 # A listener on b from before its daemon is not mapped: the only one that an unmapped connection can reach with every build.
 listen_unmapped() { # ADDRESS PORT
-    allow 'iwpm_add_mapping: Unable to send' 'iwpm_remove_mapping'
+    allow '(iwpm_add_mapping|iwpm_remove_mapping|iwpm_register_pid): Unable to send'
     # C cannot replay it: its port is taken, by the listener itself.
     is_ours b || allow 'Received msg seq = 0 err code = 11' 'Invalid mapinfo number'
     # C never tells the kernel that the peer does not answer.

@@ -2,6 +2,8 @@
 # The peer's daemon is stopped: after the deadline the connection goes on unmapped.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {
+    # Ours remembers for 5 s a peer that did not answer an earlier scenario.
+    sleep 5.5
     listen_unmapped 10.0.0.2 7001
     b "daemon start"
     b "daemon freeze"
