@@ -369,6 +369,16 @@ public class PeerRulesTests
     }
 
     [Fact]
+    public void An_Ack_that_comes_after_the_removal_of_the_mapping_ends_the_conversation()
+    {
+        World world = Listening();
+        world.Request("10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.1:7174");
+        world.Remove("0.0.0.0:7174");
+        world.FromPeer("10.0.0.2:41111", world.ToPeers.Single().Message.AsAck());
+        Assert.Equal((0, 0ul), (world.Mapper.Conversations.Count, world.Counter(Counter.PeerDropped)));
+    }
+
+    [Fact]
     public void Link_local_addresses_mean_the_interface_they_came_in_by()
     {
         var world = new World();

@@ -45,7 +45,12 @@ internal sealed partial class PortMapper
     {
         Count(Counter.PeerAcks);
         int slot = _conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
-        if (slot < 0 || !IsMappingAlive(_conversations[slot]) || message.Accepting.Port != _mappings[_conversations[slot].Slot].MappedPort)
+        if (slot >= 0 && !IsMappingAlive(_conversations[slot]))
+        {
+            _conversations.Close(slot); // the mapping went while the Ack was on its way
+            return;
+        }
+        if (slot < 0 || message.Accepting.Port != _mappings[_conversations[slot].Slot].MappedPort)
         {
             Drop(arrival.From, "no Accept waits for this Ack");
             return;
