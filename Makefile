@@ -59,9 +59,18 @@ clean:
 VERSION = $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
 PACKAGED = Makefile Directory.Build.props nuget.config LICENSE $(wildcard README.md NEWS) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd out/iwpmd
 PACK = tar --create --exclude=bin --exclude=obj $(PACKAGED)
-# Debian packages that deb, rpm and their tests need besides the SDK.
+# What deb, rpm and their tests need of Debian, and how it is installed if it is not there.
 DEB_DEPS = debhelper dpkg-dev lintian debootstrap
 RPM_DEPS = rpm rpmlint
+need = @missing=$$(for package in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || echo $$package; done); \
+	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; }
+
+.PHONY: deb-deps rpm-deps
+deb-deps:
+	$(call need,$(BUILD_PACKAGES) $(DEB_DEPS))
+rpm-deps:
+	$(call need,$(BUILD_PACKAGES) $(RPM_DEPS))
+
 # Of the last change, so that the same sources make the same package.
 deb rpm: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || stat -c %Y Directory.Build.props)
 
@@ -76,7 +85,7 @@ install: out/iwpmd
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
 
-deb: out/iwpmd
+deb: deb-deps out/iwpmd
 	rm -rf out/deb/tree
 	mkdir -p out/deb/tree
 	$(PACK) | tar --extract --directory=out/deb/tree
@@ -87,7 +96,7 @@ deb: out/iwpmd
 	mv out/deb/iwpmd_$(VERSION)_*.deb out/
 	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
 
-rpm: out/iwpmd
+rpm: rpm-deps out/iwpmd
 	rm -rf out/rpm
 	mkdir -p out/rpm/SOURCES
 	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:' --gzip --file=out/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
