@@ -8,5 +8,6 @@ scenario() {
     if is_ours a; then at_once; else query_deadline_passes a; fi
     saw "established unmapped after $slowest ms"
     b "daemon start"
+    forget_silent_peer a
 }
 play "$@"
