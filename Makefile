@@ -29,22 +29,16 @@ out/iwpmd-static: $(SOURCES)
 BUILD_PACKAGES = gcc libc6-dev binutils
 TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux
 
-deps:
-	@missing=; for package in $(BUILD_PACKAGES) $(TEST_PACKAGES); do \
-		dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || missing="$$missing $$package"; \
-	done; \
-	if [ -n "$$missing" ]; then \
-		echo "installing$$missing"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; \
-	fi
+deps: deb-deps rpm-deps
+	$(call need,$(BUILD_PACKAGES) $(TEST_PACKAGES))
 	lab/lab deps
 
 # The main job on a real kernel: two emulated hosts, our daemon in each, RDMA connections between them. Root.
 demo: deps all
 	lab/demo
 
-# Everything, the lab's short matrix included. Root.
-check: deps all static
+# Every test, those of the packages and the lab's short matrix included. Root.
+check: deps all static deb rpm
 	lab/lab build
 	dotnet test Iwpmd.Tests --nologo
 

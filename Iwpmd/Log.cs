@@ -51,8 +51,8 @@ internal static partial class Log
     [LoggerMessage(202, LogLevel.Debug, "mapping: removed: {Local} -> {Mapped}")]
     public static partial void MappingRemoved(ILogger log, InetEndpoint local, InetEndpoint mapped);
 
-    [LoggerMessage(203, LogLevel.Error, "mapping: unprotected: {Local} -> {Mapped}: TCP port {Port} is in use by another program, which may receive RDMA traffic: it is claimed as soon as it is free")]
-    public static partial void MappingUnprotected(ILogger log, InetEndpoint local, InetEndpoint mapped, int port);
+    [LoggerMessage(203, LogLevel.Error, "mapping: unprotected: {Local} -> {Mapped}: TCP port {Port} is in use by another program, which may receive RDMA traffic: it is claimed as soon as it is free{Suppressed}")]
+    public static partial void MappingUnprotected(ILogger log, InetEndpoint local, InetEndpoint mapped, int port, string suppressed);
 
     [LoggerMessage(204, LogLevel.Information, "mapping: protected again: {Local} -> {Mapped}")]
     public static partial void MappingProtected(ILogger log, InetEndpoint local, InetEndpoint mapped);

@@ -179,11 +179,17 @@ public sealed class LoopTests : IDisposable
                 _kernel.Say(Remove(5000));
             }
         }
-        Cycle(200);
-        long before = Volatile.Read(ref _allocated);
-        Cycle(500);
-        Assert.Equal(0, Volatile.Read(ref _allocated) - before);
-        Assert.Equal(700ul, _state.Counters[(int)Counter.PeerAcks]);
+        // What allocates in steady state does so in every window; the compiler's second thoughts about the code it first made do not.
+        long allocated = -1;
+        int windows = 0;
+        for (; windows < 6 && allocated != 0; windows++)
+        {
+            long before = Volatile.Read(ref _allocated);
+            Cycle(300);
+            allocated = Volatile.Read(ref _allocated) - before;
+        }
+        Assert.Equal(0, allocated);
+        Assert.Equal((ulong)windows * 300, _state.Counters[(int)Counter.PeerAcks]);
     }
 
     [Fact]

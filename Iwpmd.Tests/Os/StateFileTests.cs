@@ -128,6 +128,16 @@ public sealed unsafe class StateFileTests : IDisposable
         Assert.Equal(-1, Content(small).IndexOfAnyExcept((byte)0));
     });
 
+    [Fact]
+    public void Without_a_file_there_is_memory_that_begins_as_zeros()
+    {
+        Assert.Equal(Errno.None, StateFile.TryMapAnonymous(1 << 20, out nint address));
+        var content = new Span<byte>((byte*)address, 1 << 20);
+        Assert.Equal(-1, content.IndexOfAnyExcept((byte)0));
+        content.Fill(1);
+        Assert.Equal(0, Libc.munmap(address, 1 << 20));
+    }
+
     private static Span<byte> Content(StateFile file) => new((byte*)file.Address, (int)file.Length);
 
     private static int ResidentKilobytes(StateFile file)

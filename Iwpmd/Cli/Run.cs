@@ -56,6 +56,10 @@ internal static class Run
         foreach (string complaint in complaints)
         {
             Log.ConfigurationComplaint(log, path, complaint);
+            if (readyPipe is not null)
+            {
+                Console.Error.WriteLine($"iwpmd: {path}:{complaint}"); // the caller's terminal
+            }
         }
         using SystemdNotify notify = SystemdNotify.FromEnvironment();
         using var host = new DaemonHost(configuration, notify, readyPipe, log);
@@ -68,7 +72,7 @@ internal static class Run
             Log.SetupFailed(log, e.Message);
             if (readyPipe is not null)
             {
-                Console.Error.WriteLine($"iwpmd: {e.Message}"); // the caller's terminal
+                Console.Error.WriteLine($"iwpmd: {e.Message}");
             }
             _ = notify.Send($"STATUS={e.Message}");
             return e.ExitStatus;

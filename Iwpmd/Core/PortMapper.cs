@@ -45,6 +45,7 @@ internal sealed partial class PortMapper
     private readonly PeerTable _peers;
     private int _unprotected;
     private TimeSpan _retryUnprotectedAt;
+    private LogGate _unprotectedGate = new(TimeSpan.FromSeconds(10), burst: 100);
 
     /// <param name="state">Formatted; what it holds is kept.</param>
     /// <param name="random">64 random bits a call.</param>
@@ -154,7 +155,10 @@ internal sealed partial class PortMapper
         }
         CountUnprotected(+1);
         ref readonly MappingRow row = ref _mappings[slot];
-        Log.MappingUnprotected(_log, row.Local, row.Mapped, row.MappedPort);
+        if (_unprotectedGate.TryPass(now, out string suppressed))
+        {
+            Log.MappingUnprotected(_log, row.Local, row.Mapped, row.MappedPort, suppressed);
+        }
     }
 
     private void CountUnprotected(int change)

@@ -111,8 +111,8 @@ internal sealed class DaemonHost : IDisposable
 
     private void RaiseLimits()
     {
-        int wanted = _configuration.MaxMappings + SpareDescriptors;
-        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)_configuration.MaxMappings)
+        int wanted = Math.Min(_configuration.MaxMappings, ushort.MaxValue) + SpareDescriptors; // one for each port
+        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)(wanted - SpareDescriptors))
         {
             Log.DescriptorLimit(_log, limit, _configuration.MaxMappings);
         }
@@ -144,7 +144,10 @@ internal sealed class DaemonHost : IDisposable
         if (_stateFile is null)
         {
             Log.StateUnavailable(_log, path, operation, error);
-            return StateLayout.InMemory(capacity, identity);
+            error = StateFile.TryMapAnonymous(size, out nint memory);
+            var unsaved = new StateLayout(error == Errno.None ? memory : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings"), capacity);
+            unsaved.Format(identity);
+            return unsaved;
         }
         var state = new StateLayout(_stateFile.Address, capacity);
         string? problem = _stateFile.ExistingLength == 0 ? "it is new"
@@ -194,13 +197,10 @@ internal sealed class DaemonHost : IDisposable
         return opened;
     }
 
-    private string WhyUnusable(Errno error) => (_host.HasIwCm, _host.IsInitialNetworkNamespace()) switch
-    {
-        (false, _) => $"kernel: iw_cm is not loaded ({error}): load it (modprobe iw_cm), or connect a device whose driver does",
-        (true, true) => $"kernel: the port mapper client refuses us ({error}): is iw_cm of this kernel broken? see its log (dmesg)",
-        (true, false) => $"kernel: this is not the initial network namespace ({error}), where alone RDMA port mapping works: run iwpmd in the host's (containers: --network host)",
-        (true, null) => $"kernel: the port mapper client refuses us ({error}): most likely this is not the initial network namespace: run iwpmd in the host's (containers: --network host)",
-    };
+    private string WhyUnusable(Errno error) =>
+        !_host.HasIwCm ? $"kernel: iw_cm is not loaded ({error}): load it (modprobe iw_cm), or connect a device whose driver does"
+        : !_host.HasIwCmInThisNamespace ? $"kernel: this is not the initial network namespace ({error}), where alone RDMA port mapping works: run iwpmd in the host's (containers: --network host)"
+        : $"kernel: the port mapper client refuses us ({error}): its log says why (dmesg)";
 
     private static T Expect<T>(Errno error, T? value, string operation)
         where T : class => error == Errno.None && value is not null ? value : throw new SetupException(ExitStatus.Failure, $"{operation} failed: {error}");

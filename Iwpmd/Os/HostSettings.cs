@@ -13,13 +13,15 @@ internal readonly record struct PortRange(ushort Low, ushort High)
 internal sealed unsafe class HostSettings(string root = "")
 {
     private const int MaxFile = 64 * 1024; // the list of reserved ports can be long
-    private const ulong InitialPidNamespace = 0xeffffffc; // fixed by the kernel: PROC_PID_INIT_INO
 
     /// <summary>The kernel's own default, for hosts that do not show theirs.</summary>
     public static PortRange DefaultPortRange => new(32768, 60999);
 
-    /// <summary>A soft iWARP or a driver brings it in; without it nobody asks for ports.</summary>
-    public bool HasIwCm => Libc.access(root + "/sys/module/iw_cm", Libc.F_OK) == 0;
+    /// <summary>A driver brings it in; without it nobody asks for ports.</summary>
+    public bool HasIwCm => HasIwCmInThisNamespace || Libc.access(root + "/sys/module/iw_cm", Libc.F_OK) == 0;
+
+    /// <summary>It makes its settings in the initial network namespace only, and works there only.</summary>
+    public bool HasIwCmInThisNamespace => Libc.access(root + "/proc/sys/net/iw_cm", Libc.F_OK) == 0;
 
     /// <summary>False leaves <see cref="DefaultPortRange"/> in <paramref name="range"/>.</summary>
     public bool TryReadPortRange(out PortRange range)
@@ -59,33 +61,7 @@ internal sealed unsafe class HostSettings(string root = "")
 
     public bool TryReadBootId(out Guid bootId) => Guid.TryParse(ReadText("/proc/sys/kernel/random/boot_id"), out bootId);
 
-    /// <summary>Whether this is the network namespace the host started with, by comparison with process 1. Null: not to be known, as in a container or without the right to look.</summary>
-    public bool? IsInitialNetworkNamespace()
-    {
-        if (ReadNamespace("/proc/self/ns/net") is not ulong ours || ReadNamespace("/proc/1/ns/net") is not ulong first)
-        {
-            return null;
-        }
-        // Process 1 of a container is not the host's.
-        return ReadNamespace("/proc/self/ns/pid") == InitialPidNamespace ? ours == first : null;
-    }
-
     private static bool TryParsePort(string text, out ushort port) => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out port);
-
-    // The link reads "net:[4026531840]".
-    private ulong? ReadNamespace(string link)
-    {
-        Span<byte> text = stackalloc byte[64];
-        nint length;
-        fixed (byte* bytes = text)
-        {
-            length = Libc.readlink(root + link, bytes, (nuint)text.Length);
-        }
-        int start = text.IndexOf((byte)'[') + 1;
-        return length > start && start > 0 && ulong.TryParse(text[start..((int)length - 1)], NumberStyles.None, CultureInfo.InvariantCulture, out ulong inode)
-            ? inode
-            : null;
-    }
 
     private string? ReadText(string path)
     {

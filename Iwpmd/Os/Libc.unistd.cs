@@ -23,9 +23,6 @@ internal static unsafe partial class Libc
     internal static partial int chdir(string path);
 
     [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial nint readlink(string path, byte* buffer, nuint size);
-
-    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int access(string path, int mode);
 
     [LibraryImport(Name)]

@@ -70,6 +70,13 @@ internal sealed unsafe class StateFile : IDisposable
         return new Errno(Libc.posix_fallocate(_fd, 0, (nint)Length));
     }
 
+    /// <summary>Memory in the place of a file, for as long as the process lives; it costs nothing until it is touched.</summary>
+    public static Errno TryMapAnonymous(long length, out nint address)
+    {
+        address = Libc.mmap(0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        return address == -1 ? Errno.Last : Errno.None;
+    }
+
     public void Dispose()
     {
         _ = Libc.munmap(Address, Length);

@@ -12,16 +12,24 @@ public sealed class LabCollection
     public const string Name = "Lab";
 }
 
-/// <summary>A quarter of the lab's matrix, on a real kernel: each pair of daemons, and each build of soft iWARP. `make lab` runs all of it.</summary>
+/// <summary>What stands in scripts of its own: a quarter of the lab's matrix, on a real kernel, with each pair of daemons and each build of soft iWARP (`make lab` runs all of it), and the packages.</summary>
 [Collection(LabCollection.Name)]
-public class MatrixTests(ITestOutputHelper output)
+public class ScriptTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(25);
 
     [Fact]
-    public async Task The_short_matrix_passes()
+    public Task The_short_matrix_passes() => Passes("lab/run", "--quarter");
+
+    [Fact]
+    public Task The_deb_installs_beside_rdma_core_and_goes_without_a_trace() => Passes("deb/test");
+
+    [Fact]
+    public Task The_rpm_installs_and_goes_without_a_trace() => Passes("rpm/test");
+
+    private async Task Passes(string script, string arguments = "")
     {
-        using var run = Process.Start(new ProcessStartInfo(Repository.PathOf("lab/run"), "--quarter") { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var run = Process.Start(new ProcessStartInfo(Repository.PathOf(script), arguments) { WorkingDirectory = Repository.Root, RedirectStandardOutput = true, RedirectStandardError = true })!;
         Task<string> lines = run.StandardOutput.ReadToEndAsync(), errors = run.StandardError.ReadToEndAsync();
         using var limit = new CancellationTokenSource(s_patience);
         try
