@@ -33,6 +33,8 @@ internal sealed class DaemonProcess : IDisposable
 
     public int Id => _process.Id;
 
+    public bool IsOurs => _process.StartInfo.FileName == Binaries.Ours;
+
     public bool HasExited => _process.HasExited;
 
     /// <summary>Starts a program on <paramref name="host"/>, so that it sees <paramref name="kernel"/>.</summary>

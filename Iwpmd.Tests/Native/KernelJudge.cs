@@ -5,10 +5,15 @@ namespace Iwpmd.Tests.Native;
 /// <summary>What the kernel checks in the daemon's messages, and what would crash it: a message that it would not take, or take badly, is a complaint.</summary>
 internal sealed class KernelJudge
 {
+    private const int NoBufferSpace = -105;
+
     private static readonly TimeSpan KernelPatience = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan MulticastTime = TimeSpan.FromMilliseconds(1);
 
     private readonly Dictionary<uint, (KernelRequest Request, TimeSpan At)> _asked = [];
+
+    /// <summary>Refused for want of room and nevertheless run later: the daemon cannot know, and its second try does no harm.</summary>
+    private readonly HashSet<(KernelReplyKind Kind, uint Sequence)> _deferred = [];
 
     public List<string> Complaints { get; } = [];
 
@@ -26,6 +31,10 @@ internal sealed class KernelJudge
             {
                 Judge(message, message.Reply);
             }
+            else if (message.Verdict == NoBufferSpace)
+            {
+                _deferred.Add((message.Kind, message.Reply.RequestSequence));
+            }
         }
         catch (Exception e)
         {
@@ -41,7 +50,7 @@ internal sealed class KernelJudge
         }
         if (!_asked.Remove(reply.RequestSequence, out (KernelRequest Request, TimeSpan At) asked))
         {
-            if (reply.Kind != KernelReplyKind.HandleError)
+            if (reply.Kind != KernelReplyKind.HandleError && !_deferred.Contains((reply.Kind, reply.RequestSequence)))
             {
                 Complaints.Add($"{message}: answers nothing, or once more");
             }

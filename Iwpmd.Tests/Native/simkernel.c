@@ -105,9 +105,10 @@ static void announce(int kernel_end, int page)
 	struct iovec iov = { &hello, sizeof hello };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
 	int fds[2] = { kernel_end, page }, player = connect_player();
+	char seen;
 
 	memcpy(CMSG_DATA(&control.header), fds, sizeof fds);
-	if (syscall(SYS_sendmsg, player, &message, MSG_NOSIGNAL) < 0)
+	if (syscall(SYS_sendmsg, player, &message, MSG_NOSIGNAL) < 0 || syscall(SYS_read, player, &seen, 1) != 1)
 		die("announce");
 	if (fcntl(player, F_SETSIG, SIGKILL) != 0 || fcntl(player, F_SETOWN, getpid()) != 0 || fcntl(player, F_SETFL, O_ASYNC) != 0)
 		die("fcntl");

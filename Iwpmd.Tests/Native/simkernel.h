@@ -4,7 +4,8 @@
  * $SIMKERNEL names a folder with two entries, both made by the player:
  *   kernel   struct simkernel, mapped by both sides; the replay's MAPINFO messages stand behind SIMKERNEL_REPLAY_AT
  *   socket   a listening SOCK_SEQPACKET socket; each netlink socket that the daemon opens is announced there by one struct simannounce with two
- *            descriptors: the kernel's end of the socket, and a page with its struct simsocket. The connection stays open: when the player is gone, so is the daemon.
+ *            descriptors: the kernel's end of the socket, and a page with its struct simsocket. The player answers with one byte. The connection stays open: when the
+ *            player is gone, so is the daemon.
  *
  * On the kernel's end the player reads datagrams that begin with a struct simrecord, and writes datagrams that begin with a struct simheader.
  */

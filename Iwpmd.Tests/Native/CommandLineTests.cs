@@ -1,0 +1,99 @@
+using System.Diagnostics;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>The published executable as a command.</summary>
+public class CommandLineTests
+{
+    private static (int Status, string Output, string Errors) Run(params string[] options)
+    {
+        using Process process = Tool.Start(Binaries.Ours, "iwpmd", options);
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        Assert.True(process.WaitForExit(Patience.Exit));
+        return (process.ExitCode, output, errors.GetAwaiter().GetResult());
+    }
+
+    private static (int Status, string Output, string Errors) CheckConfiguration(string text)
+    {
+        string path = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(path, text);
+            (int status, string output, string errors) = Run("--check-config", "-c", path);
+            return (status, output.Replace(path, "FILE"), errors);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void Version_is_told_on_stdout()
+    {
+        (int status, string output, string errors) = Run("--version");
+
+        Assert.Matches(@"^iwpmd \d+\.\d+\.\d+\n$", output);
+        Assert.Equal((0, ""), (status, errors));
+    }
+
+    [Fact]
+    public void Help_names_every_option()
+    {
+        (int status, string output, _) = Run("--help");
+
+        Assert.Equal(0, status);
+        string[] options = ["-s, --systemd", "-f, --foreground", "-c, --config", "-l, --log-level", "--check-config", "--version", "--help"];
+        Assert.All(options, option => Assert.Contains(option, output));
+    }
+
+    [Theory]
+    [InlineData("--frobnicate")]
+    [InlineData("-x")]
+    [InlineData("surplus")]
+    public void An_unknown_option_is_named_and_ends_with_2(string option)
+    {
+        (int status, string output, string errors) = Run("-f", option);
+
+        Assert.Equal((2, ""), (status, output));
+        Assert.Contains(option, errors);
+    }
+
+    [Fact]
+    public void An_unknown_log_level_ends_with_2()
+    {
+        (int status, _, string errors) = Run("-f", "-l", "loud");
+
+        Assert.Equal(2, status);
+        Assert.Contains("'loud'", errors);
+    }
+
+    [Fact]
+    public void A_sound_configuration_has_no_complaints() => Assert.Equal((0, "", ""), CheckConfiguration("# all is well\nquery_deadline = 2000\n\nport_range=40000-50000\n"));
+
+    [Fact]
+    public void Every_complaint_names_file_and_line()
+    {
+        (int status, string output, string errors) = CheckConfiguration("query_deadline=1\n# fine\nno_such_name=1\nquery_retry=200\nport_range=9-3\n");
+
+        Assert.Equal((1, ""), (status, errors));
+        string[] lines = output.TrimEnd().Split('\n');
+        Assert.Equal(["FILE:1:", "FILE:3:", "FILE:5:"], lines.Select(line => line[..7]));
+        Assert.Contains("no_such_name", lines[1]);
+    }
+
+    [Theory]
+    [InlineData("--check-config")]
+    [InlineData("-f")]
+    [InlineData("-s")]
+    [InlineData(null)]
+    public void A_configuration_that_cannot_be_read_is_fatal_when_it_was_asked_for(string? option)
+    {
+        (int status, _, string errors) = Run([.. option is null ? (string[])[] : [option], "-c", "/no/such/file"]);
+
+        Assert.Equal(1, status);
+        Assert.Contains("/no/such/file", Assert.Single(errors.TrimEnd().Split('\n')));
+    }
+}

@@ -1,0 +1,142 @@
+using System.Net;
+using System.Net.Sockets;
+using Iwpmd.Os;
+using Iwpmd.Tests.Os;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>HELLO, replay and restart of the published executable.</summary>
+public class HandshakeTests
+{
+    private static KernelRequest[] Mappings(int count) => [.. Enumerable.Range(0, count).Select(i => Scene.Mapped($"10.0.0.1:{5000 + i}", 20000 + i))];
+
+    [Fact]
+    public void HELLO_comes_first_and_the_replay_is_taken_over_before_the_daemon_is_ready()
+    {
+        using var scene = new Scene(prepare: kernel => kernel.SetReplay(Mappings(30)));
+
+        Assert.Equal(4, scene.Kernel.Expect(KernelReplyKind.Hello).Abi);
+        Assert.Equal(4, scene.Kernel.Expect(KernelReplyKind.MapInfo).Abi);
+        KernelReply number = scene.Kernel.Expect(KernelReplyKind.MapInfoNumber);
+        Assert.Equal((30u, 30u), (number.Sent, number.Accepted));
+        Assert.Contains("ready: 30 mappings", scene.Daemon.ExpectLog("daemon: ready"));
+        Assert.All(Enumerable.Range(20000, 30), port => Assert.False(scene.IsFree(port)));
+        Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("10.0.0.1:5029")));
+    }
+
+    [Fact]
+    public void Of_many_mappings_the_kernel_replays_228_and_the_daemon_says_what_that_means()
+    {
+        using var scene = new Scene(prepare: kernel => kernel.SetReplay(Mappings(300)));
+
+        scene.Daemon.ExpectLog("kernel: replay: incomplete: 228 mappings");
+        Assert.Contains("ready: 228 mappings", scene.Daemon.ExpectLog("daemon: ready"));
+        Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.MapInfoNumber));
+    }
+
+    [Fact]
+    public void A_kernel_before_5_1_is_spoken_to_in_ABI_3()
+    {
+        using var scene = new Scene(abi: 3, prepare: kernel => kernel.SetReplay(Mappings(1)));
+        scene.Daemon.ExpectLog("daemon: ready");
+
+        Assert.Equal(3, scene.Kernel.Expect(KernelReplyKind.MapInfo).Abi);
+        scene.Kernel.Expect(KernelReplyKind.MapInfoNumber);
+        DaemonMessage[] refused = [.. scene.Kernel.Messages.Where(message => message.Verdict != 0)];
+        Assert.Equal([(KernelReplyKind.Hello, 2), (KernelReplyKind.MapInfo, 3)], refused.Select(message => (message.Kind, message.Raw.Client)));
+        Assert.Equal(3, scene.Kernel.Expect(KernelReplyKind.RegisterPid, scene.Kernel.Send(Scene.Register)).Abi);
+        ushort port = scene.AddMapping("10.0.0.1:6000");
+        Assert.False(scene.IsFree(port));
+    }
+
+    [Fact]
+    public void A_request_during_the_replay_waits_for_its_end()
+    {
+        using var scene = new Scene(prepare: kernel => kernel.Withhold(KernelReplyKind.MapInfo));
+        DaemonMessage replay = scene.Kernel.ExpectMessage(KernelReplyKind.MapInfo);
+        uint add = scene.Kernel.Send(Scene.Add("10.0.0.1:5000"));
+        scene.Daemon.ExpectLog($"kernel: AddMapping {add}:");
+
+        Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.AddMapping));
+        scene.Kernel.SendRaw(Support.KernelBytes.Of(new KernelRequest { Operation = KernelOperation.Done, Sequence = replay.Raw.Sequence }, portId: scene.Kernel.Socket.PortId));
+        scene.Kernel.Expect(KernelReplyKind.AddMapping, add);
+    }
+
+    [Fact]
+    public void A_fresh_iw_cm_is_greeted_again()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.Kernel.RestartSequence();
+
+        uint register = scene.Kernel.Send(Scene.Register);
+        scene.Kernel.ExpectHandshake();
+        scene.Kernel.Expect(KernelReplyKind.RegisterPid, register);
+    }
+
+    [Fact]
+    public void After_a_crash_the_ports_are_claimed_again_from_the_state_file()
+    {
+        using Scene scene = new Scene().Ready();
+        ushort known = scene.AddMapping("10.0.0.1:5000"), more = scene.AddMapping("[fd00::1]:5001");
+        scene.Daemon.Kill();
+        Assert.True(scene.IsFree(known));
+
+        scene.Kernel.SetReplay(Scene.Mapped("10.0.0.1:5000", known), Scene.Mapped("10.0.0.1:5000", known));
+        scene.Restart().ExpectLog("mapping: restored: 2 ports claimed again");
+        scene.Daemon.ExpectLog("daemon: ready");
+        Assert.False(scene.IsFree(known));
+        Assert.False(scene.IsFree(more, AddressFamily.InterNetworkV6)); // too young to be given up because the kernel does not replay it
+
+        foreach (bool isFree in (bool[])[false, true])
+        {
+            scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
+            scene.Settle();
+            Assert.Equal(isFree, scene.IsFree(known));
+        }
+    }
+
+    [Fact]
+    public void A_port_that_was_taken_meanwhile_is_shown_and_claimed_when_it_is_free()
+    {
+        using Scene scene = new Scene().Ready();
+        ushort port = scene.AddMapping("10.0.0.1:5000");
+        scene.Daemon.Stop();
+        Socket other = scene.Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, port));
+
+        scene.Restart().ExpectLog("mapping: unprotected: 10.0.0.1:5000");
+        scene.Daemon.ExpectLog("daemon: ready");
+        other.Dispose();
+        scene.Daemon.ExpectLog("mapping: protected again: 10.0.0.1:5000");
+        Assert.False(scene.IsFree(port));
+    }
+
+    [Fact]
+    public void A_state_file_of_another_size_is_replaced()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.AddMapping("10.0.0.1:5000");
+        scene.Daemon.Stop();
+        scene.Host.Write("/etc/iwpmd.conf", "max_mappings=100\n");
+
+        scene.Restart().ExpectLog("state: /run/iwpmd/state: starting anew");
+        Assert.Contains("ready: 0 mappings", scene.Daemon.ExpectLog("daemon: ready"));
+    }
+
+    [Fact]
+    public void A_refused_answer_is_sent_again_while_the_kernel_is_busy()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.Invalid);
+        scene.Kernel.Send(Scene.Add("10.0.0.1:5000"));
+        scene.Daemon.ExpectLog("was not taken (-22): 10.0.0.1:5000 goes on unmapped");
+
+        scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.Busy);
+        uint add = scene.Kernel.Send(Scene.Add("10.0.0.1:5001"));
+        scene.Kernel.ExpectMessage(message => message.Kind == KernelReplyKind.AddMapping && message.Verdict == -16, "a refused answer");
+        scene.Kernel.ExpectMessage(message => message.Kind == KernelReplyKind.AddMapping && message.Verdict == -16, "its repetition");
+        Assert.False(scene.Daemon.HasExited);
+        Assert.Equal(add, scene.Kernel.Messages[^1].Reply.RequestSequence);
+    }
+}

@@ -1,0 +1,112 @@
+using System.Diagnostics;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>What takes its time: all of it at once, while the other tests run.</summary>
+public sealed class LongScenes : IDisposable
+{
+    private static readonly TimeSpan Idle = TimeSpan.FromSeconds(10);
+
+    private readonly Scene _stalled = new(), _stopped = new(), _idle = new();
+
+    public LongScenes()
+    {
+        Stalled = Start(StopForTwoSeconds);
+        Stopped = Start(StopForElevenSeconds);
+        WakeUps = Start(CountWakeUps);
+    }
+
+    /// <summary>How many of 1000 ADDs were answered.</summary>
+    internal Task<int> Stalled { get; }
+
+    /// <summary>What was answered of the requests that waited too long, and the answer to the next one.</summary>
+    internal Task<(DaemonMessage[] TooLate, KernelReply Next, bool IsPortFree)> Stopped { get; }
+
+    /// <summary>By thread, while nothing happens.</summary>
+    internal Task<Dictionary<string, int>> WakeUps { get; }
+
+    public void Dispose()
+    {
+        Task.WaitAll(Task.WhenAny(Stalled), Task.WhenAny(Stopped), Task.WhenAny(WakeUps));
+        _stalled.Dispose();
+        _stopped.Dispose();
+        _idle.Dispose();
+    }
+
+    private static Task<T> Start<T>(Func<T> scene) => Task.Factory.StartNew(scene, TaskCreationOptions.LongRunning);
+
+    private int StopForTwoSeconds()
+    {
+        _stalled.Ready();
+        _stalled.Daemon.Signal(NativeCalls.SIGSTOP);
+        uint[] sequences = [.. Enumerable.Range(5000, 1000).Select(port => _stalled.Kernel.Send(Scene.Add($"10.0.0.1:{port}")))];
+        Thread.Sleep(TimeSpan.FromSeconds(2));
+        Assert.Equal(1000, _stalled.Kernel.Socket.Queued);
+        _stalled.Daemon.Signal(NativeCalls.SIGCONT);
+        HashSet<ushort> ports = [.. sequences.Select(sequence => _stalled.Kernel.Expect(KernelReplyKind.AddMapping, sequence).MappedLocal.Port)];
+        return ports.Count;
+    }
+
+    private (DaemonMessage[] TooLate, KernelReply Next, bool IsPortFree) StopForElevenSeconds()
+    {
+        _stopped.Ready();
+        ushort held = _stopped.AddMapping("10.0.0.1:5000");
+        int before = _stopped.Kernel.Messages.Length;
+        _stopped.Daemon.Signal(NativeCalls.SIGSTOP);
+        _stopped.Kernel.Send(Scene.Add("10.0.0.1:5000"));
+        _stopped.Kernel.Send(Scene.Add("10.0.0.1:5001"));
+        _stopped.Kernel.Send(Scene.Query("10.0.0.1:5002", "10.0.0.2:80"));
+        uint last = _stopped.Kernel.Send(Scene.Register);
+        Thread.Sleep(TimeSpan.FromSeconds(11));
+        _stopped.Daemon.Signal(NativeCalls.SIGCONT);
+        _stopped.Daemon.ExpectLog($"kernel: RegisterPid {last}:"); // it has read them
+        foreach (string local in (string[])["10.0.0.1:5000", "10.0.0.1:5001", "10.0.0.1:5002"])
+        {
+            _stopped.Kernel.Send(Scene.Remove(local)); // the kernel goes on without mappings, and ends them
+        }
+        KernelReply next = _stopped.Kernel.Expect(KernelReplyKind.AddMapping, _stopped.Kernel.Send(Scene.Add("10.0.0.1:5003")));
+        DaemonMessage[] late = [.. _stopped.Kernel.Messages[before..].Where(message => message.Reply.RequestSequence <= last)];
+        return (late, next, _stopped.IsFree(held));
+    }
+
+    private Dictionary<string, int> CountWakeUps()
+    {
+        _idle.Ready();
+        _idle.AddMapping("10.0.0.1:5000");
+        Dictionary<string, int> before = Switches();
+        Thread.Sleep(Idle);
+        return Switches().ToDictionary(thread => thread.Key, thread => thread.Value - before.GetValueOrDefault(thread.Key));
+    }
+
+    private Dictionary<string, int> Switches() => Directory.EnumerateDirectories($"/proc/{_idle.Daemon.Id}/task").ToDictionary(
+        task => task,
+        task => int.Parse(File.ReadLines(Path.Combine(task, "status")).First(line => line.StartsWith("voluntary_ctxt_switches:")).Split(':')[1]));
+}
+
+/// <summary>The published executable when it is held up, and when it has nothing to do.</summary>
+public class PatienceTests(LongScenes scenes) : IClassFixture<LongScenes>
+{
+    [Fact]
+    public async Task A_thousand_ADDs_at_a_daemon_that_was_stopped_for_two_seconds_are_all_answered() => Assert.Equal(1000, await scenes.Stalled);
+
+    [Fact]
+    public async Task After_eleven_seconds_nothing_that_waited_is_answered_and_the_next_request_is_served()
+    {
+        (DaemonMessage[] tooLate, KernelReply next, bool isPortFree) = await scenes.Stopped;
+
+        Assert.Empty(tooLate);
+        Assert.Equal(5003, next.Local.Port);
+        Assert.False(isPortFree); // its owner is alive: the ADD that waited was counted, and so was its REMOVE
+    }
+
+    [Fact]
+    public async Task An_idle_daemon_wakes_at_most_once_in_two_seconds()
+    {
+        Dictionary<string, int> wakeUps = await scenes.WakeUps;
+
+        Assert.NotEmpty(wakeUps);
+        Assert.InRange(wakeUps.Values.Sum(), 1, 6); // in 10 s, and one that was about to come
+    }
+}

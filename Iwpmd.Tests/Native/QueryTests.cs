@@ -1,0 +1,184 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>Queries to peers, and peers' Requests, through real UDP between two hosts.</summary>
+public sealed class QueryTests : IDisposable
+{
+    private readonly Host _near, _far;
+    private readonly SimulatedKernel _kernel = new(), _farKernel = new();
+
+    public QueryTests() => (_near, _far) = Host.Pair();
+
+    public void Dispose()
+    {
+        _kernel.Dispose();
+        _farKernel.Dispose();
+        _near.Dispose();
+        _far.Dispose();
+    }
+
+    public static TheoryData<bool, bool, string, string> Pairs()
+    {
+        var rows = new TheoryData<bool, bool, string, string>();
+        foreach ((bool near, bool far) in ((bool, bool)[])[(true, true), (true, false), (false, true)])
+        {
+            rows.Add(near, far, "10.0.0.1", "10.0.0.2");
+            rows.Add(near, far, "[fd00::1]", "[fd00::2]");
+        }
+        return rows;
+    }
+
+    private static DaemonProcess StartReady(bool isOurs, Host host, SimulatedKernel kernel)
+    {
+        DaemonProcess daemon = isOurs ? DaemonProcess.Foreground(host, kernel) : DaemonProcess.C(host, kernel);
+        kernel.ExpectHandshake();
+        kernel.Send(Scene.Register);
+        kernel.ExpectMessage(message => message.Kind == KernelReplyKind.RegisterPid, "REG_PID");
+        return daemon;
+    }
+
+    private DaemonProcess StartNear(string configuration = "")
+    {
+        _near.Write("/etc/iwpmd.conf", configuration);
+        return StartReady(true, _near, _kernel);
+    }
+
+    /// <summary>Our daemon on one side at least: both kernels learn the same two mapped ports.</summary>
+    [Theory]
+    [MemberData(nameof(Pairs))]
+    public void Both_kernels_learn_the_same_ports(bool nearIsOurs, bool farIsOurs, string near, string far)
+    {
+        using var kernel = new SimulatedKernel { IsForgiving = !nearIsOurs };
+        using var farKernel = new SimulatedKernel { IsForgiving = !farIsOurs };
+        using DaemonProcess first = StartReady(nearIsOurs, _near, kernel), second = StartReady(farIsOurs, _far, farKernel);
+        KernelReply listener = farKernel.Expect(KernelReplyKind.AddMapping, farKernel.Send(Scene.Add($"{far}:7000")));
+
+        KernelReply answer = kernel.Expect(KernelReplyKind.QueryMapping, kernel.Send(Scene.Query($"{near}:6000", $"{far}:7000")));
+        KernelReply information = farKernel.Expect(KernelReplyKind.RemoteInfo);
+
+        Assert.Equal(MappingError.None, answer.Error);
+        Assert.Equal(listener.MappedLocal, answer.MappedRemote);
+        Assert.Equal((InetEndpoint.Parse($"{far}:7000"), listener.MappedLocal), (information.Local, information.MappedLocal));
+        Assert.Equal((InetEndpoint.Parse($"{near}:6000"), answer.MappedLocal), (information.Remote, information.MappedRemote));
+        Assert.False(_near.IsTcpPortFree(answer.MappedLocal.Port, near[0] == '[' ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork));
+
+        KernelReply rejected = kernel.Expect(KernelReplyKind.QueryMapping, kernel.Send(Scene.Query($"{near}:6001", $"{far}:7001")));
+        Assert.Equal(MappingError.RejectedByPeer, rejected.Error);
+        Assert.Equal(InetEndpoint.Parse($"{far}:7001"), rejected.MappedRemote);
+    }
+
+    [Theory]
+    [InlineData("10.0.0.1:6000", "10.0.0.5:7000")]
+    [InlineData("[fd00::1]:6000", "[fd00::2]:7000")]
+    public void A_host_without_a_port_mapper_is_told_within_a_round_trip(string local, string remote)
+    {
+        using DaemonProcess daemon = StartNear("query_deadline=9000\n");
+        var waited = Stopwatch.StartNew();
+
+        KernelReply answer = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query(local, remote)));
+
+        Assert.True(waited.Elapsed < TimeSpan.FromSeconds(4), $"took {waited.Elapsed}"); // the deadline is 9 s
+        Assert.Equal((MappingError.None, InetEndpoint.Parse(remote)), (answer.Error, answer.MappedRemote));
+        daemon.ExpectLog("ICMP unreachable");
+    }
+
+    [Fact]
+    public void A_host_that_does_not_answer_is_asked_again_until_the_deadline()
+    {
+        using var peer = new Peer(_far, "10.0.0.2");
+        using DaemonProcess daemon = StartNear("query_deadline=600\nquery_retry=150\n");
+        var waited = Stopwatch.StartNew();
+
+        KernelReply answer = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000")));
+
+        Assert.True(waited.Elapsed >= TimeSpan.FromMilliseconds(600), $"took {waited.Elapsed}");
+        Assert.Equal((MappingError.None, InetEndpoint.Parse("10.0.0.2:7000")), (answer.Error, answer.MappedRemote));
+        byte[][] requests = [.. peer.ReceiveAll().Select(arrival => arrival.Bytes)];
+        Assert.InRange(requests.Length, 2, 4);
+        Assert.All(requests, request => Assert.Equal(requests[0], request));
+        Assert.False(_near.IsTcpPortFree(answer.MappedLocal.Port)); // the local port stays protected
+    }
+
+    [Fact]
+    public void A_late_or_repeated_Accept_is_acknowledged_each_time_and_told_once()
+    {
+        using var peer = new Peer(_far, "10.0.0.2");
+        using DaemonProcess daemon = StartNear();
+        uint query = _kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000"));
+        (byte[] bytes, IPEndPoint from) = peer.Receive();
+        PeerMessage accept = Peer.Parse(bytes).AsAccept(7100);
+
+        for (int i = 0; i < 3; i++)
+        {
+            peer.Send(from, accept);
+        }
+        Assert.Equal(7100, _kernel.Expect(KernelReplyKind.QueryMapping, query).MappedRemote.Port);
+        for (int acks = 0; acks < 3;)
+        {
+            acks += Peer.Parse(peer.Receive().Bytes).Type == PeerMessageType.Ack ? 1 : 0;
+        }
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.QueryMapping));
+    }
+
+    [Fact]
+    public void A_copied_Request_is_answered_again_but_told_to_the_kernel_once()
+    {
+        using var peer = new Peer(_far, "10.0.0.2", 7001);
+        using DaemonProcess daemon = StartNear();
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        byte[] request = Peer.Bytes(Peer.Request(1, "10.0.0.2:6000", "10.0.0.1:5000", "10.0.0.2:6100"));
+        var mapper = new IPEndPoint(IPAddress.Parse("10.0.0.1"), Peer.MapperPort);
+
+        peer.Send(mapper, request);
+        byte[] first = peer.Receive().Bytes;
+        byte[]? copy = null;
+        for (var waited = Stopwatch.StartNew(); copy is null; copy = peer.ReceiveAll().Select(arrival => arrival.Bytes).FirstOrDefault())
+        {
+            Assert.True(waited.Elapsed < Patience.Answer, "no answer to a copy"); // none within 0.25 s of the last
+            peer.Send(mapper, request);
+            Thread.Sleep(50);
+        }
+        Assert.Equal(first, copy);
+        _kernel.Expect(KernelReplyKind.RemoteInfo);
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.RemoteInfo));
+    }
+
+    [Theory]
+    [InlineData("10.0.0.1", "10.0.0.77")]
+    [InlineData("fd00::1", "fd00::77")]
+    public void The_answer_comes_from_the_address_that_was_asked(string first, string second)
+    {
+        bool v6 = first.Contains(':');
+        _near.Ip($"addr add {second}/{(v6 ? "64" : "24")} dev eth0{(v6 ? " nodad" : "")}");
+        using var peer = new Peer(_far, v6 ? "fd00::2" : "10.0.0.2", 7001);
+        using DaemonProcess daemon = StartNear();
+        foreach (string address in (string[])[first, second])
+        {
+            (string remote, string local) = v6 ? ("[fd00::2]", $"[{address}]") : ("10.0.0.2", address);
+            peer.Send(new IPEndPoint(IPAddress.Parse(address), Peer.MapperPort), Peer.Request(1, $"{remote}:6000", $"{local}:5000", $"{remote}:6100"));
+
+            Assert.Equal(new IPEndPoint(IPAddress.Parse(address), Peer.MapperPort), peer.Receive().From);
+        }
+    }
+
+    [Fact]
+    public void REMOVE_ends_a_query_without_a_word()
+    {
+        using var peer = new Peer(_far, "10.0.0.2");
+        using DaemonProcess daemon = StartNear("query_deadline=300\n");
+        uint query = _kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000"));
+        (byte[] bytes, IPEndPoint from) = peer.Receive();
+
+        _kernel.Send(Scene.Remove("10.0.0.1:6000"));
+        _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Query("0.0.0.0:9", "10.0.0.2:9")));
+        peer.Send(from, Peer.Parse(bytes).AsAccept(7100));
+        _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:6001", "10.0.0.5:7000"))); // longer than the deadline of the first, or ICMP
+        Thread.Sleep(400);
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.QueryMapping, query));
+    }
+}

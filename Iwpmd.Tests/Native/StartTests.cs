@@ -1,0 +1,214 @@
+using System.Net;
+using System.Net.Sockets;
+using Iwpmd.Os;
+using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>How the published executable starts, says that it is ready, and ends; and what it says where it cannot run.</summary>
+public sealed class StartTests : IDisposable
+{
+    private readonly Host _host = new();
+    private readonly SimulatedKernel _kernel = new();
+
+    public void Dispose()
+    {
+        _kernel.Dispose();
+        _host.Dispose();
+    }
+
+    /// <summary>Starts it, and returns its status and the one line that it said.</summary>
+    private (int Status, string Line) Fail(params string[] command)
+    {
+        using var daemon = DaemonProcess.Start(_host, _kernel, command.Length > 0 ? command : [Binaries.Ours, "-f", "-l", "error"]);
+        int status = daemon.ExpectExit();
+        return (status, Assert.Single(daemon.Errors.TrimEnd().Split('\n')));
+    }
+
+    /// <summary>The replay ends when the test says so.</summary>
+    private void EndReplay(DaemonMessage request) =>
+        _kernel.SendRaw(KernelBytes.Of(new KernelRequest { Operation = KernelOperation.Done, Sequence = request.Raw.Sequence }, portId: _kernel.Socket.PortId));
+
+    [Fact]
+    public void A_detached_start_returns_when_the_daemon_is_ready_and_the_log_goes_to_syslog()
+    {
+        using DatagramInbox syslog = DatagramInbox.Open(_host, "/dev/log");
+        _kernel.Withhold(KernelReplyKind.MapInfo);
+        using var caller = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]);
+        DaemonMessage request = _kernel.ExpectMessage(KernelReplyKind.MapInfo);
+        int daemon = _kernel.Socket.ProcessId;
+
+        Assert.NotEqual(caller.Id, daemon);
+        Assert.False(caller.HasExited);
+        EndReplay(request);
+        Assert.Equal(0, caller.ExpectExit());
+        Assert.Equal("", caller.Errors);
+        Assert.Matches(@$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: ", syslog.Expect("daemon: ready"));
+
+        Assert.Equal(0, TestLibc.kill(daemon, TestLibc.SIGTERM));
+        syslog.Expect("daemon: ending: SIGTERM");
+        Assert.True(NativeCalls.AwaitExit(daemon, Patience.Exit));
+    }
+
+    [Fact]
+    public void A_detached_start_that_fails_returns_the_status_of_the_daemon_with_its_reason()
+    {
+        _kernel.RemoveClients();
+
+        (int status, string line) = Fail(Binaries.Ours);
+
+        Assert.Equal(69, status);
+        Assert.StartsWith("iwpmd: kernel: iw_cm is not loaded", line);
+        Assert.True(NativeCalls.AwaitExit(_kernel.Socket.ProcessId, Patience.Exit));
+    }
+
+    [Fact]
+    public void The_service_manager_hears_of_every_stage()
+    {
+        using DatagramInbox manager = DatagramInbox.Open(_host, _host["notify"]);
+        _kernel.Withhold(KernelReplyKind.MapInfo);
+        using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-s"], ("NOTIFY_SOCKET", manager.Path), ("WATCHDOG_USEC", "100000"));
+        DaemonMessage request = _kernel.ExpectMessage(KernelReplyKind.MapInfo);
+        manager.Expect("STATUS=waiting for the kernel's replay");
+        manager.Expect("WATCHDOG=1");
+
+        Assert.DoesNotContain("READY=1", manager.Texts);
+        EndReplay(request);
+        manager.Expect("READY=1");
+        manager.Expect("STATUS=serving 0 mappings");
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        manager.Expect("STATUS=serving 1 mappings");
+        int barks = manager.Texts.Count(text => text == "WATCHDOG=1");
+        while (manager.Texts.Count(text => text == "WATCHDOG=1") < barks + 2)
+        {
+            Assert.True(NativeCalls.AwaitExit(daemon.Id, TimeSpan.FromMilliseconds(20)) == false, daemon.Errors);
+        }
+        daemon.Stop();
+        manager.Expect("STOPPING=1");
+        Assert.Matches(@"(?m)^<6>iwpmd\[\d+\] daemon: ready: ", daemon.Errors);
+    }
+
+    [Theory]
+    [InlineData(TestLibc.SIGTERM, 0)]
+    [InlineData(TestLibc.SIGINT, 0)]
+    [InlineData(TestLibc.SIGHUP, 1)]
+    public void A_signal_ends_it_with_its_status(int signal, int status)
+    {
+        using var daemon = DaemonProcess.Foreground(_host, _kernel);
+        daemon.ExpectLog("daemon: ready");
+
+        daemon.Signal(signal);
+        Assert.Equal(status, daemon.ExpectExit());
+    }
+
+    [Fact]
+    public void SIGUSR1_dumps_the_mappings()
+    {
+        using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]);
+        daemon.ExpectLog("daemon: ready");
+        ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("[::]:5001", flags: 1)));
+
+        daemon.Signal(TestLibc.SIGUSR1);
+        daemon.ExpectLog("mapping: 2 mappings");
+        daemon.ExpectLog($"mapping: 0: 10.0.0.1:5000 -> 10.0.0.1:{port} (client 2, references 1, flags 0, Held)");
+        daemon.ExpectLog("mapping: 1: [::]:5001 -> [::]:5001 (client 2, references 1, flags 1, Advertised)");
+    }
+
+    [Fact]
+    public void A_second_daemon_says_so_and_leaves_the_first_alone()
+    {
+        using var first = DaemonProcess.Foreground(_host, _kernel);
+        first.ExpectLog("daemon: ready");
+        using var other = new SimulatedKernel();
+        using var second = DaemonProcess.Start(_host, other, [Binaries.Ours, "-f", "-l", "error"]);
+
+        Assert.Equal(1, second.ExpectExit());
+        Assert.Contains("udp: port 3935 is in use: another port mapper runs on this host", Assert.Single(second.Errors.TrimEnd().Split('\n')));
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+    }
+
+    [Theory]
+    [InlineData("0.0.0.0")]
+    [InlineData("::")]
+    public void A_busy_UDP_port_is_told(string address)
+    {
+        using Socket other = _host.Open(SocketType.Dgram, new IPEndPoint(IPAddress.Parse(address), 3935));
+
+        (int status, string line) = Fail();
+
+        Assert.Equal(1, status);
+        Assert.Contains("udp: port 3935 is in use", line);
+        Assert.Contains("ss -ulpn", line);
+    }
+
+    [Fact]
+    public void A_host_without_RDMA_netlink_is_told_how_to_get_it()
+    {
+        _kernel.RefuseSockets(Errno.ProtocolNotSupported);
+
+        (int status, string line) = Fail();
+
+        Assert.Equal(69, status);
+        Assert.Contains("netlink: NETLINK_RDMA is not available: load ib_core and iw_cm (modprobe iw_cm)", line);
+    }
+
+    [Fact]
+    public void A_kernel_without_iw_cm_is_told_from_another_network_namespace()
+    {
+        _kernel.RemoveClients();
+        (int status, string line) = Fail();
+        Assert.Equal(69, status);
+        Assert.Contains("iw_cm is not loaded", line);
+
+        _host.ShowIwCm();
+        (status, line) = Fail();
+        Assert.Equal(69, status);
+        Assert.Contains("not the initial network namespace", line);
+    }
+
+    [Fact]
+    public void Without_the_capability_it_says_which()
+    {
+        (int status, string line) = Fail("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", Binaries.Ours, "-f", "-l", "error"); // package util-linux
+
+        Assert.Equal(1, status);
+        Assert.Contains("CAP_NET_ADMIN", line);
+    }
+
+    [Fact]
+    public void A_port_id_that_is_taken_is_passed_over_for_another_positive_one()
+    {
+        _kernel.TakePortIds(3);
+        using var daemon = DaemonProcess.Foreground(_host, _kernel);
+        daemon.ExpectLog("daemon: ready");
+
+        Assert.InRange(_kernel.Socket.PortId, 1u, (uint)int.MaxValue);
+        Assert.NotEqual((uint)daemon.Id, _kernel.Socket.PortId);
+        _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
+    }
+
+    [Fact]
+    public void A_complaint_about_the_configuration_is_a_warning_and_the_default_stands()
+    {
+        _host.Write("/etc/iwpmd.conf", "query_deadline=1\nnl_sock_rbuf_size=131072\n");
+        using var daemon = DaemonProcess.Foreground(_host, _kernel);
+
+        Assert.Contains("warn:", daemon.ExpectLog("/etc/iwpmd.conf:1: query_deadline"));
+        daemon.ExpectLog("daemon: ready");
+        Assert.Equal(2 * 131072, _kernel.Socket.ReceiveBuffer);
+    }
+
+    [Fact]
+    public void The_default_receive_buffer_is_that_of_the_manual_and_only_the_port_mappers_group_is_joined()
+    {
+        using var daemon = DaemonProcess.Foreground(_host, _kernel);
+        daemon.ExpectLog("daemon: ready");
+
+        Assert.Equal(2 * 8 * 1024 * 1024, _kernel.Socket.ReceiveBuffer);
+        Assert.Equal(2u, _kernel.Socket.Groups);
+    }
+}
