@@ -154,6 +154,9 @@ first_of() {
 
 build_all() {
     mkdir -p "$build"
-    build_siw
-    build_base
+    (
+        flock 8
+        build_siw
+        build_base
+    ) 8> "$build/lock"
 }

@@ -48,3 +48,10 @@ host_exec() { # DIR HOST SECONDS COMMAND
     say "host $2 in $1 stopped answering, see $1/$2/console.log"
     return 125
 }
+
+# Two runs in one place would end each other's hosts. The machines themselves must not hold the lock.
+one_at_a_time() { # NAME
+    mkdir -p "$out"
+    exec 9> "$out/$1.lock"
+    flock -n 9 || die "another $1 goes on in $out (LAB_OUT names another place)"
+}
