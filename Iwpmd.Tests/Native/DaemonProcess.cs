@@ -60,6 +60,16 @@ internal sealed class DaemonProcess : IDisposable
 
     public void Signal(int signal) => NativeCalls.Succeed(TestLibc.kill(Id, signal), "kill");
 
+    /// <summary>Stops it while it waits for something to do.</summary>
+    public void StopIdle()
+    {
+        for (var waited = Stopwatch.StartNew(); File.ReadAllText($"/proc/{Id}/stat").Split(") ")[1][0] != 'S'; Thread.Sleep(1))
+        {
+            Assert.True(waited.Elapsed < Patience.Answer, "it is never idle");
+        }
+        Signal(NativeCalls.SIGSTOP);
+    }
+
     /// <summary>Waits for a line with this in it, and returns the line.</summary>
     public string ExpectLog(string part)
     {

@@ -54,14 +54,17 @@ public class HandshakeTests
     [Fact]
     public void A_request_during_the_replay_waits_for_its_end()
     {
-        using var scene = new Scene(prepare: kernel => kernel.Withhold(KernelReplyKind.MapInfo));
-        DaemonMessage replay = scene.Kernel.ExpectMessage(KernelReplyKind.MapInfo);
-        uint add = scene.Kernel.Send(Scene.Add("10.0.0.1:5000"));
-        scene.Daemon.ExpectLog($"kernel: AddMapping {add}:");
+        using var scene = new Scene(prepare: kernel =>
+        {
+            kernel.SetReplay(Mappings(1));
+            kernel.Hold(KernelReplyKind.MapInfo);
+        });
+        scene.Kernel.Expect(KernelReplyKind.MapInfo);
 
-        Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.AddMapping));
-        scene.Kernel.SendRaw(Support.KernelBytes.Of(new KernelRequest { Operation = KernelOperation.Done, Sequence = replay.Raw.Sequence }, portId: scene.Kernel.Socket.PortId));
-        scene.Kernel.Expect(KernelReplyKind.AddMapping, add);
+        uint duplicate = scene.Kernel.Send(Scene.Add("10.0.0.1:5000")); // in the queue before the replay, which claims that address
+        scene.Kernel.LetGo(KernelReplyKind.MapInfo);
+
+        Assert.Equal(MappingError.Duplicate, scene.Kernel.Expect(KernelReplyKind.HandleError, duplicate).Error);
     }
 
     [Fact]

@@ -4,8 +4,8 @@ namespace Iwpmd.Tests.Native;
 internal static class Patience
 {
     /// <summary>For one answer, on a machine that is busy with other things.</summary>
-    public static readonly TimeSpan Answer = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan Answer = TimeSpan.FromSeconds(30);
 
     /// <summary>For the end of a process.</summary>
-    public static readonly TimeSpan Exit = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan Exit = TimeSpan.FromSeconds(30);
 }

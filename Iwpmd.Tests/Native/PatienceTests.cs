@@ -7,7 +7,7 @@ namespace Iwpmd.Tests.Native;
 /// <summary>What takes its time: all of it at once, while the other tests run.</summary>
 public sealed class LongScenes : IDisposable
 {
-    private static readonly TimeSpan Idle = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Idle = TimeSpan.FromSeconds(10), Tick = TimeSpan.FromSeconds(2);
 
     private readonly Scene _stalled = new(), _stopped = new(), _idle = new();
 
@@ -24,8 +24,8 @@ public sealed class LongScenes : IDisposable
     /// <summary>What was answered of the requests that waited too long, and the answer to the next one.</summary>
     internal Task<(DaemonMessage[] TooLate, KernelReply Next, bool IsPortFree)> Stopped { get; }
 
-    /// <summary>By thread, while nothing happens.</summary>
-    internal Task<Dictionary<string, int>> WakeUps { get; }
+    /// <summary>Of all threads while nothing happens, and how many there may be.</summary>
+    internal Task<(int Seen, int Allowed)> WakeUps { get; }
 
     public void Dispose()
     {
@@ -40,7 +40,7 @@ public sealed class LongScenes : IDisposable
     private int StopForTwoSeconds()
     {
         _stalled.Ready();
-        _stalled.Daemon.Signal(NativeCalls.SIGSTOP);
+        _stalled.Daemon.StopIdle();
         uint[] sequences = [.. Enumerable.Range(5000, 1000).Select(port => _stalled.Kernel.Send(Scene.Add($"10.0.0.1:{port}")))];
         Thread.Sleep(TimeSpan.FromSeconds(2));
         Assert.Equal(1000, _stalled.Kernel.Socket.Queued);
@@ -54,7 +54,7 @@ public sealed class LongScenes : IDisposable
         _stopped.Ready();
         ushort held = _stopped.AddMapping("10.0.0.1:5000");
         int before = _stopped.Kernel.Messages.Length;
-        _stopped.Daemon.Signal(NativeCalls.SIGSTOP);
+        _stopped.Daemon.StopIdle();
         _stopped.Kernel.Send(Scene.Add("10.0.0.1:5000"));
         _stopped.Kernel.Send(Scene.Add("10.0.0.1:5001"));
         _stopped.Kernel.Send(Scene.Query("10.0.0.1:5002", "10.0.0.2:80"));
@@ -71,18 +71,19 @@ public sealed class LongScenes : IDisposable
         return (late, next, _stopped.IsFree(held));
     }
 
-    private Dictionary<string, int> CountWakeUps()
+    private (int Seen, int Allowed) CountWakeUps()
     {
         _idle.Ready();
         _idle.AddMapping("10.0.0.1:5000");
-        Dictionary<string, int> before = Switches();
+        Thread.Sleep(500); // the log has a thread of its own
+        var waited = Stopwatch.StartNew();
+        int before = Switches();
         Thread.Sleep(Idle);
-        return Switches().ToDictionary(thread => thread.Key, thread => thread.Value - before.GetValueOrDefault(thread.Key));
+        return (Switches() - before, (int)(waited.Elapsed / Tick) + 1);
     }
 
-    private Dictionary<string, int> Switches() => Directory.EnumerateDirectories($"/proc/{_idle.Daemon.Id}/task").ToDictionary(
-        task => task,
-        task => int.Parse(File.ReadLines(Path.Combine(task, "status")).First(line => line.StartsWith("voluntary_ctxt_switches:")).Split(':')[1]));
+    private int Switches() => Directory.EnumerateDirectories($"/proc/{_idle.Daemon.Id}/task")
+        .Sum(task => int.Parse(File.ReadLines(Path.Combine(task, "status")).First(line => line.StartsWith("voluntary_ctxt_switches:")).Split(':')[1]));
 }
 
 /// <summary>The published executable when it is held up, and when it has nothing to do.</summary>
@@ -104,9 +105,8 @@ public class PatienceTests(LongScenes scenes) : IClassFixture<LongScenes>
     [Fact]
     public async Task An_idle_daemon_wakes_at_most_once_in_two_seconds()
     {
-        Dictionary<string, int> wakeUps = await scenes.WakeUps;
+        (int seen, int allowed) = await scenes.WakeUps;
 
-        Assert.NotEmpty(wakeUps);
-        Assert.InRange(wakeUps.Values.Sum(), 1, 6); // in 10 s, and one that was about to come
+        Assert.InRange(seen, 1, allowed);
     }
 }

@@ -21,7 +21,7 @@ internal sealed unsafe class SimulatedKernel : IDisposable
 
     private const uint Magic = 0x6d697371;
     private const int ReplayAt = 4096, FileSize = ReplayAt + (1 << 20);
-    private const int Silent = 1;
+    private const int Held = 1;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("iwpmd-kernel-").FullName;
     private readonly Memory* _memory;
@@ -109,12 +109,12 @@ internal sealed unsafe class SimulatedKernel : IDisposable
     /// <summary>So many port ids are taken.</summary>
     public void TakePortIds(int count) => _memory->BindsInUse = (uint)count;
 
-    /// <summary>The kernel answers this operation not by itself: the test does.</summary>
-    public void Withhold(KernelReplyKind kind) => _memory->Action[(int)kind] = Silent;
+    /// <summary>The kernel takes its time: a send of this kind does not return before it is let go.</summary>
+    public void Hold(KernelReplyKind kind) => _memory->Action[(int)kind] = Held;
+
+    public void LetGo(KernelReplyKind kind) => _memory->Action[(int)kind] = 0;
 
     public void Refuse(KernelReplyKind kind, Errno error) => _memory->Action[(int)kind] = -error.Number;
-
-    public void Restore(KernelReplyKind kind) => _memory->Action[(int)kind] = 0;
 
     /// <summary>A fresh iw_cm counts from 1 again.</summary>
     public void RestartSequence() => _memory->NextSequence = 1;

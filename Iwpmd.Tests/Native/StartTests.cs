@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using Iwpmd.Os;
 using Iwpmd.Tests.Os;
-using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -28,22 +27,18 @@ public sealed class StartTests : IDisposable
         return (status, Assert.Single(daemon.Errors.TrimEnd().Split('\n')));
     }
 
-    /// <summary>The replay ends when the test says so.</summary>
-    private void EndReplay(DaemonMessage request) =>
-        _kernel.SendRaw(KernelBytes.Of(new KernelRequest { Operation = KernelOperation.Done, Sequence = request.Raw.Sequence }, portId: _kernel.Socket.PortId));
-
     [Fact]
     public void A_detached_start_returns_when_the_daemon_is_ready_and_the_log_goes_to_syslog()
     {
         using DatagramInbox syslog = DatagramInbox.Open(_host, "/dev/log");
-        _kernel.Withhold(KernelReplyKind.MapInfo);
+        _kernel.Hold(KernelReplyKind.MapInfo);
         using var caller = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]);
-        DaemonMessage request = _kernel.ExpectMessage(KernelReplyKind.MapInfo);
+        _kernel.Expect(KernelReplyKind.MapInfo);
         int daemon = _kernel.Socket.ProcessId;
 
         Assert.NotEqual(caller.Id, daemon);
         Assert.False(caller.HasExited);
-        EndReplay(request);
+        _kernel.LetGo(KernelReplyKind.MapInfo);
         Assert.Equal(0, caller.ExpectExit());
         Assert.Equal("", caller.Errors);
         Assert.Matches(@$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: ", syslog.Expect("daemon: ready"));
@@ -69,14 +64,14 @@ public sealed class StartTests : IDisposable
     public void The_service_manager_hears_of_every_stage()
     {
         using DatagramInbox manager = DatagramInbox.Open(_host, _host["notify"]);
-        _kernel.Withhold(KernelReplyKind.MapInfo);
+        _kernel.Hold(KernelReplyKind.MapInfo);
         using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-s"], ("NOTIFY_SOCKET", manager.Path), ("WATCHDOG_USEC", "100000"));
-        DaemonMessage request = _kernel.ExpectMessage(KernelReplyKind.MapInfo);
+        _kernel.Expect(KernelReplyKind.MapInfo);
         manager.Expect("STATUS=waiting for the kernel's replay");
         manager.Expect("WATCHDOG=1");
 
         Assert.DoesNotContain("READY=1", manager.Texts);
-        EndReplay(request);
+        _kernel.LetGo(KernelReplyKind.MapInfo);
         manager.Expect("READY=1");
         manager.Expect("STATUS=serving 0 mappings");
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));

@@ -84,7 +84,11 @@ internal sealed class Transcript
         {
             return message.Handle.ToString(); // the test chose it
         }
-        return _handles.TryGetValue(message.Handle, out string? name) ? name : _handles[message.Handle] = Number($"h{message.Connecting.Port}-{message.Accepting.Port}");
+        if (message.Type == PeerMessageType.Request)
+        {
+            _handles[message.Handle] = Number($"h{message.Connecting.Port}-{message.Accepting.Port}"); // C takes a handle again when its query is over
+        }
+        return _handles.GetValueOrDefault(message.Handle, "of nobody");
     }
 
     private string Number(string name)

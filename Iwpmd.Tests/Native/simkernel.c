@@ -279,8 +279,8 @@ static void run(struct sock *s, const struct nlmsghdr *message)
 	uint32_t operation = message->nlmsg_type & OPERATION_MASK;
 
 	record(s, message, message->nlmsg_len, 0);
-	if (kernel->action[operation] == SIMKERNEL_SILENT)
-		return;
+	while (__atomic_load_n(&kernel->action[operation], __ATOMIC_SEQ_CST) == SIMKERNEL_HOLD)
+		usleep(1000);
 	if (operation == HELLO)
 		hello(s, message);
 	else if (operation == MAPINFO)

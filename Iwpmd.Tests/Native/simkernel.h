@@ -19,7 +19,7 @@
 #define SIMKERNEL_OPERATIONS 16
 
 /* What becomes of an operation that the daemon sends: 0 as a kernel does it, -errno NLMSG_ERROR, or: */
-#define SIMKERNEL_SILENT 1 /* taken, but nothing comes back: the player answers, DONE included */
+#define SIMKERNEL_HOLD 1 /* the send call does not return before the player writes something else here */
 
 struct simkernel {
 	uint32_t magic;
