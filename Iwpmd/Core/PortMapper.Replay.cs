@@ -90,6 +90,7 @@ internal sealed partial class PortMapper
         return Protect(slot, request.Mapped.Port, now) ? MappingError.None : MappingError.CannotCreate;
     }
 
+    /// <summary>Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for it.</summary>
     private int AddReplayed(in KernelRequest request, bool isUnmapped, TimeSpan now)
     {
         int slot = _mappings.Add(
@@ -179,7 +180,7 @@ internal sealed partial class PortMapper
         }
     }
 
-    /// <summary>After a complete replay the kernel's count of connections is ours, but for rows so young that the kernel may not have recorded them yet.</summary>
+    /// <summary>Differs: each replayed connection is a reference. After a complete replay the kernel's count of connections is ours, but for rows so young that the kernel may not have recorded them yet.</summary>
     private void Reconcile(in Replay replay, int result, TimeSpan now)
     {
         // An empty table is not announced; of a large one the kernel sends a part and announces nothing.

@@ -141,29 +141,31 @@ internal sealed class DaemonHost : IDisposable
         {
             throw new SetupException(ExitStatus.Failure, $"state: {path} is in use: another iwpmd runs on this host: stop it first");
         }
-        if (_stateFile is null)
+        if (_stateFile is not null)
         {
-            Log.StateUnavailable(_log, path, operation, error);
-            error = StateFile.TryMapAnonymous(size, out nint memory);
-            var unsaved = new StateLayout(error == Errno.None ? memory : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings"), capacity);
-            unsaved.Format(identity);
-            return unsaved;
-        }
-        var state = new StateLayout(_stateFile.Address, capacity);
-        string? problem = _stateFile.ExistingLength == 0 ? "it is new"
-            : _stateFile.ExistingLength != size ? $"it has {_stateFile.ExistingLength} bytes, not {size}"
-            : state.WhyUnusable(identity);
-        if (problem is not null)
-        {
+            var state = new StateLayout(_stateFile.Address, capacity);
+            string? problem = _stateFile.ExistingLength == 0 ? "it is new"
+                : _stateFile.ExistingLength != size ? $"it has {_stateFile.ExistingLength} bytes, not {size}"
+                : state.WhyUnusable(identity);
+            if (problem is null)
+            {
+                Log.StateRestored(_log, path, state.Header.Build);
+                return state;
+            }
             Log.StateFresh(_log, path, problem);
-            _ = _stateFile.ExistingLength == 0 ? Errno.None : _stateFile.Clear();
-            state.Format(identity);
+            operation = "clear";
+            error = _stateFile.ExistingLength == 0 ? Errno.None : _stateFile.Clear();
+            if (error == Errno.None)
+            {
+                state.Format(identity);
+                return state;
+            }
         }
-        else
-        {
-            Log.StateRestored(_log, path, state.Header.Build);
-        }
-        return state;
+        Log.StateUnavailable(_log, path, operation, error);
+        error = StateFile.TryMapAnonymous(size, out nint memory);
+        var unsaved = new StateLayout(error == Errno.None ? memory : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings"), capacity);
+        unsaved.Format(identity);
+        return unsaved;
     }
 
     private static void Describe(StateLayout state, uint portId, TimeSpan started)

@@ -14,7 +14,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     private const int BatchLimit = 64;
     private const int KernelToken = 0, SignalToken = 1, PeerToken = 2;
 
-    private readonly byte[] _datagram = new byte[PeerMessage.RequestSize + 1]; // one more shows what is too long
+    private readonly byte[] _datagram = new byte[PeerMessage.RequestSize + 1]; // Differs: one more shows what is too long, and is dropped instead of cut
     private readonly UdpSocket[] _peers = peers.All.ToArray();
 
     /// <summary>Called at every wake-up, with the time; returns when it wants to be called next.</summary>

@@ -28,7 +28,7 @@ internal enum KernelOperation : byte
 
 /// <summary>
 /// One message of the kernel, parsed. Fields that the operation does not have are zero.
-/// FLAGS is optional in every form, since only ABI 4 has it. The SEQ attribute of a request is the daemon's own last number, echoed: it is not kept.
+/// Differs: FLAGS is optional in every form, since only ABI 4 has it. The SEQ attribute of a request is the daemon's own last number, echoed: it is not kept.
 /// </summary>
 internal readonly record struct KernelRequest
 {

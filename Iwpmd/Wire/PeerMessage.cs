@@ -26,7 +26,7 @@ internal enum PeerMessageType : byte
 ///  |   mapped connecting address (128 bits, only in rdma-core's Request)
 ///  +---------------------------------------------------------------+
 /// </code>
-/// Kept: rdma-core puts a mapped address behind the draft's 48 bytes; without it the connecting side uses its own address and port unmapped.
+/// Differs: a Request of the draft's 48 bytes is understood. Kept: rdma-core puts a mapped address behind the draft's 48 bytes; without it the connecting side uses its own address and port unmapped.
 /// </summary>
 internal readonly record struct PeerMessage(
     PeerMessageType Type, ulong Handle, InetEndpoint Connecting, InetEndpoint Accepting, InetEndpoint MappedConnecting)
@@ -57,7 +57,7 @@ internal readonly record struct PeerMessage(
         byte first = datagram[FirstAt];
         var type = (PeerMessageType)((first >> 4) & 3);
         int addressSize = (first & 0xf) switch { 4 => 4, 6 => 16, _ => 0 };
-        reason = first >> 6 != SupportedVersion ? "unknown version"
+        reason = first >> 6 != SupportedVersion ? "unknown version" // Differs: C takes it for its own
             : addressSize == 0 ? "ip version is neither 4 nor 6"
             : type != PeerMessageType.Request && datagram.Length != ShortSize ? "length is not that of its type"
             : null;

@@ -43,7 +43,7 @@ internal static class Sockaddr
         }
     }
 
-    /// <summary>Writes the address and clears the rest of <paramref name="bytes"/>; returns the size in bytes of the C structure.</summary>
+    /// <summary>Differs: writes the address and clears the rest of <paramref name="bytes"/>; returns the size in bytes of the C structure.</summary>
     public static int Write(Span<byte> bytes, in InetEndpoint endpoint)
     {
         Debug.Assert(endpoint.Family != IpFamily.None, "an address without a family has no C form");
