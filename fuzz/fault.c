@@ -52,7 +52,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 	real = real ? real : (ssize_t(*)(int, const struct msghdr *, int))dlsym(RTLD_NEXT, "sendmsg");
 	misbehave();
-	if (sends == SOON && is("garbage"))
+	if (sends > SOON && is("garbage"))
 		bytes[1] = 1;
 	if (sends > SOON && bytes[0] >> 4 == 1 && is("accept-twice"))
 		real(fd, message, flags);
@@ -70,7 +70,7 @@ ssize_t send(int fd, const void *buffer, size_t size, int flags)
 	misbehave();
 	if (sends > SOON && is_add && is("wrong-port"))
 		bytes[163] ^= 1;
-	if (sends == SOON && is("short"))
+	if (sends > SOON && is("short"))
 		size = bytes[0] -= 4;
 	if (sends > SOON && is_add && is("answer-twice")) {
 		real(fd, buffer, size, flags);

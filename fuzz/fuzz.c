@@ -10,12 +10,14 @@
 #include <unistd.h>
 
 #define BATCH 64
+#define BACKLOG_EACH 400       /* batches: one of so many is large and finds a daemon that was stopped */
+#define BACKLOG 20000
 #define ANSWER_TIME 10.0       /* s: as long as a kernel waits */
 #define CONVERSATION_TIME 12.0 /* s: conversations with peers that said no more may fill their table for so long */
 #define CHECKPOINT 20.0        /* s */
 #define STATUS 10.0            /* s */
 #define LAST 20000             /* inputs that are kept for a replay */
-#define GROWTH_KB 16384        /* of a heap that the runtime limits to 32768, and collects when it likes */
+#define GROWTH_KB 24576        /* of a heap that the runtime collects when it likes, below 32768 */
 #define GROWTH_THREADS 2       /* the runtime's pool takes and lets go of threads */
 #define DUMPS 40
 
@@ -101,7 +103,7 @@ void submit(const struct input *input)
 	remember(input);
 	judge_sent(input);
 	host_send(input);
-	input_count++;
+	input_count += strchr("KFUuC", input->kind) != NULL;
 	sent_bytes += input->size;
 }
 
@@ -227,7 +229,7 @@ static bool fence(void)
 {
 	static struct input input;
 
-	host_calm();
+	host_go_on();
 	add_and_remove(&input, "10.255.0.1", 64007, true);
 	ask_kernel(&input, get32(input.bytes + 8));
 	for (int i = 0; i < 4; i++) {
@@ -368,6 +370,8 @@ static void checkpoint(void)
 	int port;
 
 	answers_peers = false;
+	calm = (struct input){ .kind = 'A', .to = UINT32_MAX };
+	host_send(&calm);
 	calm = (struct input){ .kind = 'R' };
 	host_send(&calm);
 	calm = (struct input){ .kind = 'B', .to = 4 };
@@ -410,14 +414,21 @@ static void fuzz(double duration)
 {
 	static struct input input;
 	double started = seconds(), interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT, check_at = started + interval, status_at = started + STATUS;
-	uint64_t index = 0;
+	static const struct input all_as_it_should = { .kind = 'A', .to = UINT32_MAX };
+	uint64_t index = 0, batch = 0;
 
 	while (!failures && !is_stopped && seconds() - started < duration) {
 		answers_peers = true;
-		for (int i = 0; i < BATCH && !failures; i++) {
+		bool is_backlog = ++batch % BACKLOG_EACH == 0;
+		if (is_backlog)
+			submit(&(struct input){ .kind = 'S' });
+		for (int i = 0; i < (is_backlog ? BACKLOG : BATCH) && !failures; i++) {
 			input_make(&input, seed, index++);
 			submit(&input);
+			if (i % BATCH == 0)
+				submit(&all_as_it_should);
 		}
+		submit(&all_as_it_should);
 		remember(&(struct input){ .kind = '.' });
 		host_drain();
 		fence();

@@ -19,9 +19,10 @@ enum operation { REG_PID, ADD_MAPPING, QUERY_MAPPING, REMOVE_MAPPING, REMOTE_INF
  *   U  UDP from socket `from`, source address by `address`, to destination `to`
  *   u  the same, in answer to a Request of the daemon: its handle is put in again at a replay
  *   C  UDP from a socket that is closed at once
- *   A  until the next '.' the kernel treats operation `to` as bytes say (simkernel.h)
+ *   A  the kernel treats operation `to` as bytes say (simkernel.h), or all as it should
  *   R  bytes are what the kernel replays from now on
- *   O  the kernel drops a message     B  kernel ABI `to`     .  wait until all is served */
+ *   O  the kernel drops a message     B  kernel ABI `to`     S  the daemon stands still until its socket is full, or the next '.'
+ *   .  wait until all is served */
 struct input {
 	char kind;
 	uint8_t from;
@@ -45,7 +46,7 @@ struct dumped { struct sockaddr_in6 local; int client, references; };
 void host_start(const char *daemon, const char *preload, const char *fault);
 void host_stop(void);
 void host_send(const struct input *input);
-void host_calm(void);
+void host_go_on(void);                              /* the daemon stands still no longer */
 void host_drain(void);                              /* takes all that came, each message by way of on_kernel and on_peer */
 void host_wait(int milliseconds);                   /* until something can be taken */
 uint32_t host_sequence(void);

@@ -34,6 +34,7 @@ static pid_t daemon_pid;
 static int listener, kernel_end = -1, log_pipe, own_namespace, daemon_namespace;
 static struct simkernel *kernel;
 static struct simsocket *page;
+static bool is_stopped;
 static int sockets[SOCKETS];
 static struct sockaddr_in6 destinations[DESTINATIONS];
 
@@ -103,6 +104,13 @@ static void accept_socket(void)
 	close(fds[1]);
 }
 
+void host_go_on(void)
+{
+	if (is_stopped)
+		kill(daemon_pid, SIGCONT);
+	is_stopped = false;
+}
+
 static bool has_room(void) { return __atomic_load_n(&page->rmem, __ATOMIC_SEQ_CST) <= page->rcvbuf && !__atomic_load_n(&page->congested, __ATOMIC_SEQ_CST); }
 
 static void send_kernel(uint32_t source, const uint8_t *bytes, size_t size)
@@ -112,6 +120,7 @@ static void send_kernel(uint32_t source, const uint8_t *bytes, size_t size)
 	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2 };
 
 	for (double since = seconds(); !has_room(); host_wait(1)) {
+		host_go_on();
 		host_drain();
 		if (seconds() - since > ANSWER_TIME)
 			return fail("hang: the daemon does not read its netlink socket");
@@ -319,18 +328,21 @@ static void send_peer(const struct input *input)
 		close(fd);
 }
 
-/* Operations are treated as a kernel does. */
-void host_calm(void) { memset(kernel->action, 0, sizeof kernel->action); }
-
 void host_send(const struct input *input)
 {
 	switch (input->kind) {
 	case 'K': send_kernel(0, input->bytes, input->size); break;
 	case 'F': send_kernel(input->to ? input->to : 1, input->bytes, input->size); break;
 	case 'U': case 'u': case 'C': send_peer(input); break;
-	case 'A': kernel->action[input->to % SIMKERNEL_OPERATIONS] = (int32_t)get32(input->bytes); break;
+	case 'A':
+		if (input->to < SIMKERNEL_OPERATIONS)
+			kernel->action[input->to] = (int32_t)get32(input->bytes);
+		else
+			memset(kernel->action, 0, sizeof kernel->action);
+		break;
 	case 'R': set_replay(input); break;
 	case 'O': drop_one(); break;
+	case 'S': is_stopped = kill(daemon_pid, SIGSTOP) == 0; break;
 	case 'B': kernel->abi = input->to; break;
 	}
 }

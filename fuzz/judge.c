@@ -30,6 +30,7 @@ static struct count *find(uint64_t key)
 	return &counts[at];
 }
 
+/* Then nothing is counted any more until judge_forget. */
 bool judge_is_full(void) { return used > SLOTS / 2; }
 
 void judge_forget(void)
@@ -62,6 +63,8 @@ static void asked(uint32_t client, uint32_t sequence, uint32_t operation, uint32
 /* Every message in a datagram that a reader of netlink can find. Without a sender's address a UDP input counts for its handle alone. */
 void judge_sent(const struct input *input)
 {
+	if (judge_is_full())
+		return;
 	if (input->kind == 'K') {
 		uint32_t size = input->size < 8192 ? input->size : 8192;
 
@@ -148,6 +151,8 @@ static const char *fault_in_message(int verdict, const uint8_t *bytes, size_t si
 		return NULL;
 	messages[sequence % 4096].sequence = sequence;
 	messages[sequence % 4096].digest = whole;
+	if (judge_is_full())
+		return NULL;
 	if (operation == MAPINFO) {
 		mapinfo_numbers++;
 		asked(client, 0, MAPINFO, host_replay_count());
@@ -203,6 +208,8 @@ static const char *fault_in_peer_message(enum socket_name at, const struct socka
 				return "an address with something behind it";
 	if (type == 0)
 		return at == ANY4 || at == ANY6 ? "a Request to what is no port mapper" : get64(bytes + 8) ? NULL : "handle 0";
+	if (judge_is_full())
+		return NULL;
 	struct count *count = find(peer_key(type == 2 ? ACCEPT_SENT : PEER_ASKED, bytes + 8, "", 0));
 	return count->answered++ < count->asked ? NULL : type == 2 ? "an Ack without an Accept" : "more answers than Requests";
 }

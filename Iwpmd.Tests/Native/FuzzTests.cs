@@ -1,0 +1,45 @@
+using System.Diagnostics;
+using Iwpmd.Tests.Support;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>`make fuzz` for seconds, with a fixed seed; and each thing that it watches for, done on purpose, ends it.</summary>
+public class FuzzTests
+{
+    [Fact]
+    public void Noise_does_no_harm()
+    {
+        (int status, string output) = Fuzz("--seconds", "5", "--seed", "1");
+        Assert.True(status == 0, output);
+    }
+
+    [Theory]
+    [InlineData("die", "life: the daemon died of signal 6")]
+    [InlineData("exit", "life: the daemon ended with status 0")]
+    [InlineData("hang", "hang: ")]
+    [InlineData("memory", "memory: ")]
+    [InlineData("descriptor", "descriptors: ")]
+    [InlineData("thread", "threads: ")]
+    [InlineData("port", "port: ")]
+    [InlineData("garbage", "output: a bad header")]
+    [InlineData("short", "output: an attribute is missing")]
+    [InlineData("accept-twice", "output: more answers than Requests")]
+    [InlineData("answer-twice", "output: one answer more than there were requests")]
+    [InlineData("unasked", "output: an answer to what nobody asked")]
+    [InlineData("wrong-port", "answer: ADD_MAPPING into an empty table")]
+    public void A_fault_is_found(string fault, string verdict)
+    {
+        (int status, string output) = Fuzz("--seconds", "5", "--seed", "1", "--fault", fault);
+        Assert.True(status == 1 && output.Contains($"FAILED: {verdict}", StringComparison.Ordinal), output);
+    }
+
+    private static (int Status, string Output) Fuzz(params string[] arguments)
+    {
+        using var run = Process.Start(new ProcessStartInfo(Repository.PathOf("fuzz/run"), ["--daemon", Binaries.Ours, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        Task<string> errors = run.StandardError.ReadToEndAsync();
+        string output = run.StandardOutput.ReadToEnd();
+        run.WaitForExit();
+        return (run.ExitCode, output + errors.Result);
+    }
+}
