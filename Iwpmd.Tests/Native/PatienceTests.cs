@@ -9,12 +9,13 @@ public sealed class LongScenes : IDisposable
 {
     private static readonly TimeSpan Idle = TimeSpan.FromSeconds(10), Tick = TimeSpan.FromSeconds(2);
 
-    private readonly Scene _stalled = new(), _stopped = new(), _idle = new();
+    private readonly Scene _stalled = new(), _stopped = new(), _starved = new(), _idle = new();
 
     public LongScenes()
     {
         Stalled = Start(StopForTwoSeconds);
         Stopped = Start(StopForElevenSeconds);
+        Starved = Start(HoldReceiveForElevenSeconds);
         WakeUps = Start(CountWakeUps);
     }
 
@@ -24,14 +25,18 @@ public sealed class LongScenes : IDisposable
     /// <summary>What was answered of the requests that waited too long, and the answer to the next one.</summary>
     internal Task<(DaemonMessage[] TooLate, KernelReply Next, bool IsPortFree)> Stopped { get; }
 
+    /// <summary>The answer to a request that came after the daemon had read what waited.</summary>
+    internal Task<KernelReply> Starved { get; }
+
     /// <summary>Of all threads while nothing happens, and how many there may be.</summary>
     internal Task<(int Seen, int Allowed)> WakeUps { get; }
 
     public void Dispose()
     {
-        Task.WaitAll(Task.WhenAny(Stalled), Task.WhenAny(Stopped), Task.WhenAny(WakeUps));
+        Task.WaitAll(Task.WhenAny(Stalled), Task.WhenAny(Stopped), Task.WhenAny(Starved), Task.WhenAny(WakeUps));
         _stalled.Dispose();
         _stopped.Dispose();
+        _starved.Dispose();
         _idle.Dispose();
     }
 
@@ -71,6 +76,17 @@ public sealed class LongScenes : IDisposable
         return (late, next, _stopped.IsFree(held));
     }
 
+    private KernelReply HoldReceiveForElevenSeconds()
+    {
+        _starved.Ready();
+        _starved.Kernel.HoldReceive();
+        uint tooLate = _starved.Kernel.Send(Scene.Register);
+        Thread.Sleep(TimeSpan.FromSeconds(11));
+        _starved.Kernel.LetGoReceive();
+        _starved.Daemon.ExpectLog($"kernel: RegisterPid {tooLate}:"); // it has seen the socket empty since
+        return _starved.Kernel.Expect(KernelReplyKind.AddMapping, _starved.Kernel.Send(Scene.Add("10.0.0.1:5000")));
+    }
+
     private (int Seen, int Allowed) CountWakeUps()
     {
         _idle.Ready();
@@ -101,6 +117,9 @@ public class PatienceTests(LongScenes scenes) : IClassFixture<LongScenes>
         Assert.Equal(5003, next.Local.Port);
         Assert.False(isPortFree); // its owner is alive: the ADD that waited was counted, and so was its REMOVE
     }
+
+    [Fact]
+    public async Task A_daemon_that_was_held_up_while_it_received_serves_the_next_request() => Assert.Equal(5000, (await scenes.Starved).Local.Port);
 
     [Fact]
     public async Task An_idle_daemon_wakes_at_most_once_in_two_seconds()

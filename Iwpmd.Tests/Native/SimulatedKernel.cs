@@ -1,8 +1,6 @@
 using System.Diagnostics;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Text;
 using Iwpmd.Os;
 using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
@@ -14,7 +12,7 @@ namespace Iwpmd.Tests.Native;
 /// The player of simkernel.h: sends what a kernel would ask, records all that daemons say, and judges it as the kernel would (<see cref="KernelJudge"/>).
 /// What the library does by itself: DONE, ERROR, HELLO and the replay.
 /// </summary>
-internal sealed unsafe class SimulatedKernel : IDisposable
+internal sealed unsafe partial class SimulatedKernel : IDisposable
 {
     /// <summary>What a request is charged for in the receive buffer of the real kernel.</summary>
     public const uint RequestCharge = 1280;
@@ -113,6 +111,18 @@ internal sealed unsafe class SimulatedKernel : IDisposable
     public void Hold(KernelReplyKind kind) => _memory->Action[(int)kind] = Held;
 
     public void LetGo(KernelReplyKind kind) => _memory->Action[(int)kind] = 0;
+
+    /// <summary>The daemon gets no processor just as it is about to receive; returns when it is there.</summary>
+    public void HoldReceive()
+    {
+        Volatile.Write(ref _memory->HoldReceive, 1);
+        for (var waited = Stopwatch.StartNew(); Volatile.Read(ref _memory->HoldReceive) != 2; Thread.Sleep(1))
+        {
+            Assert.True(waited.Elapsed < Patience.Answer, "the daemon does not receive");
+        }
+    }
+
+    public void LetGoReceive() => Volatile.Write(ref _memory->HoldReceive, 0);
 
     public void Refuse(KernelReplyKind kind, Errno error) => _memory->Action[(int)kind] = -error.Number;
 
@@ -220,91 +230,6 @@ internal sealed unsafe class SimulatedKernel : IDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    private static int Listen(string path)
-    {
-        NativeCalls.Succeed(SocketFd.Open(Libc.AF_UNIX, 5 | Libc.SOCK_CLOEXEC, 0, out int fd) == Errno.None ? 0 : -1, "socket"); // SOCK_SEQPACKET
-        byte[] address = new byte[110];
-        BitConverter.GetBytes((ushort)Libc.AF_UNIX).CopyTo(address, 0);
-        Encoding.UTF8.GetBytes(path).CopyTo(address, 2);
-        Assert.Equal(Errno.None, SocketFd.Bind(fd, address));
-        NativeCalls.Succeed(NativeCalls.listen(fd, 16), "listen");
-        return fd;
-    }
-
-    private void Serve()
-    {
-        while (true)
-        {
-            SimulatedSocket[] sockets;
-            lock (_lock)
-            {
-                sockets = [.. _sockets.Where(s => !s.IsGone)];
-            }
-            Libc.pollfd[] polled = [.. new[] { _wakeRead, _listener }.Concat(sockets.Select(s => s.Fd)).Select(fd => new Libc.pollfd { fd = fd, events = Libc.POLLIN })];
-            fixed (Libc.pollfd* first = polled)
-            {
-                _ = Libc.poll(first, (nuint)polled.Length, -1);
-            }
-            if (polled[0].revents != 0)
-            {
-                return;
-            }
-            if (polled[1].revents != 0)
-            {
-                AcceptSocket();
-            }
-            for (int i = 0; i < sockets.Length; i++)
-            {
-                if (polled[i + 2].revents != 0)
-                {
-                    Record(sockets[i]);
-                }
-            }
-        }
-    }
-
-    private void AcceptSocket()
-    {
-        int player = NativeCalls.accept4(_listener, null, null, Libc.SOCK_CLOEXEC);
-        byte* control = stackalloc byte[64], announce = stackalloc byte[8];
-        var iov = new Libc.iovec { iov_base = announce, iov_len = 8 };
-        var message = new Libc.msghdr { msg_iov = &iov, msg_iovlen = 1, msg_control = control, msg_controllen = 64 };
-        if (Libc.recvmsg(player, &message, 0) != 8)
-        {
-            SocketFd.Close(player);
-            return;
-        }
-        var controls = new ControlMessages(new ReadOnlySpan<byte>(control, (int)message.msg_controllen));
-        controls.MoveNext();
-        ReadOnlySpan<int> fds = MemoryMarshal.Cast<byte, int>(controls.Data);
-        var socket = new SimulatedSocket(fds[0], fds[1], player, ((int*)announce)[1]);
-        lock (_lock)
-        {
-            _sockets.Add(socket);
-            Monitor.PulseAll(_lock);
-        }
-        byte seen = 1;
-        _ = Libc.write(player, &seen, 1);
-    }
-
-    private void Record(SimulatedSocket socket)
-    {
-        lock (_lock)
-        {
-            while (socket.Receive() is DaemonMessage message)
-            {
-                if (message.Bytes.Length == 0)
-                {
-                    socket.IsGone = true;
-                    break;
-                }
-                _messages.Add(message);
-                _judge.Answered(message, socket.PortId);
-            }
-            Monitor.PulseAll(_lock);
-        }
-    }
-
     /// <summary>struct simkernel</summary>
     [StructLayout(LayoutKind.Sequential)]
     private struct Memory
@@ -313,7 +238,7 @@ internal sealed unsafe class SimulatedKernel : IDisposable
         public int SocketErrno;
         public uint BindsInUse, ReplayBytes, ReplayCount, ReplayPerDatagram, MaxReceiveBuffer;
         public Actions Action;
-        public uint Quiet;
+        public uint Quiet, HoldReceive;
     }
 
     [InlineArray(16)]

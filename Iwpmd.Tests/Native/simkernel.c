@@ -376,8 +376,13 @@ static ssize_t receive(struct sock *s, struct msghdr *user, int flags)
 	struct iovec iov[17] = { { &header, sizeof header } };
 	struct msghdr message = { .msg_iov = iov, .msg_iovlen = user->msg_iovlen + 1 };
 	size_t room = 0;
-	int error = __atomic_exchange_n(&s->shared->error, 0, __ATOMIC_SEQ_CST);
+	int error;
 
+	for (uint32_t asked = 1; __atomic_load_n(&kernel->hold_receive, __ATOMIC_SEQ_CST); asked = 1) {
+		__atomic_compare_exchange_n(&kernel->hold_receive, &asked, 2, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		usleep(1000);
+	}
+	error = __atomic_exchange_n(&s->shared->error, 0, __ATOMIC_SEQ_CST);
 	if (error || user->msg_iovlen > 16) {
 		errno = error ? error : EMSGSIZE;
 		return -1;

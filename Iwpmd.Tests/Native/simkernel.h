@@ -34,6 +34,7 @@ struct simkernel {
 	uint32_t rmem_max;            /* what SO_RCVBUF may ask for */
 	int32_t action[SIMKERNEL_OPERATIONS];
 	uint32_t quiet;               /* the player does not want to see what the daemon sends */
+	uint32_t hold_receive;        /* 1: the next receive does not return, as in a process that gets no processor, before this is 0; 2 says that one is held */
 };
 
 struct simsocket {
