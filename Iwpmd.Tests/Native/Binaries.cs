@@ -29,13 +29,13 @@ internal static class Binaries
     /// <summary>The library to preload.</summary>
     public static string SimulatedKernel => s_simulatedKernel.Value;
 
-    /// <summary>Compiles a C source of this folder into a temporary one that stays until the test run ends.</summary>
+    /// <summary>Compiles a C source of this folder into out/native.</summary>
     public static string Compile(string source, params string[] options)
     {
-        string folder = Directory.CreateTempSubdirectory("iwpmd-native-").FullName;
-        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
-        string output = Path.Combine(folder, Path.ChangeExtension(source, options.Contains("-shared") ? ".so" : null)!.TrimEnd('.'));
-        Tool.Run("cc", "gcc", ["-Wall", "-Wextra", "-Werror", "-O2", .. options, "-o", output, Repository.PathOf($"Iwpmd.Tests/Native/{source}")]);
+        string output = Path.Combine(Directory.CreateDirectory(Repository.PathOf("out/native")).FullName, Path.GetFileNameWithoutExtension(source) + (options.Contains("-shared") ? ".so" : ""));
+        string fresh = $"{output}.{Environment.ProcessId}"; // another run may be using the old one
+        Tool.Run("cc", "gcc", ["-Wall", "-Wextra", "-Werror", "-O2", .. options, "-o", fresh, Repository.PathOf($"Iwpmd.Tests/Native/{source}")]);
+        File.Move(fresh, output, overwrite: true);
         return output;
     }
 

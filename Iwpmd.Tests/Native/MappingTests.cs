@@ -139,7 +139,7 @@ public class MappingTests
     [Fact]
     public void Lost_messages_are_followed_by_a_new_HELLO_and_replay()
     {
-        using Scene scene = new Scene(options: ["-c", Configuration("nl_sock_rbuf_size=65536\n")]).Ready();
+        using Scene scene = new Scene(configuration: "nl_sock_rbuf_size=65536\n").Ready();
         ushort port = scene.AddMapping("10.0.0.1:5000");
         scene.Kernel.SetReplay(Scene.Mapped("10.0.0.1:5000", port));
 
@@ -160,18 +160,10 @@ public class MappingTests
     [Fact]
     public void A_full_receive_buffer_costs_no_answer()
     {
-        using Scene scene = new Scene(options: ["-c", Configuration("nl_sock_rbuf_size=65536\n")]).Ready();
+        using Scene scene = new Scene(configuration: "nl_sock_rbuf_size=65536\n").Ready();
 
         uint[] sequences = [.. Enumerable.Range(5000, 1000).Select(port => scene.Kernel.Send(Scene.Add($"10.0.0.1:{port}")))];
 
         Assert.All(sequences, sequence => scene.Kernel.Expect(KernelReplyKind.AddMapping, sequence));
-    }
-
-    private static string Configuration(string text)
-    {
-        string path = Path.Combine(Directory.CreateTempSubdirectory("iwpmd-conf-").FullName, "iwpmd.conf");
-        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(Path.GetDirectoryName(path)!, recursive: true);
-        File.WriteAllText(path, text);
-        return path;
     }
 }

@@ -7,11 +7,15 @@ namespace Iwpmd.Tests.Native;
 /// <summary>The usual scene: our daemon in the foreground on a host of its own with a kernel of ABI 4.</summary>
 internal sealed class Scene : IDisposable
 {
-    public Scene(int abi = 4, Action<SimulatedKernel>? prepare = null, params string[] options)
+    public Scene(int abi = 4, Action<SimulatedKernel>? prepare = null, string configuration = "")
     {
         Kernel = new SimulatedKernel(abi);
         prepare?.Invoke(Kernel);
-        Daemon = DaemonProcess.Foreground(Host, Kernel, options);
+        if (configuration.Length > 0)
+        {
+            Host.Write("/etc/iwpmd.conf", configuration);
+        }
+        Daemon = DaemonProcess.Foreground(Host, Kernel);
     }
 
     public Host Host { get; } = new();
@@ -63,10 +67,10 @@ internal sealed class Scene : IDisposable
     public bool IsFree(int port, AddressFamily family = AddressFamily.InterNetwork) => Host.IsTcpPortFree(port, family);
 
     /// <summary>Starts the daemon once more, after it ended.</summary>
-    public DaemonProcess Restart(params string[] options)
+    public DaemonProcess Restart()
     {
         Daemon.Dispose();
-        return Daemon = DaemonProcess.Foreground(Host, Kernel, options);
+        return Daemon = DaemonProcess.Foreground(Host, Kernel);
     }
 
     public void Dispose()
