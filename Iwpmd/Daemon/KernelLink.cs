@@ -20,7 +20,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     private const int SendTries = 8;
 
     /// <summary>The outcome is there when the send returns; a wait is for kernels that are not one.</summary>
-    private static readonly TimeSpan OutcomeWait = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan OutcomeWait = TimeSpan.FromSeconds(1);
 
     private readonly byte[] _buffer = new byte[BufferSize];
     private readonly byte[] _reply = new byte[KernelReply.MaxSize];
@@ -44,9 +44,9 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     /// <summary>Reads until nothing is left, or the inbox is full.</summary>
     public void ReceiveAll()
     {
-        long before = Clock.Now.Ticks;
         while (Inbox.Count < InboxLimit)
         {
+            long before = Clock.Now.Ticks; // anew each time: the process may be stopped between two receives
             Errno error = ReceiveOne(awaited: null, out _);
             if (error == Errno.Again)
             {
