@@ -10,7 +10,7 @@ UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
 
-.PHONY: all static install deps check demo lab deb rpm clean
+.PHONY: all static install deps check demo lab fuzz deb rpm clean
 
 all: out/iwpmd
 
@@ -45,6 +45,11 @@ check: deps all static deb rpm
 # The whole matrix of scenarios, builds of soft iWARP and pairs of daemons.
 lab: deps all
 	lab/run
+
+# Noise at the daemon for as long as SECONDS says; see fuzz/README.md.
+SECONDS ?= 60
+fuzz: deps all
+	fuzz/run --seconds $(SECONDS)
 
 clean:
 	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj
