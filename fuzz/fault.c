@@ -69,7 +69,7 @@ ssize_t send(int fd, const void *buffer, size_t size, int flags)
 	real = real ? real : (ssize_t(*)(int, const void *, size_t, int))dlsym(RTLD_NEXT, "send");
 	misbehave();
 	if (sends > SOON && is_add && is("wrong-port"))
-		bytes[163] ^= 1;
+		bytes[162] = bytes[163] = 99; /* 25443 */
 	if (sends > SOON && is("short"))
 		size = bytes[0] -= 4;
 	if (sends > SOON && is_add && is("answer-twice")) {
