@@ -505,6 +505,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
+	signal(SIGPIPE, SIG_IGN);
 	atexit(host_stop);
 	reactive.state = mix(seed);
 	input_load(corpus);
