@@ -27,8 +27,8 @@ internal static partial class Log
     [LoggerMessage(106, LogLevel.Information, "kernel: iw_cm was reloaded: saying hello again")]
     public static partial void KernelReloaded(ILogger log);
 
-    [LoggerMessage(107, LogLevel.Warning, "kernel: messages were lost (receive buffer full): saying hello again; raise nl_sock_rbuf_size if this happens often")]
-    public static partial void KernelOverrun(ILogger log);
+    [LoggerMessage(107, LogLevel.Warning, "kernel: messages were lost (receive buffer full): saying hello again; raise nl_sock_rbuf_size if this happens often{Suppressed}")]
+    public static partial void KernelOverrun(ILogger log, string suppressed);
 
     [LoggerMessage(108, LogLevel.Warning, "kernel: client {Client} registers library {Library}, but it registered {Registered} before: refused")]
     public static partial void KernelLibraryChanged(ILogger log, int client, FixedName library, FixedName registered);
@@ -42,8 +42,8 @@ internal static partial class Log
     [LoggerMessage(111, LogLevel.Warning, "kernel: {Operation} not answered: it may have waited longer than the kernel does, and an answer after that can crash it{Suppressed}")]
     public static partial void KernelTooOld(ILogger log, Wire.KernelOperation operation, string suppressed);
 
-    [LoggerMessage(112, LogLevel.Warning, "kernel: {Kind} for request {Sequence} was not taken ({Result}): {Local} goes on unmapped")]
-    public static partial void KernelUndelivered(ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local);
+    [LoggerMessage(112, LogLevel.Warning, "kernel: {Kind} for request {Sequence} was not taken ({Result}): {Local} goes on unmapped{Suppressed}")]
+    public static partial void KernelUndelivered(ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed);
 
     [LoggerMessage(201, LogLevel.Debug, "mapping: added: {Local} -> {Mapped} (client {Client}, {State})")]
     public static partial void MappingAdded(ILogger log, InetEndpoint local, InetEndpoint mapped, int client, Core.MappingState state);
@@ -54,8 +54,8 @@ internal static partial class Log
     [LoggerMessage(203, LogLevel.Error, "mapping: unprotected: {Local} -> {Mapped}: TCP port {Port} is in use by another program, which may receive RDMA traffic: it is claimed as soon as it is free{Suppressed}")]
     public static partial void MappingUnprotected(ILogger log, InetEndpoint local, InetEndpoint mapped, int port, string suppressed);
 
-    [LoggerMessage(204, LogLevel.Information, "mapping: protected again: {Local} -> {Mapped}")]
-    public static partial void MappingProtected(ILogger log, InetEndpoint local, InetEndpoint mapped);
+    [LoggerMessage(204, LogLevel.Information, "mapping: protected again: {Local} -> {Mapped}{Suppressed}")]
+    public static partial void MappingProtected(ILogger log, InetEndpoint local, InetEndpoint mapped, string suppressed);
 
     [LoggerMessage(205, LogLevel.Information, "mapping: {Number}: {Local} -> {Mapped} (client {Client}, references {References}, flags {Flags}, {State})")]
     public static partial void MappingDumped(ILogger log, int number, InetEndpoint local, InetEndpoint mapped, int client, int references, uint flags, Core.MappingState state);
@@ -66,8 +66,8 @@ internal static partial class Log
     [LoggerMessage(207, LogLevel.Information, "mapping: restored: {Held} ports claimed again, {Unprotected} taken by others, {Unbound} without a port")]
     public static partial void MappingsRestored(ILogger log, int held, int unprotected, int unbound);
 
-    [LoggerMessage(208, LogLevel.Error, "mapping: table full: {Local} is not mapped: raise max_mappings (now {Capacity})")]
-    public static partial void MappingTableFull(ILogger log, InetEndpoint local, int capacity);
+    [LoggerMessage(208, LogLevel.Error, "mapping: table full: {Local} is not mapped: raise max_mappings (now {Capacity}){Suppressed}")]
+    public static partial void MappingTableFull(ILogger log, InetEndpoint local, int capacity, string suppressed);
 
     [LoggerMessage(301, LogLevel.Warning, "query: fallback: {Local} -> {Remote} goes on without the peer's port mapper: {Cause}{Suppressed}")]
     public static partial void QueryFellBack(ILogger log, InetEndpoint local, InetEndpoint remote, string cause, string suppressed);

@@ -352,15 +352,17 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void Conversations_are_bounded_and_those_that_are_settled_make_room()
+    public void Accepts_are_bounded_and_those_that_are_settled_make_room_and_queries_have_their_own()
     {
-        var world = new World(mappings: 16); // 64 conversations
+        var world = new World(mappings: 16); // 32 accepts, 32 queries
         world.Add("0.0.0.0:7174");
-        for (int port = 1; port <= 70; port++)
+        for (int port = 1; port <= 38; port++)
         {
             world.Request("10.0.0.2:41111", $"10.0.0.2:{port}", "10.0.0.1:7174", handle: (ulong)port);
         }
-        Assert.Equal((64, 6ul), (world.Mapper.Conversations.Count, world.Counter(Counter.ConversationsRefused)));
+        Assert.Equal((32, 6ul), (world.Mapper.Conversations.Count, world.Counter(Counter.ConversationsRefused)));
+        world.Query("10.0.0.1:5000", "10.0.0.3:7174");
+        Assert.Equal(PeerMessageType.Request, world.ToPeers.Last().Message.Type);
 
         PeerMessage accept = world.ToPeers.First().Message;
         world.FromPeer("10.0.0.2:41111", accept.AsAck());

@@ -108,7 +108,7 @@ public class TableTests
     public void Conversations_are_found_by_handle_and_leave_nothing_behind()
     {
         var random = new Random(3);
-        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity)); // 64
+        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity)); // 32 of each role
         Dictionary<ulong, int> model = [];
         for (int step = 0; step < 50_000; step++)
         {
@@ -119,7 +119,7 @@ public class TableTests
                 conversations.Close(known);
                 model.Remove(handle);
             }
-            else if (model.Count < 64)
+            else if (model.Count < 32)
             {
                 model[handle] = conversations.Open(new ConversationRow { Handle = handle, Role = ConversationRole.Querying }, new TimeSpan(step));
             }
@@ -132,7 +132,7 @@ public class TableTests
     public void Of_the_settled_conversations_the_first_makes_room_first()
     {
         var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity));
-        int[] slots = [.. Enumerable.Range(1, 64).Select(h => Open(conversations, (ulong)h))];
+        int[] slots = [.. Enumerable.Range(1, 32).Select(h => Open(conversations, (ulong)h))];
         Assert.Equal(-1, Open(conversations, 65));
         conversations.Settle(slots[5], TimeSpan.FromSeconds(9));
         conversations.Settle(slots[3], TimeSpan.FromSeconds(9));

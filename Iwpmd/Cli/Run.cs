@@ -86,6 +86,7 @@ internal static class Run
         builder.AddConsole(options =>
         {
             options.LogToStandardErrorThreshold = LogLevel.Trace;
+            options.MaxQueueLength = 10_000; // a dump of so many mappings, 2 MB
             options.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite;
             options.FormatterName = systemd ? ConsoleFormatterNames.Systemd : ConsoleFormatterNames.Simple;
         });

@@ -4,7 +4,8 @@ namespace Iwpmd.Core;
 
 /// <summary>
 /// Queries and accepts in flight, and those that ended and still answer copies: rows in the state, found by handle, each with one absolute due time. Bounded:
-/// when all rows are in use the one that was settled first makes room. What is sent when is not known here.
+/// each role has half of the rows, so that peers cannot keep the kernel's queries out; when they are in use the one that was settled first makes room.
+/// What is sent when is not known here.
 /// </summary>
 internal sealed class Conversations
 {
@@ -15,7 +16,14 @@ internal sealed class Conversations
     private readonly int[] _older;
     private readonly DeadlineQueue _due;
     private readonly SlotPool _free;
-    private int _oldestSettled, _newestSettled;
+    private readonly Settled[] _settled = new Settled[(int)ConversationRole.Accepting + 1]; // by role
+    private readonly int _limit;
+
+    /// <summary>How many rows a role has, and its settled ones in order: slot + 1, 0 is none.</summary>
+    private struct Settled
+    {
+        public int Count, Oldest, Newest;
+    }
 
     public Conversations(StateLayout state)
     {
@@ -25,6 +33,7 @@ internal sealed class Conversations
         _next = new int[capacity];
         _newer = new int[capacity];
         _older = new int[capacity];
+        _limit = capacity / 2;
         _due = new DeadlineQueue(capacity);
         _free = new SlotPool(capacity);
         state.Conversations[..(int)state.Header.ConversationsTouched].Clear(); // those of an earlier process
@@ -42,18 +51,20 @@ internal sealed class Conversations
 
     public RowChange<ConversationRow> Change(int slot) => new(ref _state.Conversations[slot]);
 
-    /// <summary>Opens a conversation that is due at <paramref name="due"/>; -1 when every row is in use by one that is still owed something.</summary>
+    /// <summary>Opens a conversation that is due at <paramref name="due"/>; -1 when every row of its role is in use by one that is still owed something.</summary>
     public int Open(in ConversationRow values, TimeSpan due)
     {
-        if (Count == _next.Length && _oldestSettled != 0)
+        ref Settled role = ref _settled[(int)values.Role];
+        if (role.Count == _limit && role.Oldest != 0)
         {
-            Close(_oldestSettled - 1);
+            Close(role.Oldest - 1);
         }
-        int slot = _free.Take(ref _state.Header.ConversationsTouched);
+        int slot = role.Count == _limit ? -1 : _free.Take(ref _state.Header.ConversationsTouched);
         if (slot < 0)
         {
             return -1;
         }
+        role.Count++;
         using (var change = Change(slot))
         {
             change.Row = values with { Sequence = change.Row.Sequence };
@@ -79,9 +90,10 @@ internal sealed class Conversations
         {
             change.Row.IsSettled = 1;
         }
-        (_older[slot], _newer[slot]) = (_newestSettled, 0);
-        (_newestSettled == 0 ? ref _oldestSettled : ref _newer[_newestSettled - 1]) = slot + 1;
-        _newestSettled = slot + 1;
+        ref Settled role = ref _settled[(int)this[slot].Role];
+        (_older[slot], _newer[slot]) = (role.Newest, 0);
+        (role.Newest == 0 ? ref role.Oldest : ref _newer[role.Newest - 1]) = slot + 1;
+        role.Newest = slot + 1;
     }
 
     public void Close(int slot)
@@ -93,10 +105,12 @@ internal sealed class Conversations
             link = ref _next[link - 1];
         }
         link = _next[slot];
+        ref Settled role = ref _settled[(int)row.Role];
+        role.Count--;
         if (row.IsSettled != 0)
         {
-            (_older[slot] == 0 ? ref _oldestSettled : ref _newer[_older[slot] - 1]) = _newer[slot];
-            (_newer[slot] == 0 ? ref _newestSettled : ref _older[_newer[slot] - 1]) = _older[slot];
+            (_older[slot] == 0 ? ref role.Oldest : ref _newer[_older[slot] - 1]) = _newer[slot];
+            (_newer[slot] == 0 ? ref role.Newest : ref _older[_newer[slot] - 1]) = _older[slot];
         }
         _due.Remove(slot);
         using (var change = Change(slot))

@@ -29,4 +29,5 @@ internal enum Counter
     ForeignNetlink,
     ConversationsRefused,
     ClaimsFailed,
+    HeldDropped,
 }

@@ -32,8 +32,12 @@ internal sealed partial class PortMapper
     /// <summary>Differs: the kernel has the buffer for the answer to REG_PID only after its multicast returned: 1 ms, and one more for what passes between the clock and the receive.</summary>
     private static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(2);
 
+    /// <summary>More than a receive buffer of the default size can hold.</summary>
+    private const int HeldLimit = 16384;
+
     private readonly Fifo<HeldRequest> _held = new(16);
     private readonly Fifo<PendingRegistration> _registrations = new(4);
+    private LogGate _overrunGate = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _nextSequence, _helloSequence;
 
     public HandshakeState Kernel => _state.Health.Kernel;
@@ -57,7 +61,10 @@ internal sealed partial class PortMapper
     public void OnOverrun(TimeSpan now)
     {
         Count(Counter.KernelOverruns);
-        Log.KernelOverrun(_log);
+        if (_overrunGate.TryPass(now, out string suppressed))
+        {
+            Log.KernelOverrun(_log, suppressed);
+        }
         Start(now);
     }
 
@@ -131,6 +138,11 @@ internal sealed partial class PortMapper
         {
             (change.Row.IsRegistered, change.Row.RegisteredAt) = (1, now.Ticks);
             (change.Row.Device, change.Row.Interface, change.Row.Library) = (request.Device, request.Interface, request.Library);
+        }
+        if (_registrations.Count >= HeldLimit)
+        {
+            Count(Counter.HeldDropped);
+            return;
         }
         _registrations.Enqueue() = new PendingRegistration(request.Client, request.Sequence, request.Device, now + RegistrationDelay, answerBy);
     }

@@ -6,6 +6,8 @@ namespace Iwpmd.Core;
 internal sealed partial class PortMapper
 {
     private LogGate _tooOldGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogGate _undeliveredGate = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogGate _tableFullGate = new(TimeSpan.FromSeconds(10), burst: 1);
 
     /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
     public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
@@ -21,12 +23,22 @@ internal sealed partial class PortMapper
         else if (Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent || IsFromNewKernel(request, now))
         {
             // What the kernel replays claims certain ports: they come first.
-            _held.Enqueue() = new HeldRequest(request, notBefore);
+            Hold(request, notBefore);
         }
         else
         {
             Serve(request, notBefore + AnswerWithin, now);
         }
+    }
+
+    private void Hold(in KernelRequest request, TimeSpan notBefore)
+    {
+        if (_held.Count >= HeldLimit)
+        {
+            Count(Counter.HeldDropped);
+            return;
+        }
+        _held.Enqueue() = new HeldRequest(request, notBefore);
     }
 
     /// <summary>The kernel did not take <paramref name="reply"/>, or it could not be sent in time: whoever waited for it goes on unmapped.</summary>
@@ -36,7 +48,10 @@ internal sealed partial class PortMapper
         if (reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
         {
             Count(Counter.Undelivered);
-            Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local);
+            if (_undeliveredGate.TryPass(now, out string suppressed))
+            {
+                Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local, suppressed);
+            }
             int slot = _mappings.FindExactLocal(reply.Local);
             if (slot >= 0)
             {
@@ -175,7 +190,7 @@ internal sealed partial class PortMapper
         InetEndpoint local = request.Local;
         if (slot < 0 && _mappings.Count == _mappings.Capacity)
         {
-            Log.MappingTableFull(_log, local, _mappings.Capacity);
+            ReportTableFull(local, now);
             return -1;
         }
         ushort port = local.Port;
@@ -196,6 +211,14 @@ internal sealed partial class PortMapper
         }
         Log.MappingAdded(_log, local, _mappings[slot].Mapped, request.Client, state);
         return slot;
+    }
+
+    private void ReportTableFull(in InetEndpoint local, TimeSpan now)
+    {
+        if (_tableFullGate.TryPass(now, out string suppressed))
+        {
+            Log.MappingTableFull(_log, local, _mappings.Capacity, suppressed);
+        }
     }
 
     private bool IsTooOld(KernelOperation operation, TimeSpan answerBy, TimeSpan now)

@@ -105,7 +105,7 @@ internal sealed partial class PortMapper
             now);
         if (slot < 0)
         {
-            Log.MappingTableFull(_log, request.Local, _mappings.Capacity);
+            ReportTableFull(request.Local, now);
             return -1;
         }
         _replayed[slot] = 1;

@@ -45,6 +45,7 @@ internal sealed partial class PortMapper
     private readonly PeerTable _peers;
     private int _unprotected;
     private TimeSpan _retryUnprotectedAt;
+    private LogGate _protectedGate = new(TimeSpan.FromSeconds(10), burst: 100);
     private LogGate _unprotectedGate = new(TimeSpan.FromSeconds(10), burst: 100);
 
     /// <param name="state">Formatted; what it holds is kept.</param>
@@ -178,7 +179,10 @@ internal sealed partial class PortMapper
             {
                 SetState(slot, MappingState.Held);
                 CountUnprotected(-1);
-                Log.MappingProtected(_log, row.Local, row.Mapped);
+                if (_protectedGate.TryPass(now, out string suppressed))
+                {
+                    Log.MappingProtected(_log, row.Local, row.Mapped, suppressed);
+                }
             }
         }
     }

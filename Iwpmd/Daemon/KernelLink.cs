@@ -17,6 +17,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     /// <summary>The largest datagram that a kernel sends has 7.5 KB; a larger buffer would make each of its messages cost more of the socket's.</summary>
     private const int BufferSize = 8192;
     private const int InboxLimit = 8192; // 2 MB; the rest waits in the socket
+    private const int InboxHardLimit = 2 * InboxLimit; // what stands before an outcome must be read; beyond this it is lost
     private const int SendTries = 8;
 
     /// <summary>The outcome is there when the send returns; a wait is for kernels that are not one.</summary>
@@ -143,6 +144,11 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         if (request.Operation is KernelOperation.Done or KernelOperation.Error && request.Sequence == awaited)
         {
             outcome = request.Result;
+        }
+        if (Inbox.Count >= InboxHardLimit)
+        {
+            _overrun = true;
+            return;
         }
         Inbox.Enqueue() = new KernelArrival(request, new TimeSpan(SeenEmptyAt));
     }
