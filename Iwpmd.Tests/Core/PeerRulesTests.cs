@@ -352,7 +352,7 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void Accepts_are_bounded_and_those_that_are_settled_make_room_and_queries_have_their_own()
+    public void Accepts_are_bounded_the_oldest_makes_room_and_queries_have_rows_of_their_own()
     {
         var world = new World(mappings: 16); // 32 accepts, 32 queries
         world.Add("0.0.0.0:7174");
@@ -360,14 +360,25 @@ public class PeerRulesTests
         {
             world.Request("10.0.0.2:41111", $"10.0.0.2:{port}", "10.0.0.1:7174", handle: (ulong)port);
         }
-        Assert.Equal((32, 6ul), (world.Mapper.Conversations.Count, world.Counter(Counter.ConversationsRefused)));
+        Assert.Equal((32, 38), (world.Mapper.Conversations.Count, world.ToPeers.Count()));
+        InetEndpoint peer = InetEndpoint.Parse("10.0.0.2:41111");
+        Assert.Equal(-1, world.Mapper.Conversations.FindAccept(peer, 6, InetEndpoint.Parse("10.0.0.2:6")));
+        Assert.NotEqual(-1, world.Mapper.Conversations.FindAccept(peer, 7, InetEndpoint.Parse("10.0.0.2:7")));
+
         world.Query("10.0.0.1:5000", "10.0.0.3:7174");
         Assert.Equal(PeerMessageType.Request, world.ToPeers.Last().Message.Type);
+    }
 
-        PeerMessage accept = world.ToPeers.First().Message;
-        world.FromPeer("10.0.0.2:41111", accept.AsAck());
-        world.Request("10.0.0.2:41111", "10.0.0.2:99", "10.0.0.1:7174", handle: 99);
-        Assert.Equal((PeerMessageType.Accept, 99ul), (world.ToPeers.Last().Message.Type, world.ToPeers.Last().Message.Handle));
+    [Fact]
+    public void A_query_too_many_is_refused_and_its_port_given_back()
+    {
+        var world = new World(mappings: 64); // 32 queries
+        for (int port = 1; port <= 33; port++)
+        {
+            world.Query($"10.0.0.1:{port}", "10.0.0.3:7174", sequence: (uint)port);
+        }
+        Assert.Equal((KernelReplyKind.HandleError, MappingError.CannotCreate, 33u), (world.LastToKernel.Kind, world.LastToKernel.Error, world.LastToKernel.RequestSequence));
+        Assert.Equal((32, MappingState.Fallback), (world.Ports.Held.Count, world.Row("10.0.0.1:33").State));
     }
 
     [Fact]

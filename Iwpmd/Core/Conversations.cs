@@ -4,7 +4,8 @@ namespace Iwpmd.Core;
 
 /// <summary>
 /// Queries and accepts in flight, and those that ended and still answer copies: rows in the state, found by handle, each with one absolute due time. Bounded:
-/// each role has half of the rows, so that peers cannot keep the kernel's queries out; when they are in use the one that was settled first makes room.
+/// each role has half of the rows, so that peers cannot keep the kernel's queries out. When they are in use a settled query makes room, or the oldest accept,
+/// to whose peer nothing is owed: it can ask again.
 /// What is sent when is not known here.
 /// </summary>
 internal sealed class Conversations
@@ -12,15 +13,15 @@ internal sealed class Conversations
     private readonly StateLayout _state;
     private readonly int[] _heads; // by hash of the handle: slot + 1, 0 is none
     private readonly int[] _next;  // slot + 1 of the next row of the chain
-    private readonly int[] _newer; // among the settled: slot + 1 of the next younger
+    private readonly int[] _newer; // among those that can make room: slot + 1 of the next younger
     private readonly int[] _older;
     private readonly DeadlineQueue _due;
     private readonly SlotPool _free;
-    private readonly Settled[] _settled = new Settled[(int)ConversationRole.Accepting + 1]; // by role
+    private readonly Role[] _roles = new Role[(int)ConversationRole.Accepting + 1];
     private readonly int _limit;
 
-    /// <summary>How many rows a role has, and its settled ones in order: slot + 1, 0 is none.</summary>
-    private struct Settled
+    /// <summary>How many rows a role has, and those that can make room, in order: slot + 1, 0 is none.</summary>
+    private struct Role
     {
         public int Count, Oldest, Newest;
     }
@@ -51,10 +52,10 @@ internal sealed class Conversations
 
     public RowChange<ConversationRow> Change(int slot) => new(ref _state.Conversations[slot]);
 
-    /// <summary>Opens a conversation that is due at <paramref name="due"/>; -1 when every row of its role is in use by one that is still owed something.</summary>
+    /// <summary>Opens a conversation that is due at <paramref name="due"/>; -1 when every row is in use by a query that is still owed an answer.</summary>
     public int Open(in ConversationRow values, TimeSpan due)
     {
-        ref Settled role = ref _settled[(int)values.Role];
+        ref Role role = ref _roles[(int)values.Role];
         if (role.Count == _limit && role.Oldest != 0)
         {
             Close(role.Oldest - 1);
@@ -73,6 +74,10 @@ internal sealed class Conversations
         _next[slot] = head;
         head = slot + 1;
         _due.Set(slot, due);
+        if (values.Role == ConversationRole.Accepting)
+        {
+            AllowEviction(slot);
+        }
         return slot;
     }
 
@@ -90,10 +95,10 @@ internal sealed class Conversations
         {
             change.Row.IsSettled = 1;
         }
-        ref Settled role = ref _settled[(int)this[slot].Role];
-        (_older[slot], _newer[slot]) = (role.Newest, 0);
-        (role.Newest == 0 ? ref role.Oldest : ref _newer[role.Newest - 1]) = slot + 1;
-        role.Newest = slot + 1;
+        if (this[slot].Role == ConversationRole.Querying)
+        {
+            AllowEviction(slot);
+        }
     }
 
     public void Close(int slot)
@@ -105,9 +110,9 @@ internal sealed class Conversations
             link = ref _next[link - 1];
         }
         link = _next[slot];
-        ref Settled role = ref _settled[(int)row.Role];
+        ref Role role = ref _roles[(int)row.Role];
         role.Count--;
-        if (row.IsSettled != 0)
+        if (row.IsSettled != 0 || row.Role == ConversationRole.Accepting)
         {
             (_older[slot] == 0 ? ref role.Oldest : ref _newer[_older[slot] - 1]) = _newer[slot];
             (_newer[slot] == 0 ? ref role.Newest : ref _older[_newer[slot] - 1]) = _older[slot];
@@ -148,6 +153,14 @@ internal sealed class Conversations
             }
         }
         return -1;
+    }
+
+    private void AllowEviction(int slot)
+    {
+        ref Role role = ref _roles[(int)this[slot].Role];
+        (_older[slot], _newer[slot]) = (role.Newest, 0);
+        (role.Newest == 0 ? ref role.Oldest : ref _newer[role.Newest - 1]) = slot + 1;
+        role.Newest = slot + 1;
     }
 
     private int Hash(ulong handle) => (int)((handle * 0x9e3779b97f4a7c15) >> 40) & (_heads.Length - 1);

@@ -31,12 +31,6 @@ internal sealed partial class PortMapper
             _conversations.Close(slot); // the peer used its handle again
         }
         slot = OpenAccept(mapping, arrival, message, mappedConnecting, now);
-        if (slot < 0)
-        {
-            Count(Counter.ConversationsRefused);
-            Drop(arrival.From, "too many conversations");
-            return;
-        }
         TellRemoteInfo(mapping, message.Connecting, mappedConnecting);
         SendAccept(slot, arrival, message, now);
     }
