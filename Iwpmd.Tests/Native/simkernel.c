@@ -110,6 +110,8 @@ static void announce(int kernel_end, int page)
 	memcpy(CMSG_DATA(&control.header), fds, sizeof fds);
 	if (syscall(SYS_sendmsg, player, &message, MSG_NOSIGNAL) < 0 || syscall(SYS_read, player, &seen, 1) != 1)
 		die("announce");
+	/* The byte can be read before its writer's kernel has signalled it: that signal, too, would be deadly. */
+	usleep(50000);
 	if (fcntl(player, F_SETSIG, SIGKILL) != 0 || fcntl(player, F_SETOWN, getpid()) != 0 || fcntl(player, F_SETFL, O_ASYNC) != 0)
 		die("fcntl");
 }
