@@ -78,9 +78,6 @@ internal static partial class Log
     [LoggerMessage(303, LogLevel.Debug, "peer: dropped: message from {Peer}: {Reason}")]
     public static partial void PeerDropped(ILogger log, InetEndpoint peer, string? reason);
 
-    [LoggerMessage(304, LogLevel.Debug, "query: ended: {Local} -> {Remote}: {Outcome} {Mapped}")]
-    public static partial void QueryEnded(ILogger log, InetEndpoint local, InetEndpoint remote, string outcome, InetEndpoint mapped);
-
     [LoggerMessage(113, LogLevel.Warning, "kernel: {Kind} not sent: the kernel may have given up waiting, and an answer after that can crash it{Suppressed}")]
     public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind, string suppressed);
 

@@ -47,9 +47,6 @@ internal sealed class Conversations
 
     public ref readonly ConversationRow this[int slot] => ref _state.Conversations[slot];
 
-    /// <summary>All that are open, in no order; valid until the next change.</summary>
-    public ReadOnlySpan<int> Slots => _due.Slots;
-
     public RowChange<ConversationRow> Change(int slot) => new(ref _state.Conversations[slot]);
 
     /// <summary>Opens a conversation that is due at <paramref name="due"/>; -1 when every row is in use by a query that is still owed an answer.</summary>

@@ -11,9 +11,6 @@ internal sealed class DeadlineQueue(int capacity)
 
     public TimeSpan Next => Count == 0 ? TimeSpan.MaxValue : new TimeSpan(_due[_heap[0]]);
 
-    /// <summary>The slots that wait, in no order.</summary>
-    public ReadOnlySpan<int> Slots => _heap.AsSpan(0, Count);
-
     /// <summary>The slot that is due first if it is due by <paramref name="now"/>, else -1; it stays until moved or removed.</summary>
     public int PeekDue(TimeSpan now) => Count > 0 && _due[_heap[0]] <= now.Ticks ? _heap[0] : -1;
 
