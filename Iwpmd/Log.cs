@@ -90,6 +90,15 @@ internal static partial class Log
     [LoggerMessage(116, LogLevel.Warning, "kernel: receive failed: {Error}")]
     public static partial void KernelReceiveFailed(ILogger log, Os.Errno error);
 
+    [LoggerMessage(117, LogLevel.Debug, "kernel: census: {Devices} iWARP devices, {Endpoints} endpoints: {Result}")]
+    public static partial void CensusTaken(ILogger log, int devices, ulong endpoints, string result);
+
+    [LoggerMessage(118, LogLevel.Information, "kernel: census: {Count} mappings missed what the kernel said while nobody listened: set right")]
+    public static partial void CensusSettled(ILogger log, int count);
+
+    [LoggerMessage(119, LogLevel.Information, "kernel: census: not possible ({Reason}): mappings that ended while nobody listened keep their ports")]
+    public static partial void CensusGivenUp(ILogger log, string reason);
+
     [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Suppressed}")]
     public static partial void PeerSendFailed(ILogger log, PeerMessageType type, InetEndpoint peer, Os.Errno error, string suppressed);
 
@@ -120,6 +129,18 @@ internal static partial class Log
     [LoggerMessage(505, LogLevel.Warning, "daemon: notify failed: {Error}")]
     public static partial void NotifyFailed(ILogger log, Os.Errno error);
 
+    [LoggerMessage(506, LogLevel.Information, "daemon: taking over: netlink port {PortId}, {Udp} UDP sockets and {Ports} TCP ports of the daemon before; the kernel is told nothing")]
+    public static partial void TakingOver(ILogger log, uint portId, int udp, int ports);
+
+    [LoggerMessage(507, LogLevel.Warning, "daemon: a descriptor that was handed over is of no use and is closed: {Kind}")]
+    public static partial void HandedOverUseless(ILogger log, string kind);
+
+    [LoggerMessage(508, LogLevel.Information, "daemon: handed over: {Ports} TCP ports to {Receiver}")]
+    public static partial void HandedOver(ILogger log, int ports, string receiver);
+
+    [LoggerMessage(509, LogLevel.Warning, "daemon: hand-over failed: {Step}: {Error}: {Consequence}")]
+    public static partial void HandOverFailed(ILogger log, string step, Os.Errno error, string consequence);
+
     [LoggerMessage(601, LogLevel.Warning, "configuration: {Path}:{Complaint}")]
     public static partial void ConfigurationComplaint(ILogger log, string path, string complaint);
 
@@ -131,6 +152,9 @@ internal static partial class Log
 
     [LoggerMessage(604, LogLevel.Warning, "state: {Path}: {Operation}: {Error}: going on without it; what is mapped now will be lost at the next restart")]
     public static partial void StateUnavailable(ILogger log, string path, string operation, Os.Errno error);
+
+    [LoggerMessage(606, LogLevel.Information, "state: {Path}: converted from that of iwpmd {Build}: {Count} mappings")]
+    public static partial void StateConverted(ILogger log, string path, FixedName build, int count);
 
     [LoggerMessage(605, LogLevel.Warning, "state: {Count} rows were damaged and are dropped")]
     public static partial void StateRowsDropped(ILogger log, int count);

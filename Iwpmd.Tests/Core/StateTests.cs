@@ -21,32 +21,140 @@ public class StateTests
         Assert.Equal(512 + 64 + (64 * 8) + (64 * 128) + (16 * 64) + (64 * 192) + (64 * 128), StateLayout.SizeOf(StateCapacity.For(16)));
     }
 
+    private static string? WhyUnusable(StateLayout state) => StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out _);
+
     [Fact]
-    public void A_state_of_the_same_boot_and_capacity_is_usable()
+    public void A_state_of_the_same_boot_is_usable_whichever_build_made_it()
     {
-        Assert.Null(Fresh().WhyUnusable(World.Identity));
-        Assert.Null(Fresh().WhyUnusable(World.Identity with { Build = new FixedName("newer") }));
+        StateLayout state = Fresh();
+        state.Header.Build = new FixedName("newer");
+        Assert.Null(StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out StateShape shape));
+        Assert.Equal(state.Shape, shape);
     }
 
     [Fact]
-    public void Another_boot_layout_magic_or_capacity_is_refused_with_a_reason()
+    public void Another_boot_version_magic_or_length_is_refused_with_a_reason()
     {
-        Assert.Contains("boot", Fresh().WhyUnusable(World.Identity with { BootId = Guid.NewGuid() }));
+        Assert.Contains("boot", StateLayout.WhyUnusable(Fresh().Bytes, Guid.NewGuid(), out _));
         StateLayout state = Fresh();
         state.Header.Version++;
-        Assert.Contains("version 2", state.WhyUnusable(World.Identity));
+        Assert.Contains("version 2", WhyUnusable(state));
         state = Fresh();
-        state.Header.Magic++;
-        Assert.Contains("not a state", state.WhyUnusable(World.Identity));
+        state.Invalidate();
+        Assert.Contains("not a state", WhyUnusable(state));
         state = Fresh();
         state.Header.Mappings--;
-        Assert.Contains("damaged", state.WhyUnusable(World.Identity));
-        state = Fresh();
-        state.Header.MappingsTouched = 17;
-        Assert.Contains("damaged", state.WhyUnusable(World.Identity));
-        state = Fresh();
-        state.Header.ConversationsTouched = -1;
-        Assert.Contains("damaged", state.WhyUnusable(World.Identity));
+        Assert.Contains("damaged", WhyUnusable(state));
+    }
+
+    [Fact]
+    public void A_state_cut_off_at_any_length_is_refused()
+    {
+        StateLayout state = Fresh();
+        for (int length = 0; length < state.Bytes.Length; length++)
+        {
+            Assert.NotNull(StateLayout.WhyUnusable(state.Bytes[..length], World.Identity.BootId, out _));
+        }
+    }
+
+    /// <summary>What comes of it is a fresh start, or a table in which each row is one that was there; never an exception.</summary>
+    [Fact]
+    public void Any_flipped_byte_loses_what_it_hit_and_makes_nothing_up()
+    {
+        var world = new World(mappings: 16);
+        world.Add("10.0.0.1:5000");
+        world.Add("[fd00::1]:5001");
+        world.Query("10.0.0.1:5002", "10.0.0.2:7174");
+        world.Answer(PeerMessageType.Accept, 41000);
+        byte[] good = world.State.Bytes.ToArray();
+        InetEndpoint[] locals = [InetEndpoint.Parse("10.0.0.1:5000"), InetEndpoint.Parse("[fd00::1]:5001"), InetEndpoint.Parse("10.0.0.1:5002")];
+        ushort[] mapped = [.. locals.Select(local => world.Row(local.ToString()).MappedPort)];
+        int fresh = 0, restored = 0;
+        for (int at = 0; at < good.Length; at++)
+        {
+            StateLayout state = Fresh();
+            good.CopyTo(state.Bytes);
+            state.Bytes[at] ^= 0x41;
+            long seenEmpty = state.Header.SeenEmptyAt;
+            if (WhyUnusable(state) is not null)
+            {
+                fresh++;
+                continue;
+            }
+            restored++;
+            Assert.True(seenEmpty <= world.State.Header.SeenEmptyAt, $"byte {at}: the socket seems to have been empty later than it was");
+            var next = new World(state: state, handshake: false) { Now = world.Now };
+            next.Mapper.Restore(next.Now);
+            next.Introduce();
+            next.Pass(TimeSpan.FromSeconds(12));
+            for (int slot = 0; slot < next.Mapper.Mappings.Touched; slot++)
+            {
+                MappingRow row = next.Mapper.Mappings[slot];
+                Assert.True(!row.IsUsed || Array.IndexOf(locals, row.Local) is var i and >= 0 && row.MappedPort == mapped[i], $"byte {at}: {(InetEndpoint)row.Local} -> {row.MappedPort}");
+            }
+            int rowSize = Unsafe.SizeOf<MappingRow>();
+            int hit = at >= state.Shape.MappingsAt && at < state.Shape.MappingsAt + (3 * rowSize) ? 1 : 0;
+            Assert.InRange(next.Mapper.Mappings.Count, 3 - hit, 3);
+        }
+        Assert.True(fresh > 50 && restored > 10_000, $"{fresh} fresh, {restored} restored");
+    }
+
+    [Fact]
+    public void A_state_with_other_numbers_and_lengths_of_rows_is_converted_whole()
+    {
+        var world = new World(mappings: 256);
+        for (int i = 0; i < 200; i++)
+        {
+            world.Add($"10.0.0.1:{5000 + i}");
+        }
+        world.Remove("10.0.0.1:5000");
+        world.Query("10.0.0.1:6000", "10.0.0.2:7174");
+        foreach (int change in (int[])[-8, 0, +24])
+        {
+            byte[] foreign = Reshape(world.State, change);
+            Assert.Null(StateLayout.WhyUnusable(foreign, World.Identity.BootId, out StateShape shape));
+            Assert.Equal(200, StateConversion.CountMappings(foreign, shape));
+            StateLayout state = Fresh(mappings: 300);
+            Assert.Equal(0, StateConversion.Copy(foreign, shape, state));
+            Assert.Null(WhyUnusable(state));
+            var next = new World(state: state, handshake: false) { Now = world.Now };
+            next.Mapper.Restore(next.Now);
+            Assert.Equal(200, next.Mapper.Mappings.Count);
+            Assert.Equal(world.Row("10.0.0.1:5199").MappedPort, next.Row("10.0.0.1:5199").MappedPort);
+            Assert.Equal(world.Counter(Counter.Adds), next.Counter(Counter.Adds));
+            Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+            next.Expire(); // the query that waits is asked again, for the same mapping
+            Assert.Equal("10.0.0.1:6000", next.ToPeers.Single().Message.Connecting.ToString());
+        }
+    }
+
+    /// <summary>The same state as a version would have it whose mappings' rows are longer, or shorter.</summary>
+    private static byte[] Reshape(StateLayout state, int change)
+    {
+        StateShape old = state.Shape, shape = old with { MappingSize = old.MappingSize + change };
+        var result = new byte[shape.Length];
+        state.Bytes[..old.MappingsAt].CopyTo(result);
+        for (int i = 0; i < old.Mappings; i++)
+        {
+            Span<byte> row = result.AsSpan(shape.MappingsAt + (i * shape.MappingSize), shape.MappingSize);
+            state.Bytes.Slice(old.MappingsAt + (i * old.MappingSize), Math.Min(old.MappingSize, row.Length)).CopyTo(row);
+            uint checksum = uint.MaxValue;
+            for (int at = 8; at < row.Length; at += 8)
+            {
+                checksum = System.Numerics.BitOperations.Crc32C(checksum, BitConverter.ToUInt64(row[at..]));
+            }
+            BitConverter.TryWriteBytes(row[4..], state.Mappings[i].IsUsed ? checksum : 0);
+            BitConverter.TryWriteBytes(row, state.Mappings[i].IsUsed ? 2u : 0);
+        }
+        state.Bytes[(int)old.ConversationsAt..].CopyTo(result.AsSpan((int)shape.ConversationsAt));
+        ref StateHeader header = ref System.Runtime.InteropServices.MemoryMarshal.AsRef<StateHeader>(result.AsSpan());
+        header.MappingSize = (ushort)shape.MappingSize;
+        header.Checksum = 0xcbf29ce484222325;
+        foreach (byte part in result.AsSpan(0, (int)System.Runtime.InteropServices.Marshal.OffsetOf<StateHeader>(nameof(StateHeader.Checksum))))
+        {
+            header.Checksum = (header.Checksum ^ part) * 0x100000001b3;
+        }
+        return result;
     }
 
     [Fact]
@@ -84,11 +192,54 @@ public class StateTests
     }
 
     [Fact]
-    public void Conversations_of_an_earlier_process_are_gone()
+    public void A_query_of_an_earlier_process_is_asked_again_and_answered()
     {
         var world = new World();
-        world.Query("10.0.0.1:5000", "10.0.0.2:7174");
-        _ = new Conversations(world.State);
-        Assert.Equal(ConversationRole.None, world.State.Conversations[0].Role);
+        world.Query("10.0.0.1:5000", "10.0.0.2:7174", sequence: 21);
+        ulong handle = world.ToPeers.Single().Message.Handle;
+        var next = new World(state: world.State, handshake: false) { Now = world.Now + TimeSpan.FromSeconds(1) };
+        next.Mapper.Restore(next.Now);
+        Assert.True(next.Mapper.TryResume(Succession.AfterCrash, next.Now));
+        next.Expire();
+        Assert.Equal(handle, next.ToPeers.Single().Message.Handle);
+        next.Answer(PeerMessageType.Accept, 41000);
+        Assert.Equal((KernelReplyKind.QueryMapping, 21u, (ushort)41000), (next.LastToKernel.Kind, next.LastToKernel.RequestSequence, next.LastToKernel.MappedRemote.Port));
+    }
+
+    [Fact]
+    public void A_copy_of_a_Request_that_an_earlier_process_answered_tells_the_kernel_nothing_new()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        world.Request("10.0.0.2:40000", "10.0.0.2:6000", "10.0.0.1:5000");
+        var next = new World(state: world.State, handshake: false) { Now = world.Now + TimeSpan.FromSeconds(1) };
+        next.Mapper.Restore(next.Now);
+        Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+        next.Request("10.0.0.2:40000", "10.0.0.2:6000", "10.0.0.1:5000");
+        Assert.Equal(PeerMessageType.Accept, next.ToPeers.Single().Message.Type);
+        Assert.Empty(next.ToKernel);
+    }
+
+    [Fact]
+    public void Whoever_resumes_says_nothing_to_the_kernel()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        var next = new World(state: world.State, handshake: false) { Now = world.Now };
+        next.Mapper.Restore(next.Now);
+        Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+        next.Pass(TimeSpan.FromMinutes(1));
+        Assert.Empty(next.Sent);
+        next.Add("10.0.0.1:5001", sequence: 11);
+        Assert.Equal((KernelReplyKind.AddMapping, 11u), (next.LastToKernel.Kind, next.LastToKernel.RequestSequence));
+    }
+
+    [Fact]
+    public void Nobody_resumes_a_handshake_that_was_not_finished()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        var next = new World(state: world.State, handshake: false);
+        Assert.False(next.Mapper.TryResume(Succession.Orderly, next.Now));
     }
 }

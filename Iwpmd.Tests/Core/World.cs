@@ -203,8 +203,14 @@ internal sealed class World
         Expire();
     }
 
+    /// <summary>A census that is wanted finds nobody to ask.</summary>
     public void Expire()
     {
+        if (Mapper.WantsCensus(Now))
+        {
+            Mapper.BeginCensus();
+            Mapper.EndCensus("nobody to ask", Now);
+        }
         Mapper.Expire(Now);
         Drain();
     }

@@ -27,7 +27,7 @@ public sealed class LoopTests : IDisposable
     public LoopTests()
     {
         _port = FreeUdpPort();
-        _peers = PeerSockets.Open(_port, NullLogger.Instance);
+        _peers = PeerSockets.Open(_port, [], NullLogger.Instance);
         _thread = new Thread(Run);
         _thread.Start();
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind);

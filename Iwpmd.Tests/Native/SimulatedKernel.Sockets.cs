@@ -54,18 +54,24 @@ internal sealed unsafe partial class SimulatedKernel
     private void AcceptSocket()
     {
         int player = NativeCalls.accept4(_listener, null, null, Libc.SOCK_CLOEXEC);
-        byte* control = stackalloc byte[64], announce = stackalloc byte[8];
-        var iov = new Libc.iovec { iov_base = announce, iov_len = 8 };
+        byte* control = stackalloc byte[64];
+        Announcement announce;
+        var iov = new Libc.iovec { iov_base = (byte*)&announce, iov_len = (nuint)sizeof(Announcement) };
         var message = new Libc.msghdr { msg_iov = &iov, msg_iovlen = 1, msg_control = control, msg_controllen = 64 };
-        if (Libc.recvmsg(player, &message, 0) != 8)
+        if (Libc.recvmsg(player, &message, 0) != sizeof(Announcement))
         {
             SocketFd.Close(player);
+            return;
+        }
+        if (announce.Magic == Adopt)
+        {
+            GiveSocket(player, announce);
             return;
         }
         var controls = new ControlMessages(new ReadOnlySpan<byte>(control, (int)message.msg_controllen));
         controls.MoveNext();
         ReadOnlySpan<int> fds = MemoryMarshal.Cast<byte, int>(controls.Data);
-        var socket = new SimulatedSocket(fds[0], fds[1], player, ((int*)announce)[1]);
+        var socket = new SimulatedSocket(fds[0], fds[1], player, announce.ProcessId, announce.Inode);
         lock (_lock)
         {
             _sockets.Add(socket);
@@ -73,6 +79,33 @@ internal sealed unsafe partial class SimulatedKernel
         }
         byte seen = 1;
         _ = Libc.write(player, &seen, 1);
+    }
+
+    /// <summary>To a process that was handed a socket, if it is one of ours.</summary>
+    private void GiveSocket(int player, in Announcement question)
+    {
+        ulong inode = question.Inode;
+        SimulatedSocket? socket;
+        lock (_lock)
+        {
+            socket = _sockets.Find(s => s.Inode == inode && !s.IsGone);
+            socket?.HandTo(question.ProcessId, player);
+        }
+        int[] fds = socket is null ? [] : [socket.Fd, socket.PageFd];
+        Assert.Equal(Errno.None, PassedFds.Send(player, [(byte)(socket is null ? 0 : 1)], fds, Patience.Answer));
+        if (socket is null)
+        {
+            SocketFd.Close(player);
+        }
+    }
+
+    /// <summary>struct simannounce</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Announcement
+    {
+        public uint Magic;
+        public int ProcessId;
+        public ulong Inode;
     }
 
     private void Record(SimulatedSocket socket)

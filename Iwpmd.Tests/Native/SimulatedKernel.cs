@@ -17,7 +17,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     /// <summary>What a request is charged for in the receive buffer of the real kernel.</summary>
     public const uint RequestCharge = 1280;
 
-    private const uint Magic = 0x6d697371;
+    private const uint Magic = 0x6d697371, Adopt = 0x6d697372;
     private const int ReplayAt = 4096, FileSize = ReplayAt + (1 << 20);
     private const int Held = 1;
 

@@ -11,18 +11,31 @@ internal sealed unsafe class SimulatedSocket : IDisposable
 
     private readonly Page* _page;
     private readonly int _player;
+    private readonly List<int> _players = [];
     private readonly byte[] _buffer = new byte[64 * 1024];
 
-    public SimulatedSocket(int fd, int pageFd, int player, int processId)
+    public SimulatedSocket(int fd, int pageFd, int player, int processId, ulong inode)
     {
-        (Fd, _player, ProcessId) = (fd, player, processId);
+        (Fd, PageFd, _player, ProcessId, Inode) = (fd, pageFd, player, processId, inode);
         _page = (Page*)Libc.mmap(0, PageSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, pageFd, 0);
-        SocketFd.Close(pageFd);
     }
 
     public int Fd { get; }
 
-    public int ProcessId { get; }
+    public int PageFd { get; }
+
+    /// <summary>Of the daemon's end.</summary>
+    public ulong Inode { get; }
+
+    /// <summary>The process that opened it, or was handed it last.</summary>
+    public int ProcessId { get; private set; }
+
+    /// <summary>Another process has it now; the connection to that one stays open like the first.</summary>
+    public void HandTo(int processId, int player)
+    {
+        ProcessId = processId;
+        _players.Add(player);
+    }
 
     /// <summary>The daemon closed its end.</summary>
     public bool IsGone { get; set; }
@@ -92,7 +105,9 @@ internal sealed unsafe class SimulatedSocket : IDisposable
     public void Dispose()
     {
         SocketFd.Close(Fd);
+        SocketFd.Close(PageFd);
         SocketFd.Close(_player);
+        _players.ForEach(SocketFd.Close);
         _ = Libc.munmap((nint)_page, PageSize);
     }
 

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -98,9 +99,24 @@ static int connect_player(void)
 	return fd;
 }
 
-static void announce(int kernel_end, int page)
+static uint64_t inode_of(int fd)
 {
-	struct simannounce hello = { SIMKERNEL_MAGIC, getpid() };
+	struct stat status;
+
+	if (fstat(fd, &status) != 0)
+		die("fstat");
+	return status.st_ino;
+}
+
+static void end_with(int player)
+{
+	if (fcntl(player, F_SETSIG, SIGKILL) != 0 || fcntl(player, F_SETOWN, getpid()) != 0 || fcntl(player, F_SETFL, O_ASYNC) != 0)
+		die("fcntl");
+}
+
+static void announce(int fd, int kernel_end, int page)
+{
+	struct simannounce hello = { SIMKERNEL_MAGIC, getpid(), inode_of(fd) };
 	union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control = { .header = { CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
 	struct iovec iov = { &hello, sizeof hello };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
@@ -112,8 +128,7 @@ static void announce(int kernel_end, int page)
 		die("announce");
 	/* The byte can be read before its writer's kernel has signalled it: that signal, too, would be deadly. */
 	usleep(50000);
-	if (fcntl(player, F_SETSIG, SIGKILL) != 0 || fcntl(player, F_SETOWN, getpid()) != 0 || fcntl(player, F_SETFL, O_ASYNC) != 0)
-		die("fcntl");
+	end_with(player);
 }
 
 static int open_netlink(int type)
@@ -149,10 +164,44 @@ static int open_netlink(int type)
 	s->shared->magic = SIMKERNEL_MAGIC;
 	s->shared->rcvbuf = DEFAULT_RCVBUF;
 	pthread_mutex_init(&s->lock, NULL);
-	announce(s->kernel_end, page);
+	announce(s->fd, s->kernel_end, page);
 	syscall(SYS_close, page);
 	socks[s->fd] = s;
 	return s->fd;
+}
+
+/* A socket of another process that was handed to this one: the player knows it. */
+static struct sock *adopt(int fd)
+{
+	struct simannounce question = { SIMKERNEL_ADOPT, getpid(), inode_of(fd) };
+	union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control;
+	char known = 0;
+	struct iovec iov = { &known, 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	int player, fds[2];
+	struct sock *s;
+
+	pthread_once(&kernel_once, open_kernel);
+	player = connect_player();
+	if (syscall(SYS_write, player, &question, sizeof question) != sizeof question || syscall(SYS_recvmsg, player, &message, MSG_CMSG_CLOEXEC) != 1)
+		die("adopt");
+	if (!known) {
+		syscall(SYS_close, player);
+		return NULL;
+	}
+	memcpy(fds, CMSG_DATA(&control.header), sizeof fds);
+	s = calloc(1, sizeof *s);
+	s->shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
+	syscall(SYS_close, fds[1]);
+	if (s->shared == MAP_FAILED || s->shared->magic != SIMKERNEL_MAGIC)
+		die("adopt");
+	s->fd = fd;
+	s->kernel_end = fds[0];
+	s->type = SOCK_RAW;
+	pthread_mutex_init(&s->lock, NULL);
+	usleep(50000);
+	end_with(player);
+	return socks[fd] = s;
 }
 
 /* ---- kernel to daemon ---- */
@@ -487,10 +536,15 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
 int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)
 {
 	struct sock *s = find(fd);
-	int number = 0;
+	int number = 0, result;
 
-	if (!s)
-		return syscall(SYS_getsockopt, fd, level, name, value, size);
+	if (!s) {
+		result = syscall(SYS_getsockopt, fd, level, name, value, size);
+		if (result == 0 && level == SOL_SOCKET && name == SO_DOMAIN && *(int *)value == AF_UNIX && fd < MAX_FD)
+			s = adopt(fd); /* a process that is given descriptors asks what they are */
+		if (!s)
+			return result;
+	}
 	if (level != SOL_SOCKET) {
 		errno = ENOPROTOOPT;
 		return -1;

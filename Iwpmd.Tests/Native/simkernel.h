@@ -5,7 +5,8 @@
  *   kernel   struct simkernel, mapped by both sides; the replay's MAPINFO messages stand behind SIMKERNEL_REPLAY_AT
  *   socket   a listening SOCK_SEQPACKET socket; each netlink socket that the daemon opens is announced there by one struct simannounce with two
  *            descriptors: the kernel's end of the socket, and a page with its struct simsocket. The player answers with one byte. The connection stays open: when the
- *            player is gone, so is the daemon.
+ *            player is gone, so is the daemon. A process that is handed such a socket by another one sends SIMKERNEL_ADOPT with the socket's inode instead, and the
+ *            player answers with a byte and, if it knows it, the same two descriptors.
  *
  * On the kernel's end the player reads datagrams that begin with a struct simrecord, and writes datagrams that begin with a struct simheader.
  */
@@ -15,6 +16,7 @@
 #include <stdint.h>
 
 #define SIMKERNEL_MAGIC 0x6d697371u
+#define SIMKERNEL_ADOPT 0x6d697372u
 #define SIMKERNEL_REPLAY_AT 4096
 #define SIMKERNEL_OPERATIONS 16
 
@@ -51,8 +53,9 @@ struct simsocket {
 };
 
 struct simannounce {
-	uint32_t magic;
+	uint32_t magic;               /* SIMKERNEL_MAGIC, or SIMKERNEL_ADOPT */
 	uint32_t pid;
+	uint64_t inode;               /* of the daemon's end */
 };
 
 struct simheader {

@@ -14,6 +14,7 @@ internal static class CommandLine
         var foreground = new Option<bool>("--foreground", "-f") { Description = "stay in the foreground with a readable log on stderr" };
         var config = new Option<string?>("--config", "-c") { Description = $"configuration file (default {Configuration.DefaultPath})", HelpName = "FILE" };
         var logLevel = new Option<string?>("--log-level", "-l") { Description = "error, warning, info or debug (default info)", HelpName = "LEVEL" };
+        var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
         var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
         var version = new Option<bool>("--version") { Description = "say the version and end" };
         logLevel.Validators.Add(result =>
@@ -25,7 +26,7 @@ internal static class CommandLine
         });
         var root = new RootCommand("iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
         root.Options.Remove(root.Options.First(o => o is VersionOption)); // it reads the version by reflection
-        foreach (Option option in (Option[])[systemd, foreground, config, logLevel, checkConfig, version])
+        foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, checkConfig, version])
         {
             root.Options.Add(option);
         }
@@ -42,7 +43,8 @@ internal static class CommandLine
                 return CheckConfig.Execute(path);
             }
             LogLevel? level = result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed) ? parsed : null;
-            return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), path, level, arguments));
+            StartMode mode = result.GetValue(takeOver) ? StartMode.TakeOver : StartMode.Alone;
+            return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, arguments));
         });
         return Invoke(root.Parse(arguments));
     }

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging.Console;
 namespace Iwpmd.Cli;
 
 /// <summary>How the daemon was asked to run; <paramref name="Arguments"/> are all of the command line, to be given on when it detaches.</summary>
-internal sealed record RunOptions(bool Systemd, bool Foreground, string? ConfigPath, LogLevel? LogLevel, string[] Arguments);
+internal sealed record RunOptions(bool Systemd, bool Foreground, StartMode Mode, string? ConfigPath, LogLevel? LogLevel, string[] Arguments);
 
 /// <summary><c>iwpmd</c>: the daemon itself, detached unless it is to stay.</summary>
 internal static class Run
@@ -35,10 +35,10 @@ internal static class Run
         if (readyPipe is not null)
         {
             using var syslog = new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level };
-            return RunDaemon(configuration, path, complaints, readyPipe, syslog);
+            return RunDaemon(configuration, options.Mode, path, complaints, readyPipe, syslog);
         }
         using ILoggerFactory factory = CreateConsole(options.Systemd, level);
-        return RunDaemon(configuration, path, complaints, null, factory.CreateLogger("iwpmd"));
+        return RunDaemon(configuration, options.Mode, path, complaints, null, factory.CreateLogger("iwpmd"));
     }
 
     private static int Detach(string[] arguments)
@@ -51,7 +51,7 @@ internal static class Run
         return status;
     }
 
-    private static int RunDaemon(Configuration configuration, string path, List<string> complaints, ReadyPipe? readyPipe, ILogger log)
+    private static int RunDaemon(Configuration configuration, StartMode mode, string path, List<string> complaints, ReadyPipe? readyPipe, ILogger log)
     {
         foreach (string complaint in complaints)
         {
@@ -62,7 +62,7 @@ internal static class Run
             }
         }
         using SystemdNotify notify = SystemdNotify.FromEnvironment();
-        using var host = new DaemonHost(configuration, notify, readyPipe, log);
+        var host = new DaemonHost(configuration, mode, notify, readyPipe, log);
         try
         {
             return host.Run();

@@ -10,6 +10,9 @@ namespace Iwpmd.Core;
 /// </summary>
 internal sealed class Conversations
 {
+    /// <summary>Copies of messages are answered for as long as a C daemon sends them.</summary>
+    public static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(10);
+
     private readonly StateLayout _state;
     private readonly int[] _heads; // by hash of the handle: slot + 1, 0 is none
     private readonly int[] _next;  // slot + 1 of the next row of the chain
@@ -37,8 +40,7 @@ internal sealed class Conversations
         _limit = capacity / 2;
         _due = new DeadlineQueue(capacity);
         _free = new SlotPool(capacity);
-        state.Conversations[..(int)state.Header.ConversationsTouched].Clear(); // those of an earlier process
-        state.Header.ConversationsTouched = 0;
+        Restore();
     }
 
     public int Count => _due.Count;
@@ -62,19 +64,11 @@ internal sealed class Conversations
         {
             return -1;
         }
-        role.Count++;
         using (var change = Change(slot))
         {
             change.Row = values with { Sequence = change.Row.Sequence };
         }
-        ref int head = ref _heads[Hash(values.Handle)];
-        _next[slot] = head;
-        head = slot + 1;
-        _due.Set(slot, due);
-        if (values.Role == ConversationRole.Accepting)
-        {
-            AllowEviction(slot);
-        }
+        Enter(slot, due);
         return slot;
     }
 
@@ -150,6 +144,44 @@ internal sealed class Conversations
             }
         }
         return -1;
+    }
+
+    /// <summary>Goes on with those of an earlier process: a query that waits is due at once, so that its Request is sent again.</summary>
+    private void Restore()
+    {
+        Span<ConversationRow> rows = _state.Conversations;
+        int touched = 0;
+        for (; touched < rows.Length && !StateRow.IsUntouched(ref rows[touched]); touched++)
+        {
+            ref ConversationRow row = ref rows[touched];
+            bool isWhole = StateRow.IsSound(ref row) && row.Role is ConversationRole.Querying or ConversationRole.Accepting && (uint)row.Slot < (uint)_state.Mappings.Length;
+            if (isWhole && _roles[(int)row.Role].Count < _limit)
+            {
+                bool waits = row.Role == ConversationRole.Querying && row.IsSettled == 0;
+                Enter(touched, waits ? TimeSpan.Zero : new TimeSpan(row.LastSentAt) + Lifetime);
+                continue;
+            }
+            using (var change = Change(touched))
+            {
+                change.Row = new ConversationRow { Sequence = change.Row.Sequence };
+            }
+            _free.Free(touched);
+        }
+        _state.Header.ConversationsTouched = touched;
+    }
+
+    private void Enter(int slot, TimeSpan due)
+    {
+        ref readonly ConversationRow row = ref this[slot];
+        _roles[(int)row.Role].Count++;
+        ref int head = ref _heads[Hash(row.Handle)];
+        _next[slot] = head;
+        head = slot + 1;
+        _due.Set(slot, due);
+        if (row.Role == ConversationRole.Accepting || row.IsSettled != 0)
+        {
+            AllowEviction(slot);
+        }
     }
 
     private void AllowEviction(int slot)

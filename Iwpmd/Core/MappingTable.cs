@@ -19,13 +19,20 @@ internal sealed class MappingTable
         _state = state;
         _next = new int[state.Mappings.Length];
         _free = new SlotPool(_next.Length);
-        for (int slot = (int)state.Header.MappingsTouched - 1; slot >= 0; slot--)
+        int touched = 0; // counted, since nothing protects the header's number
+        while (touched < _next.Length && !StateRow.IsUntouched(ref state.Mappings[touched]))
+        {
+            touched++;
+        }
+        state.Header.MappingsTouched = touched;
+        for (int slot = touched - 1; slot >= 0; slot--)
         {
             ref MappingRow row = ref state.Mappings[slot];
             if (!StateRow.IsSound(ref row))
             {
                 Dropped++;
-                row = default;
+                using var change = Change(slot);
+                change.Row = new MappingRow { Sequence = change.Row.Sequence };
             }
             if (row.IsUsed)
             {

@@ -41,20 +41,16 @@ internal sealed class PeerTable(StateLayout state)
         {
             return slot;
         }
-        int oldest = FirstWay(address);
-        for (int other = oldest + 1, end = oldest + Ways; other < end; other++)
-        {
-            if (state.Peers[other].LastSeenAt < state.Peers[oldest].LastSeenAt)
-            {
-                oldest = other;
-            }
-        }
+        int oldest = FindOldest(address);
         using (var change = Change(oldest))
         {
             change.Row = new PeerRow { Sequence = change.Row.Sequence, Address = address.WithPort(0), LastSeenAt = now.Ticks };
         }
         return oldest;
     }
+
+    /// <summary>Puts a row of another table in its place here.</summary>
+    public void Restore(in PeerRow row) => state.Peers[FindOldest(row.Address)] = row;
 
     /// <summary>The host answered after <paramref name="roundTrip"/>.</summary>
     public void Answered(in InetEndpoint address, PeerMessageType answer, TimeSpan roundTrip, TimeSpan now)
@@ -90,6 +86,19 @@ internal sealed class PeerTable(StateLayout state)
             using var change = Change(slot);
             change.Row.UnreachableUntil = 0;
         }
+    }
+
+    private int FindOldest(in InetEndpoint address)
+    {
+        int oldest = FirstWay(address);
+        for (int other = oldest + 1, end = oldest + Ways; other < end; other++)
+        {
+            if (state.Peers[other].LastSeenAt < state.Peers[oldest].LastSeenAt)
+            {
+                oldest = other;
+            }
+        }
+        return oldest;
     }
 
     private int FirstWay(in InetEndpoint address)

@@ -49,12 +49,12 @@ internal sealed partial class PortMapper
             Drop(arrival.From, "no Accept waits for this Ack");
             return;
         }
-        _conversations.Settle(slot, Earlier(new TimeSpan(_conversations[slot].Deadline), now + ConversationLifetime));
+        _conversations.Settle(slot, Earlier(new TimeSpan(_conversations[slot].Deadline), now + Conversations.Lifetime));
     }
 
     private int OpenAccept(int mapping, in PeerArrival arrival, in PeerMessage message, in InetEndpoint mappedConnecting, TimeSpan now)
     {
-        TimeSpan deadline = now + ConversationLifetime;
+        TimeSpan deadline = now + Conversations.Lifetime;
         return _conversations.Open(
             new ConversationRow
             {

@@ -14,6 +14,16 @@ internal enum HandshakeState : byte
     Unusable,
 }
 
+/// <summary>How the process ended whose netlink socket was taken over.</summary>
+internal enum Succession
+{
+    /// <summary>It served all that it had read.</summary>
+    Orderly,
+
+    /// <summary>What it had read last may be lost.</summary>
+    AfterCrash,
+}
+
 /// <summary>A request that waits for the replay to end.</summary>
 internal readonly record struct HeldRequest(KernelRequest Request, TimeSpan NotBefore);
 
@@ -48,9 +58,31 @@ internal sealed partial class PortMapper
     /// <summary>-errno of the refusal that made the kernel unusable.</summary>
     public int KernelResult { get; private set; }
 
+    /// <summary>
+    /// Goes on where an earlier process stood, on its netlink socket. Nothing is said to the kernel: HELLO would make the registration incomplete, and a listen that
+    /// is under way then fails. False when that one had not finished its handshake: <see cref="Start"/>.
+    /// </summary>
+    public bool TryResume(Succession succession, TimeSpan now)
+    {
+        if (Kernel != HandshakeState.Ready || _state.Clients[KernelProtocol.IwCm].Abi == 0)
+        {
+            return false;
+        }
+        WasReady = true;
+        if (succession == Succession.AfterCrash && _mappings.Count > 0)
+        {
+            Doubt(now);
+        }
+        return true;
+    }
+
     /// <summary>Says hello: at start, after messages were lost, and when iw_cm is a new one.</summary>
     public void Start(TimeSpan now)
     {
+        if (_mappings.Count > 0)
+        {
+            Doubt(now);
+        }
         _replayStartedAt = now;
         _replayed.AsSpan(0, _mappings.Touched).Clear();
         SetKernel(HandshakeState.HelloSent);
@@ -67,6 +99,9 @@ internal sealed partial class PortMapper
         }
         Start(now);
     }
+
+    /// <summary>True while requests wait in memory for the replay or for their time.</summary>
+    public bool HoldsRequests => _held.Count > 0 || _registrations.Count > 0 || Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
 
     private static bool IsHandshakeMessage(KernelOperation operation) =>
         operation is KernelOperation.Hello or KernelOperation.MapInfo or KernelOperation.MapInfoNumber or KernelOperation.Done or KernelOperation.Error;

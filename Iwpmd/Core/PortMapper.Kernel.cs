@@ -200,14 +200,15 @@ internal sealed partial class PortMapper
             return -1;
         }
         MappingState state = request.NoPortMap ? MappingState.Advertised : MappingState.Held;
+        MappingPurpose purpose = request.Operation == KernelOperation.AddMapping ? MappingPurpose.Listening : MappingPurpose.Connecting;
         if (slot < 0)
         {
-            slot = _mappings.Add(new MappingRow { Local = local, MappedPort = port, State = state, Client = request.Client, Flags = request.Flags }, now);
+            slot = _mappings.Add(new MappingRow { Local = local, MappedPort = port, State = state, Client = request.Client, Flags = (ushort)request.Flags, Purpose = purpose }, now);
         }
         else
         {
             using var change = _mappings.Change(slot);
-            (change.Row.State, change.Row.MappedPort, change.Row.Flags) = (state, port, request.Flags);
+            (change.Row.State, change.Row.MappedPort, change.Row.Flags, change.Row.Purpose) = (state, port, (ushort)request.Flags, purpose);
         }
         Log.MappingAdded(_log, local, _mappings[slot].Mapped, request.Client, state);
         return slot;

@@ -159,7 +159,7 @@ internal sealed partial class PortMapper
             InetEndpoint mapped = ((InetEndpoint)row.Remote).WithPort(message.Accepting.Port);
             _peers.Answered(row.Peer, PeerMessageType.Accept, now - new TimeSpan(row.LastSentAt), now);
             AnswerQuery(slot, MappingError.None, mapped);
-            _conversations.Settle(slot, now + ConversationLifetime);
+            _conversations.Settle(slot, now + Conversations.Lifetime);
         }
         Outbox.ToPeer(PeerSocket.Asking, arrival.From, default, message.AsAck()); // also for every later copy
     }

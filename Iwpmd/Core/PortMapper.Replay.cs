@@ -100,7 +100,7 @@ internal sealed partial class PortMapper
                 MappedPort = request.Mapped.Port,
                 State = isUnmapped && request.NoPortMap ? MappingState.Advertised : MappingState.Fallback,
                 Client = request.Client,
-                Flags = request.Flags,
+                Flags = (ushort)request.Flags,
             },
             now);
         if (slot < 0)

@@ -31,8 +31,6 @@ internal sealed partial class PortMapper
     /// <summary>Differs: the kernel waits 10 s for an answer and may crash on a later one, so none is sent that may be late.</summary>
     public static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(9.5);
 
-    /// <summary>Copies of messages are answered for as long as a C daemon sends them.</summary>
-    private static readonly TimeSpan ConversationLifetime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan UnprotectedRetry = TimeSpan.FromSeconds(2);
 
     private readonly StateLayout _state;
@@ -53,6 +51,9 @@ internal sealed partial class PortMapper
     public PortMapper(StateLayout state, ITcpPorts ports, PortMapperSettings settings, Func<ulong> random, ILogger log)
     {
         (_state, _ports, _settings, _random, _log) = (state, ports, settings, random, log);
+        StateRow.DropUnsound(new Span<HealthRow>(ref state.Health));
+        StateRow.DropUnsound(state.Clients);
+        StateRow.DropUnsound(state.Peers);
         _mappings = new MappingTable(state);
         _conversations = new Conversations(state);
         _peers = new PeerTable(state);
@@ -75,6 +76,7 @@ internal sealed partial class PortMapper
             {
                 next = _registrations.Peek().Due;
             }
+            next = _censusAt < next ? _censusAt : next;
             return _unprotected > 0 && _retryUnprotectedAt < next ? _retryUnprotectedAt : next;
         }
     }
@@ -97,6 +99,8 @@ internal sealed partial class PortMapper
     public void Restore(TimeSpan now)
     {
         int held = 0, unbound = 0;
+        // Not from 0: a socket that was taken over may hold outcomes of the earlier process.
+        _nextSequence = (uint)(now.Ticks >> 10);
         if (_mappings.Dropped > 0)
         {
             Log.StateRowsDropped(_log, _mappings.Dropped);

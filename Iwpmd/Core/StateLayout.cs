@@ -27,16 +27,17 @@ internal struct StateHeader
     public ulong Magic;
     public uint Version, HeaderSize;
     public int Mappings, Clients, Conversations, Peers, Counters;
-    public ushort MappingSize, ClientSize, ConversationSize, PeerSize;
-    public uint Reserved;
+    public ushort MappingSize, ClientSize, ConversationSize, PeerSize, HealthSize;
+    public ushort Reserved;
     public Guid BootId;
-    public FixedName Build;
     public ulong Checksum;
+
+    /// <summary>The version of the daemon that has it, or had it last.</summary>
+    public FixedName Build;
 
     public long StartedAt;
 
-    /// <summary>The netlink socket was last seen empty: the bound of every queued request's age.</summary>
-    public long SeenEmptyAt;
+    private long _seenEmptyAt;
 
     /// <summary>0 while the daemon runs; when it ended in order.</summary>
     public long EndedAt;
@@ -46,6 +47,56 @@ internal struct StateHeader
 
     /// <summary>Rows from this one on were never used.</summary>
     public long MappingsTouched, ConversationsTouched;
+
+    private long _seenEmptyInverse;
+
+    /// <summary>
+    /// Nothing that stands in the netlink socket is older: the bound of every queued request's age, renewed every two seconds at least. Kept twice, since to believe a damaged one could crash the kernel:
+    /// when they differ the older one counts.
+    /// </summary>
+    public long SeenEmptyAt
+    {
+        readonly get => Math.Min(_seenEmptyAt, ~_seenEmptyInverse);
+        set => (_seenEmptyInverse, _seenEmptyAt) = (~value, value);
+    }
+}
+
+/// <summary>
+/// How many rows a state has of each kind and how long they are, as its header says: what is needed to find each row, also those that another version has laid out.
+/// Each part stands behind the one before it.
+/// </summary>
+internal readonly record struct StateShape(
+    int HeaderSize, int HealthSize, int Counters, int Clients, int ClientSize, int Mappings, int MappingSize, int Conversations, int ConversationSize, int Peers, int PeerSize)
+{
+    private const int MostRows = 1 << 20, LongestRow = 4096;
+
+    public StateShape(in StateHeader header)
+        : this(
+            (int)header.HeaderSize, header.HealthSize, header.Counters, header.Clients, header.ClientSize,
+            header.Mappings, header.MappingSize, header.Conversations, header.ConversationSize, header.Peers, header.PeerSize)
+    {
+    }
+
+    public int CountersAt => HeaderSize + HealthSize;
+
+    public int ClientsAt => CountersAt + (Counters * sizeof(ulong));
+
+    public int MappingsAt => ClientsAt + (Clients * ClientSize);
+
+    public long ConversationsAt => MappingsAt + ((long)Mappings * MappingSize);
+
+    public long PeersAt => ConversationsAt + ((long)Conversations * ConversationSize);
+
+    public long Length => PeersAt + ((long)Peers * PeerSize);
+
+    /// <summary>False when no version can have made it.</summary>
+    public bool IsPlausible =>
+        HeaderSize >= Unsafe.SizeOf<StateHeader>() && HeaderSize <= LongestRow && IsRow(HealthSize)
+        && Counters is >= 0 and <= StateCapacity.Counters * 16 && Clients is >= 0 and <= StateCapacity.Clients
+        && Mappings is >= 0 and <= MostRows && Conversations is >= 0 and <= MostRows && Peers is >= 0 and <= MostRows
+        && IsRow(ClientSize) && IsRow(MappingSize) && IsRow(ConversationSize) && IsRow(PeerSize);
+
+    private static bool IsRow(int size) => size is >= 16 and <= LongestRow && size % sizeof(ulong) == 0;
 }
 
 /// <summary>
@@ -56,31 +107,35 @@ internal struct StateHeader
 ///  1088   clients (64 * 128)
 ///         mappings, conversations, peers, one behind the other
 /// </code>
-/// Chains and free lists are not in it: they are rebuilt at start.
+/// Chains and free lists are not in it: they are rebuilt at start. A later version may have longer rows, with more behind what an earlier one knows,
+/// and other numbers of them: <see cref="StateConversion"/> reads each other's. What changes the meaning of a field is another <see cref="Version"/>.
 /// </summary>
 internal sealed unsafe class StateLayout
 {
     public const uint Version = 1;
     private const ulong Magic = 0x31444d5057490a1a; // "\x1a\nIWPMD1"
-    private const int HeaderSize = 512, HealthAt = HeaderSize, CountersAt = HealthAt + 64, ClientsAt = CountersAt + (StateCapacity.Counters * sizeof(ulong));
-    private const int MappingsAt = ClientsAt + (StateCapacity.Clients * 128);
+    private const int HeaderSize = 512;
 
     private readonly byte* _base;
     private readonly byte[]? _array; // keeps the memory of an in-process state alive
-    private readonly StateCapacity _capacity;
 
     /// <summary>Lays the state over <paramref name="address"/>, which must be <see cref="SizeOf"/> bytes and stay where it is.</summary>
     public StateLayout(nint address, StateCapacity capacity)
     {
         _base = (byte*)address;
-        _capacity = capacity;
+        Shape = ShapeOf(capacity);
     }
 
     private StateLayout(byte[] pinned, StateCapacity capacity)
         : this((nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned)), capacity) => _array = pinned;
 
-    public static long SizeOf(StateCapacity capacity) => MappingsAt
-        + ((long)capacity.Mappings * sizeof(MappingRow)) + ((long)capacity.Conversations * sizeof(ConversationRow)) + ((long)capacity.Peers * sizeof(PeerRow));
+    public StateShape Shape { get; }
+
+    public static long SizeOf(StateCapacity capacity) => ShapeOf(capacity).Length;
+
+    public static StateShape ShapeOf(StateCapacity capacity) => new(
+        HeaderSize, sizeof(HealthRow), StateCapacity.Counters, StateCapacity.Clients, sizeof(ClientRow),
+        capacity.Mappings, sizeof(MappingRow), capacity.Conversations, sizeof(ConversationRow), capacity.Peers, sizeof(PeerRow));
 
     /// <summary>A formatted state that ends with the process.</summary>
     public static StateLayout InMemory(StateCapacity capacity, StateIdentity identity)
@@ -92,67 +147,74 @@ internal sealed unsafe class StateLayout
 
     public ref StateHeader Header => ref *(StateHeader*)_base;
 
-    public ref HealthRow Health => ref *(HealthRow*)(_base + HealthAt);
+    public ref HealthRow Health => ref *(HealthRow*)(_base + HeaderSize);
 
-    public Span<ulong> Counters => new(_base + CountersAt, StateCapacity.Counters);
+    public Span<ulong> Counters => new(_base + Shape.CountersAt, Shape.Counters);
 
-    public Span<ClientRow> Clients => new(_base + ClientsAt, StateCapacity.Clients);
+    public Span<ClientRow> Clients => new(_base + Shape.ClientsAt, Shape.Clients);
 
-    public Span<MappingRow> Mappings => new(_base + MappingsAt, _capacity.Mappings);
+    public Span<MappingRow> Mappings => new(_base + Shape.MappingsAt, Shape.Mappings);
 
-    public Span<ConversationRow> Conversations => new(_base + MappingsAt + ((long)_capacity.Mappings * sizeof(MappingRow)), _capacity.Conversations);
+    public Span<ConversationRow> Conversations => new(_base + Shape.ConversationsAt, Shape.Conversations);
 
-    public Span<PeerRow> Peers => new(
-        _base + MappingsAt + ((long)_capacity.Mappings * sizeof(MappingRow)) + ((long)_capacity.Conversations * sizeof(ConversationRow)), _capacity.Peers);
+    public Span<PeerRow> Peers => new(_base + Shape.PeersAt, Shape.Peers);
+
+    /// <summary>All of it.</summary>
+    public Span<byte> Bytes => new(_base, checked((int)Shape.Length));
 
     /// <summary>Makes the state new. The memory must be zeros, so that what is never used is never touched.</summary>
     public void Format(StateIdentity identity)
     {
-        ref StateHeader header = ref Header;
-        header = Expected(identity);
-        header.Checksum = HeaderChecksum();
+        Header = new StateHeader
+        {
+            Magic = Magic,
+            Version = Version,
+            HeaderSize = HeaderSize,
+            Mappings = Shape.Mappings,
+            Clients = Shape.Clients,
+            Conversations = Shape.Conversations,
+            Peers = Shape.Peers,
+            Counters = Shape.Counters,
+            MappingSize = (ushort)Shape.MappingSize,
+            ClientSize = (ushort)Shape.ClientSize,
+            ConversationSize = (ushort)Shape.ConversationSize,
+            PeerSize = (ushort)Shape.PeerSize,
+            HealthSize = (ushort)Shape.HealthSize,
+            BootId = identity.BootId,
+            Build = identity.Build,
+        };
+        Header.Checksum = HeaderChecksum(Bytes);
     }
 
-    /// <summary>Null when what lies here was made by this layout, with these capacities, since this boot; else why it cannot be read back.</summary>
-    public string? WhyUnusable(StateIdentity identity)
+    /// <summary>Nobody shall believe it any more.</summary>
+    public void Invalidate() => Header.Magic = 0;
+
+    /// <summary>
+    /// Null when <paramref name="bytes"/> are a state whose rows can be found by <paramref name="shape"/>, of this boot; else why they cannot be read back.
+    /// </summary>
+    public static string? WhyUnusable(ReadOnlySpan<byte> bytes, Guid bootId, out StateShape shape)
     {
-        ref StateHeader header = ref Header;
-        StateHeader expected = Expected(identity);
+        shape = default;
+        if (bytes.Length < sizeof(StateHeader))
+        {
+            return "it is too short";
+        }
+        StateHeader header = MemoryMarshal.Read<StateHeader>(bytes);
+        shape = new StateShape(header);
         return header.Magic != Magic ? "it is not a state of iwpmd"
-            : header.Version != Version || header.HeaderSize != HeaderSize ? $"its layout is version {header.Version}, this iwpmd has {Version}"
-            : header.Checksum != HeaderChecksum() ? "its header is damaged"
-            : header.BootId != identity.BootId ? "it is from before the last boot"
-            : header.Mappings != expected.Mappings || header.Conversations != expected.Conversations || header.Peers != expected.Peers
-                ? $"it was made with max_mappings={header.Mappings}"
-            : !Within(header.MappingsTouched, header.Mappings) || !Within(header.ConversationsTouched, header.Conversations) ? "its header is damaged"
+            : header.Version != Version ? $"its layout is version {header.Version}, this iwpmd has {Version}"
+            : header.Checksum != HeaderChecksum(bytes) || !shape.IsPlausible ? "its header is damaged"
+            : header.BootId != bootId ? "it is from before the last boot"
+            : shape.Length > bytes.Length ? $"it has {bytes.Length} bytes of {shape.Length}"
             : null;
     }
 
-    private static bool Within(long touched, int rows) => touched >= 0 && touched <= rows;
-
-    private StateHeader Expected(StateIdentity identity) => new()
-    {
-        Magic = Magic,
-        Version = Version,
-        HeaderSize = HeaderSize,
-        Mappings = _capacity.Mappings,
-        Clients = StateCapacity.Clients,
-        Conversations = _capacity.Conversations,
-        Peers = _capacity.Peers,
-        Counters = StateCapacity.Counters,
-        MappingSize = (ushort)sizeof(MappingRow),
-        ClientSize = (ushort)sizeof(ClientRow),
-        ConversationSize = (ushort)sizeof(ConversationRow),
-        PeerSize = (ushort)sizeof(PeerRow),
-        BootId = identity.BootId,
-        Build = identity.Build,
-    };
-
     /// <summary>FNV-1a over all that is written once.</summary>
-    private ulong HeaderChecksum()
+    private static ulong HeaderChecksum(ReadOnlySpan<byte> header)
     {
+        StateHeader any;
         ulong hash = 0xcbf29ce484222325;
-        foreach (byte part in new ReadOnlySpan<byte>(_base, (int)((byte*)&((StateHeader*)_base)->Checksum - _base)))
+        foreach (byte part in header[..(int)((byte*)&any.Checksum - (byte*)&any)])
         {
             hash = (hash ^ part) * 0x100000001b3;
         }

@@ -43,6 +43,15 @@ internal enum MappingState : byte
     Unprotected = 4,
 }
 
+/// <summary>What the kernel wanted a mapping for.</summary>
+internal enum MappingPurpose : byte
+{
+    /// <summary>It came by a replay, which does not say.</summary>
+    Unknown = 0,
+    Listening = 1,
+    Connecting = 2,
+}
+
 /// <summary>One mapping: 64 bytes. Only the port is mapped, so the mapped address is the local one with another port. Times are CLOCK_BOOTTIME in units of 100 ns.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct MappingRow : IStateRow
@@ -52,7 +61,9 @@ internal struct MappingRow : IStateRow
     public ushort MappedPort;
     public MappingState State;
     public byte Client;
-    public uint Flags;
+    public ushort Flags;
+    public MappingPurpose Purpose;
+    private readonly byte _unused;
     public int References;
     public uint Generation;
     public long CreatedAt, TouchedAt;
@@ -197,22 +208,30 @@ internal static class StateRow
         where T : unmanaged, IStateRow => ref Words(ref row)[1];
 
     public static uint Checksum<T>(ref T row)
-        where T : unmanaged, IStateRow
-    {
-        uint checksum = uint.MaxValue;
-        foreach (ulong part in MemoryMarshal.Cast<uint, ulong>(Words(ref row)[2..]))
-        {
-            checksum = BitOperations.Crc32C(checksum, part);
-        }
-        return checksum;
-    }
+        where T : unmanaged, IStateRow => Checksum(Words(ref row));
 
     /// <summary>True when no change was under way and the checksum is right; an untouched row of zeros counts as sound.</summary>
     public static bool IsSound<T>(ref T row)
+        where T : unmanaged, IStateRow => IsSound(Words(ref row));
+
+    /// <summary>The same of a row whose size another version has chosen, a multiple of eight bytes.</summary>
+    public static bool IsSound(ReadOnlySpan<uint> row) => (row[0] & 1) == 0 && (row[1] == Checksum(row) || !row.ContainsAnyExcept(0u));
+
+    /// <summary>True of a row that was never written. They stand behind all others: slots are first used in order.</summary>
+    public static bool IsUntouched<T>(ref T row)
+        where T : unmanaged, IStateRow => !Words(ref row).ContainsAnyExcept(0u);
+
+    /// <summary>Empties the rows that an earlier process left half written, or that were damaged since.</summary>
+    public static void DropUnsound<T>(Span<T> rows)
         where T : unmanaged, IStateRow
     {
-        uint sequence = Sequence(ref row);
-        return (sequence & 1) == 0 && (StoredChecksum(ref row) == Checksum(ref row) || (sequence == 0 && !Words(ref row).ContainsAnyExcept(0u)));
+        foreach (ref T row in rows)
+        {
+            if (!IsSound(ref row))
+            {
+                row = default;
+            }
+        }
     }
 
     /// <summary>Copies a row that another process may be changing; false when it never held still.</summary>
@@ -231,6 +250,16 @@ internal static class StateRow
         }
         copy = default;
         return false;
+    }
+
+    private static uint Checksum(ReadOnlySpan<uint> row)
+    {
+        uint checksum = uint.MaxValue;
+        foreach (ulong part in MemoryMarshal.Cast<uint, ulong>(row[2..]))
+        {
+            checksum = BitOperations.Crc32C(checksum, part);
+        }
+        return checksum;
     }
 
     private static Span<uint> Words<T>(ref T row)

@@ -5,23 +5,33 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
 
+/// <summary>Whether a daemon that runs is in the way or asked to let go.</summary>
+internal enum StartMode
+{
+    Alone,
+
+    /// <summary>Takes over from the running daemon, if there is one.</summary>
+    TakeOver,
+}
+
 /// <summary>Sets the daemon up in order: limits, state, sockets, hello; then runs it and ends it in order.</summary>
-internal sealed class DaemonHost : IDisposable
+internal sealed class DaemonHost
 {
     private const int SpareDescriptors = 64;
 
     private readonly Configuration _configuration;
     private readonly ILogger _log;
+    private readonly StartMode _mode;
     private readonly SystemdNotify _notify;
     private readonly ReadyPipe? _readyPipe;
     private readonly HostSettings _host = new();
-    private StateFile? _stateFile;
+    private PortRange _range;
     private string _status = "";
     private bool _isReady;
     private TimeSpan _watchdogAt;
 
-    public DaemonHost(Configuration configuration, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log) =>
-        (_configuration, _notify, _readyPipe, _log) = (configuration, notify, readyPipe, log);
+    public DaemonHost(Configuration configuration, StartMode mode, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log) =>
+        (_configuration, _mode, _notify, _readyPipe, _log) = (configuration, mode, notify, readyPipe, log);
 
     /// <summary>Returns the exit status.</summary>
     /// <exception cref="SetupException">The daemon cannot run here.</exception>
@@ -30,43 +40,102 @@ internal sealed class DaemonHost : IDisposable
         Log.Starting(_log, BuildInfo.Version, Environment.ProcessId);
         RaiseLimits();
         TimeSpan started = Clock.Now;
-        using NetlinkSocket netlink = OpenNetlink(); // first: a host without RDMA is left as it was
-        using PeerSockets peers = PeerSockets.Open(PortMapper.Port, _log); // next: a second daemon must not touch the state of the first
-        StateLayout state = OpenState();
-        PortRange range = ChoosePortRange();
+        _ = _host.TryReadBootId(out Guid bootId);
+        using var opening = new StateOpening(_configuration, bootId, _log);
+        HandedOverFds handed = ReceiveHandedOver(opening);
+        using NetlinkSocket netlink = handed.Netlink ?? OpenNetlink(); // first: a host without RDMA is left as it was
+        using PeerSockets peers = PeerSockets.Open(PortMapper.Port, handed.Udp, _log); // next: a second daemon must not touch the state of the first
+        StateLayout state = opening.Open();
+        _range = ChoosePortRange();
         _ = _host.TryReadReservedPorts(out PortRange[] reserved);
-        var ports = new TcpPorts(range, reserved, Entropy.Random64(), _log);
+        var ports = new TcpPorts(_range, reserved, Entropy.Random64(), _log);
+        ports.Adopt(handed.TcpPorts);
+        return Serve(new Holdings(netlink, peers, ports, state, opening.File), handed, started);
+    }
+
+    private int Serve(Holdings holdings, HandedOverFds handed, TimeSpan started)
+    {
+        (NetlinkSocket netlink, PeerSockets peers, TcpPorts ports, StateLayout state, _) = holdings;
         var mapper = new PortMapper(state, ports, _configuration.PortMapper, Entropy.Random64, _log);
+        var census = new EndpointCensus(mapper, _log);
         using var kernel = new KernelLink(netlink, state, _log);
         using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
         using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
+        using var handOver = new HandOver(holdings, _configuration.StateDirectory, _log);
         var transmitter = new Transmitter(mapper, kernel, peers, _log);
-        var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log) { OnWake = now => Wake(mapper, state, range, netlink.PortId, now) };
+        var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log) { HandOver = handOver, OnWake = now => Wake(mapper, census, state, now) };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
 
-        Describe(state, netlink.PortId, started);
+        handOver.Store(_notify);
         mapper.Restore(Clock.Now);
-        mapper.Start(Clock.Now);
+        ports.CloseSpares();
+        if (!TryResume(mapper, state, handed, netlink.PortId, started))
+        {
+            mapper.Start(Clock.Now);
+        }
         transmitter.Drain();
         int status = loop.Run();
         if (status == ExitStatus.Unavailable)
         {
             throw new SetupException(ExitStatus.Unavailable, WhyUnusable(new Errno(-mapper.KernelResult)));
         }
-        _ = _notify.Send("STOPPING=1");
-        state.Header.EndedAt = Clock.Now.Ticks;
+        if (!loop.HasHandedOver)
+        {
+            _ = _notify.Send("STOPPING=1");
+            state.Header.EndedAt = Clock.Now.Ticks;
+            handOver.StorePorts(_notify);
+        }
         return status;
     }
 
-    public void Dispose() => _stateFile?.Dispose();
+    /// <summary>What an earlier process left: by hand-over from the running daemon, if that was asked for and there is one, else from the service manager.</summary>
+    private HandedOverFds ReceiveHandedOver(StateOpening opening)
+    {
+        using TakeOver? takeOver = _mode == StartMode.TakeOver ? TakeOver.TryBegin(_configuration.StateDirectory) : null;
+        HandedOverFds handed = takeOver?.Fds ?? HandedOverFds.FromEnvironment(KernelProtocol.NetlinkProtocol);
+        foreach (string kind in handed.Useless)
+        {
+            Log.HandedOverUseless(_log, kind);
+        }
+        if (takeOver is not null)
+        {
+            string? problem = handed.Netlink is null ? "no netlink socket came" : handed.File < 0 ? "no state came" : opening.TryAdopt(handed.File);
+            if (problem is not null)
+            {
+                throw TakeOver.BrokenOff(problem);
+            }
+            takeOver.Complete();
+        }
+        return handed;
+    }
+
+    /// <summary>Goes on where the earlier process stood, if this is its netlink socket and its state; notes in the state whose it is now.</summary>
+    private bool TryResume(PortMapper mapper, StateLayout state, HandedOverFds handed, uint portId, TimeSpan started)
+    {
+        ref StateHeader header = ref state.Header;
+        bool isItsSocket = handed.Netlink is not null && header.PortId == portId;
+        Succession succession = header.EndedAt != 0 ? Succession.Orderly : Succession.AfterCrash;
+        if (!isItsSocket)
+        {
+            header.SeenEmptyAt = handed.Netlink is null ? started.Ticks : 0; // before the socket was opened; of a stranger's nothing is known
+        }
+        (header.StartedAt, header.EndedAt, header.ProcessId, header.PortId) = (started.Ticks, 0, Environment.ProcessId, portId);
+        if (!isItsSocket || !mapper.TryResume(succession, Clock.Now))
+        {
+            return false;
+        }
+        Log.TakingOver(_log, portId, handed.Udp.Count, handed.TcpPorts.Count);
+        return true;
+    }
 
     /// <summary>At every wake-up: readiness, the watchdog, the status line. Returns when to wake next at the latest.</summary>
-    private TimeSpan Wake(PortMapper mapper, StateLayout state, PortRange range, uint portId, TimeSpan now)
+    private TimeSpan Wake(PortMapper mapper, EndpointCensus census, StateLayout state, TimeSpan now)
     {
+        census.TakeIfWanted(now);
         if (!_isReady && mapper.Kernel == HandshakeState.Ready)
         {
             _isReady = true;
-            Log.Ready(_log, mapper.Mappings.Count, range.Low, range.High, portId);
+            Log.Ready(_log, mapper.Mappings.Count, _range.Low, _range.High, (uint)state.Header.PortId);
             Notify("READY=1");
             _readyPipe?.ReportReady();
         }
@@ -127,55 +196,6 @@ internal sealed class DaemonHost : IDisposable
         }
         _ = _host.TryReadPortRange(out PortRange range);
         return range;
-    }
-
-    private StateLayout OpenState()
-    {
-        StateCapacity capacity = StateCapacity.For(_configuration.MaxMappings);
-        _ = _host.TryReadBootId(out Guid bootId);
-        var identity = new StateIdentity(bootId, new FixedName(BuildInfo.Version));
-        long size = StateLayout.SizeOf(capacity);
-        string path = Path.Combine(_configuration.StateDirectory, "state");
-        Errno error = StateFile.TryOpen(_configuration.StateDirectory, size, out _stateFile, out string operation);
-        if (error == Errno.Again && operation == "lock")
-        {
-            throw new SetupException(ExitStatus.Failure, $"state: {path} is in use: another iwpmd runs on this host: stop it first");
-        }
-        if (_stateFile is not null)
-        {
-            var state = new StateLayout(_stateFile.Address, capacity);
-            string? problem = _stateFile.ExistingLength == 0 ? "it is new"
-                : _stateFile.ExistingLength != size ? $"it has {_stateFile.ExistingLength} bytes, not {size}"
-                : state.WhyUnusable(identity);
-            if (problem is null)
-            {
-                Log.StateRestored(_log, path, state.Header.Build);
-                return state;
-            }
-            Log.StateFresh(_log, path, problem);
-            operation = "clear";
-            error = _stateFile.ExistingLength == 0 ? Errno.None : _stateFile.Clear();
-            if (error == Errno.None)
-            {
-                state.Format(identity);
-                return state;
-            }
-        }
-        Log.StateUnavailable(_log, path, operation, error);
-        error = StateFile.TryMapAnonymous(size, out nint memory);
-        var unsaved = new StateLayout(error == Errno.None ? memory : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings"), capacity);
-        unsaved.Format(identity);
-        return unsaved;
-    }
-
-    private static void Describe(StateLayout state, uint portId, TimeSpan started)
-    {
-        ref StateHeader header = ref state.Header;
-        header.StartedAt = started.Ticks;
-        header.SeenEmptyAt = started.Ticks; // before the socket was opened
-        header.EndedAt = 0;
-        header.ProcessId = Environment.ProcessId;
-        header.PortId = portId;
     }
 
     private NetlinkSocket OpenNetlink()

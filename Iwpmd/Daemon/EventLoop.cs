@@ -12,7 +12,11 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     /// <summary>How much of one source is served before the others have their turn.</summary>
     private const int BatchLimit = 64;
-    private const int KernelToken = 0, SignalToken = 1, PeerToken = 2;
+    private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, PeerToken = 3;
+
+    /// <summary>So many outcomes fit into any receive buffer.</summary>
+    private const int UnheardLimit = 256;
+    private static readonly TimeSpan s_restLimit = TimeSpan.FromSeconds(1);
 
     private readonly byte[] _datagram = new byte[PeerMessage.RequestSize + 1]; // Differs: one more shows what is too long, and is dropped instead of cut
     private readonly UdpSocket[] _peers = peers.All.ToArray();
@@ -20,10 +24,17 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     /// <summary>Called at every wake-up, with the time; returns when it wants to be called next.</summary>
     public required Func<TimeSpan, TimeSpan> OnWake { get; init; }
 
+    /// <summary>Null where nobody is handed over to.</summary>
+    public HandOver? HandOver { get; init; }
+
+    /// <summary>The loop ended because another daemon has everything now: nothing may be touched any more.</summary>
+    public bool HasHandedOver { get; private set; }
+
     public Errno Register()
     {
         Errno error = epoll.Add(kernel.Fd, KernelToken);
         error = error != Errno.None ? error : epoll.Add(signals.Fd, SignalToken);
+        error = error != Errno.None || HandOver is null || HandOver.Fd < 0 ? error : epoll.Add(HandOver.Fd, HandOverToken);
         for (int i = 0; i < _peers.Length && error == Errno.None; i++)
         {
             error = epoll.Add(_peers[i].Fd, PeerToken + i);
@@ -50,7 +61,12 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
                 }
                 else if (token == SignalToken && TakeSignals() is int status)
                 {
+                    ServeRest();
                     return status;
+                }
+                else if (token == HandOverToken && TryHandOver())
+                {
+                    return ExitStatus.Ended;
                 }
             }
             mapper.Expire(Clock.Now);
@@ -65,19 +81,63 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     private void ServeKernel()
     {
         kernel.ReceiveAll();
-        TimeSpan now = Clock.Now;
         if (kernel.TakeOverrun())
         {
-            mapper.OnOverrun(now);
+            mapper.OnOverrun(Clock.Now);
             transmitter.Drain();
         }
-        for (int i = 0; i < BatchLimit && kernel.Inbox.Count > 0; i++)
+        ServeInbox(BatchLimit);
+    }
+
+    private void ServeInbox(int limit)
+    {
+        TimeSpan now = Clock.Now;
+        for (int i = 0; i < limit && kernel.Inbox.Count > 0; i++)
         {
             KernelArrival arrival = kernel.Inbox.Peek();
             kernel.Inbox.Dequeue();
             mapper.Handle(arrival.Request, arrival.NotBefore, now);
             transmitter.Drain();
         }
+    }
+
+    /// <summary>
+    /// Before an end: serves all that was read, so that nothing is lost with this process; what stands in the sockets is the next one's. Under load each reply
+    /// brings new requests in, so the last ones leave their outcomes unread.
+    /// </summary>
+    private void ServeRest()
+    {
+        TimeSpan until = Clock.Now + s_restLimit;
+        while ((mapper.HoldsRequests || kernel.Inbox.Count > UnheardLimit) && Clock.Now < until)
+        {
+            if (mapper.HoldsRequests)
+            {
+                kernel.ReceiveAll();
+            }
+            ServeInbox(BatchLimit);
+            mapper.Expire(Clock.Now);
+            transmitter.Drain();
+        }
+        kernel.LeavesOutcomes = true;
+        do
+        {
+            ServeInbox(int.MaxValue);
+            mapper.Expire(Clock.Now);
+            transmitter.Drain();
+        }
+        while (mapper.HoldsRequests && Clock.Now < until);
+    }
+
+    private bool TryHandOver()
+    {
+        if (!HandOver!.TryAccept(out int connection))
+        {
+            return false;
+        }
+        ServeRest();
+        HasHandedOver = HandOver.TryGive(connection);
+        kernel.LeavesOutcomes = false;
+        return HasHandedOver;
     }
 
     private void ServePeer(UdpSocket socket)

@@ -30,6 +30,9 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
 
     public int Fd => socket.Fd;
 
+    /// <summary>While it is true nothing is read: what the kernel says to what is sent now is left to the next process on this socket. For a few messages only, each fills the buffer.</summary>
+    public bool LeavesOutcomes { get; set; }
+
     /// <summary>True once after the receive buffer overflowed.</summary>
     public bool TakeOverrun()
     {
@@ -39,8 +42,12 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
 
     private bool _overrun;
 
-    /// <summary>The socket was last seen empty: what comes now cannot be older. In the state, since a successor must know it.</summary>
-    private ref long SeenEmptyAt => ref state.Header.SeenEmptyAt;
+    /// <summary>What stands in the socket now cannot be older: it was seen empty then, or all that stood there has been read. In the state, since a successor must know it.</summary>
+    private long SeenEmptyAt
+    {
+        get => state.Header.SeenEmptyAt;
+        set => state.Header.SeenEmptyAt = value;
+    }
 
     /// <summary>Reads until nothing is left, or the inbox is full.</summary>
     public void ReceiveAll()
@@ -69,8 +76,17 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         int result = 0;
         for (int tries = 0; tries < SendTries; tries++)
         {
+            long sentAt = Clock.Now.Ticks;
             Errno error = socket.Send(_reply.AsSpan(0, length));
+            if (LeavesOutcomes)
+            {
+                return -error.Number;
+            }
             result = error == Errno.None ? ReceiveOutcome(reply.Sequence) : -error.Number;
+            if (error == Errno.None && result != -Errno.TimedOut.Number)
+            {
+                SeenEmptyAt = Math.Max(SeenEmptyAt, sentAt); // what stands behind the outcome came after it: so a socket that is never empty is served too
+            }
             if (result != -Errno.Busy.Number && result != -Errno.NoBufferSpace.Number && result != -Errno.Again.Number)
             {
                 return result;

@@ -10,16 +10,23 @@ internal sealed class PeerSockets : IDisposable
 {
     private readonly UdpSocket?[] _sockets = new UdpSocket?[4];
 
+    /// <param name="inherited">Those of an earlier process, which are used first; what has no use is closed.</param>
     /// <exception cref="SetupException">The port is busy, or the host has neither family.</exception>
-    public static PeerSockets Open(ushort port, ILogger log)
+    public static PeerSockets Open(ushort port, IEnumerable<UdpSocket> inherited, ILogger log)
     {
         var result = new PeerSockets();
+        foreach (UdpSocket socket in inherited)
+        {
+            ref UdpSocket? place = ref result._sockets[Index(socket.Family, socket.Port == port ? PeerSocket.Answering : PeerSocket.Asking)];
+            (place is null ? null : socket)?.Dispose();
+            place ??= socket;
+        }
         foreach (IpFamily family in (ReadOnlySpan<IpFamily>)[IpFamily.V4, IpFamily.V6])
         {
-            Errno error = UdpSocket.TryOpen(family, port, out result._sockets[Index(family, PeerSocket.Answering)], out string operation);
+            Errno error = result.OpenMissing(family, PeerSocket.Answering, port, out string operation);
             if (error == Errno.None)
             {
-                error = UdpSocket.TryOpen(family, 0, out result._sockets[Index(family, PeerSocket.Asking)], out operation);
+                error = result.OpenMissing(family, PeerSocket.Asking, 0, out operation);
             }
             if (error == Errno.FamilyNotSupported || error == Errno.AddressNotAvailable)
             {
@@ -46,6 +53,13 @@ internal sealed class PeerSockets : IDisposable
         {
             socket.Dispose();
         }
+    }
+
+    private Errno OpenMissing(IpFamily family, PeerSocket via, ushort port, out string operation)
+    {
+        operation = "";
+        ref UdpSocket? place = ref _sockets[Index(family, via)];
+        return place is not null ? Errno.None : UdpSocket.TryOpen(family, port, out place, out operation);
     }
 
     private static int Index(IpFamily family, PeerSocket via) => (family == IpFamily.V4 ? 0 : 2) + (int)via;

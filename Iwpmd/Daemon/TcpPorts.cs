@@ -11,7 +11,7 @@ namespace Iwpmd.Daemon;
 /// </summary>
 internal sealed class TcpPorts : ITcpPorts
 {
-    private readonly int[] _fds = new int[ushort.MaxValue + 1]; // fd + 1 by port, 0 is not ours
+    private readonly int[] _fds = new int[ushort.MaxValue + 1]; // fd + 1 by port, 0 is not ours; negative: taken over, and no mapping's yet
     private readonly PortRange _range;
     private readonly PortRange[] _reserved;
     private readonly ILogger _log;
@@ -60,6 +60,15 @@ internal sealed class TcpPorts : ITcpPorts
 
     public ClaimResult TryClaim(IpFamily family, ushort port)
     {
+        if (_fds[port] < 0)
+        {
+            if (TcpPortSocket.ReadPort(-_fds[port] - 1, family) == port)
+            {
+                _fds[port] = -_fds[port];
+                return ClaimResult.Claimed;
+            }
+            CloseSpare(port); // of the other family
+        }
         if (_fds[port] != 0)
         {
             return ClaimResult.Taken;
@@ -83,6 +92,42 @@ internal sealed class TcpPorts : ITcpPorts
     public void Release(ushort port)
     {
         TcpPortSocket.Close(_fds[port] - 1);
+        _fds[port] = 0;
+    }
+
+    /// <summary>Takes over sockets that another process bound; <see cref="TryClaim"/> gives them to mappings, <see cref="CloseSpares"/> ends the rest.</summary>
+    public void Adopt(IEnumerable<int> fds)
+    {
+        foreach (int fd in fds)
+        {
+            ushort port = TcpPortSocket.ReadPort(fd, IpFamily.V4);
+            port = port != 0 ? port : TcpPortSocket.ReadPort(fd, IpFamily.V6);
+            if (port == 0 || _fds[port] != 0)
+            {
+                TcpPortSocket.Close(fd);
+                continue;
+            }
+            _fds[port] = -(fd + 1);
+        }
+    }
+
+    public void CloseSpares()
+    {
+        for (int port = 0; port < _fds.Length; port++)
+        {
+            if (_fds[port] < 0)
+            {
+                CloseSpare(port);
+            }
+        }
+    }
+
+    /// <summary>The sockets of all claimed ports.</summary>
+    public int[] Descriptors() => [.. _fds.Where(fd => fd > 0).Select(fd => fd - 1)];
+
+    private void CloseSpare(int port)
+    {
+        TcpPortSocket.Close(-_fds[port] - 1);
         _fds[port] = 0;
     }
 

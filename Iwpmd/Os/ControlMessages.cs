@@ -28,6 +28,17 @@ internal ref struct ControlMessages(ReadOnlySpan<byte> control)
         return Space(sizeof(T));
     }
 
+    /// <summary>The one message that passes descriptors.</summary>
+    public static int WriteFds(Span<byte> control, ReadOnlySpan<int> fds)
+    {
+        ReadOnlySpan<byte> data = MemoryMarshal.AsBytes(fds);
+        var header = new Libc.cmsghdr { cmsg_len = (nuint)(HeaderSize + data.Length), cmsg_level = Libc.SOL_SOCKET, cmsg_type = Libc.SCM_RIGHTS };
+        control[..Space(data.Length)].Clear();
+        MemoryMarshal.Write(control, header);
+        data.CopyTo(control[HeaderSize..]);
+        return Space(data.Length);
+    }
+
     public bool MoveNext()
     {
         if (_rest.Length < HeaderSize)

@@ -11,12 +11,22 @@ internal static unsafe partial class Libc
     private const string Name = "libc";
 
     public const int AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, AF_NETLINK = 16;
-    public const int SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
-    public const int SOL_SOCKET = 1, SO_RCVBUF = 8, SO_RCVBUFFORCE = 33;
-    public const int MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000;
+    public const int SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_SEQPACKET = 5, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
+    public const int SOL_SOCKET = 1, SO_TYPE = 3, SO_SNDBUF = 7, SO_RCVBUF = 8, SO_PEERCRED = 17, SO_SNDBUFFORCE = 32, SO_RCVBUFFORCE = 33, SO_PROTOCOL = 38, SO_DOMAIN = 39;
+    public const int SCM_RIGHTS = 1;
+    public const int MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000, MSG_CMSG_CLOEXEC = 0x40000000;
 
     [LibraryImport(Name, SetLastError = true)]
     internal static partial int socket(int domain, int type, int protocol);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int socketpair(int domain, int type, int protocol, int* fds);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int listen(int fd, int backlog);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int accept4(int fd, byte* address, uint* size, int flags);
 
     [LibraryImport(Name, SetLastError = true)]
     internal static partial int bind(int fd, byte* address, uint size);
@@ -44,6 +54,14 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Name, SetLastError = true)]
     internal static partial nint recvmsg(int fd, msghdr* message, int flags);
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct @ucred
+    {
+        public int pid;
+        public uint uid;
+        public uint gid;
+    }
 
     [StructLayout(LayoutKind.Sequential)]
     internal struct @iovec

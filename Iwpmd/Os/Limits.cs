@@ -1,9 +1,12 @@
 namespace Iwpmd.Os;
 
-/// <summary>How many descriptors the process may have, and room for them in the kernel's table.</summary>
+/// <summary>What the process may: whose rights it has, how many descriptors, and room for them in the kernel's table.</summary>
 internal static unsafe class Limits
 {
     private const int Spare = 10;
+
+    /// <summary>The user whose rights this process has.</summary>
+    public static uint UserId => Libc.geteuid();
 
     /// <summary>Raises the soft limit of open descriptors to the hard one; returns what holds now, by <paramref name="limit"/>.</summary>
     public static Errno RaiseDescriptorLimit(out ulong limit)

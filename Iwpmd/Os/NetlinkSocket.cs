@@ -25,7 +25,7 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     /// <summary>As the kernel counts it: twice of what was asked for, less where the host's limit stands in the way.</summary>
     public int ReceiveBufferBytes { get; }
 
-    /// <summary><paramref name="operation"/> names the step that failed.</summary>
+    /// <summary>Group 0 is none. <paramref name="operation"/> names the step that failed.</summary>
     public static Errno TryOpen(int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
     {
         socket = null;
@@ -108,7 +108,7 @@ internal sealed unsafe class NetlinkSocket : IDisposable
 
     private static Errno BindPositive(int fd, int group)
     {
-        var address = new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_groups = 1u << (group - 1) };
+        var address = new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_groups = group == 0 ? 0 : 1u << (group - 1) };
         Errno error = Errno.AddressInUse;
         for (uint i = 0; i < PortIdTries && error == Errno.AddressInUse; i++)
         {

@@ -49,12 +49,19 @@ internal static unsafe class SocketFd
     }
 
     /// <summary>Waits until something can be read; false when the time is over. Signals do not shorten the wait.</summary>
-    public static bool WaitReadable(int fd, TimeSpan timeout)
+    public static bool WaitReadable(int fd, TimeSpan timeout) => Wait(fd, Libc.POLLIN, timeout);
+
+    /// <summary>The same for room to write.</summary>
+    public static bool WaitWritable(int fd, TimeSpan timeout) => Wait(fd, Libc.POLLOUT, timeout);
+
+    public static void Close(int fd) => _ = Libc.close(fd);
+
+    private static bool Wait(int fd, short events, TimeSpan timeout)
     {
         TimeSpan deadline = Clock.Now + timeout;
         while (true)
         {
-            var one = new Libc.pollfd { fd = fd, events = Libc.POLLIN };
+            var one = new Libc.pollfd { fd = fd, events = events };
             int ready = Libc.poll(&one, 1, Milliseconds.RoundUp(timeout));
             if (ready >= 0)
             {
@@ -68,6 +75,4 @@ internal static unsafe class SocketFd
             timeout = deadline - Clock.Now;
         }
     }
-
-    public static void Close(int fd) => _ = Libc.close(fd);
 }

@@ -8,15 +8,17 @@ internal sealed unsafe class StateFile : IDisposable
 {
     private const uint DirectoryMode = 0x1ed, FileMode = 0x180; // 0755, 0600
 
-    private readonly int _fd;
+    private const string Name = "state", NewName = "state.new";
 
     private StateFile(int fd, nint address, long length, long existingLength)
     {
-        _fd = fd;
+        Fd = fd;
         Address = address;
         Length = (nuint)length;
         ExistingLength = existingLength;
     }
+
+    public int Fd { get; }
 
     public nint Address { get; }
 
@@ -24,6 +26,9 @@ internal sealed unsafe class StateFile : IDisposable
 
     /// <summary>Bytes that were there when it was opened; 0 when it is new.</summary>
     public long ExistingLength { get; }
+
+    /// <summary>What was there.</summary>
+    public ReadOnlySpan<byte> Existing => new((void*)Address, checked((int)ExistingLength));
 
     /// <summary>
     /// Maps <paramref name="capacityBytes"/>, or more when the file is longer. <see cref="Errno.Again"/> with operation "lock": another process has it open.
@@ -38,22 +43,48 @@ internal sealed unsafe class StateFile : IDisposable
             return failure;
         }
         operation = "open";
-        int fd = Libc.open(Path.Combine(directory, "state"), Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
+        int fd = Libc.open(Path.Combine(directory, Name), Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
         if (fd < 0)
         {
             return Errno.Last;
         }
         Errno error = Secure(fd, out long existing, out operation);
-        nint address = -1;
-        long length = Math.Max(existing, capacityBytes);
-        error = error != Errno.None ? error : Map(fd, length, out address, out operation);
-        if (error != Errno.None)
+        return error != Errno.None ? Closed(fd, error) : Map(fd, Math.Max(existing, capacityBytes), existing, out file, out operation);
+    }
+
+    /// <summary>Maps a file that another process has open, and its lock with it.</summary>
+    public static Errno TryAdopt(int fd, out StateFile? file, out string operation)
+    {
+        file = null;
+        operation = "statx";
+        Libc.statx status = default;
+        return Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) != 0 ? Closed(fd, Errno.Last)
+            : Map(fd, (long)status.stx_size, (long)status.stx_size, out file, out operation);
+    }
+
+    /// <summary>A new file beside the one that is there; <see cref="TakePlace"/> puts it in that one's place, in one step.</summary>
+    public static Errno TryCreateBeside(string directory, long bytes, out StateFile? file, out string operation)
+    {
+        file = null;
+        operation = "open";
+        string path = Path.Combine(directory, NewName);
+        _ = Libc.unlink(path); // of a start that did not come to its end
+        int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CREAT | Libc.O_EXCL | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
+        if (fd < 0)
         {
-            _ = Libc.close(fd);
-            return error;
+            return Errno.Last;
         }
-        file = new StateFile(fd, address, length, existing);
-        return Errno.None;
+        Errno error = Secure(fd, out _, out operation);
+        return error != Errno.None ? Closed(fd, error) : Map(fd, bytes, 0, out file, out operation);
+    }
+
+    public static Errno TakePlace(string directory) =>
+        Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? Errno.Last : Errno.None;
+
+    public static bool IsPlainFile(int fd)
+    {
+        Libc.statx status = default;
+        return Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) == 0 && (status.stx_mode & Libc.S_IFMT) == Libc.S_IFREG;
     }
 
     /// <summary>
@@ -62,12 +93,12 @@ internal sealed unsafe class StateFile : IDisposable
     /// </summary>
     public Errno Clear()
     {
-        if (Libc.fallocate(_fd, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, (nint)Length) != 0)
+        if (Libc.fallocate(Fd, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, (nint)Length) != 0)
         {
             new Span<byte>((byte*)Address, checked((int)Length)).Clear(); // a file system that cannot
             return Errno.None;
         }
-        return new Errno(Libc.posix_fallocate(_fd, 0, (nint)Length));
+        return new Errno(Libc.posix_fallocate(Fd, 0, (nint)Length));
     }
 
     /// <summary>Memory in the place of a file, for as long as the process lives; it costs nothing until it is touched.</summary>
@@ -80,7 +111,7 @@ internal sealed unsafe class StateFile : IDisposable
     public void Dispose()
     {
         _ = Libc.munmap(Address, Length);
-        _ = Libc.close(_fd);
+        _ = Libc.close(Fd);
     }
 
     private static Errno Secure(int fd, out long existing, out string operation)
@@ -116,18 +147,29 @@ internal sealed unsafe class StateFile : IDisposable
         return Errno.None;
     }
 
-    private static Errno Map(int fd, long length, out nint address, out string operation)
+    private static Errno Map(int fd, long length, long existing, out StateFile? file, out string operation)
     {
-        address = -1;
+        file = null;
         operation = "fallocate";
         // Of all of it: a hole that finds no space when it is first touched is a SIGBUS.
         var error = new Errno(Libc.posix_fallocate(fd, 0, (nint)length));
         if (error != Errno.None)
         {
-            return error;
+            return Closed(fd, error);
         }
         operation = "mmap";
-        address = Libc.mmap(0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, fd, 0);
-        return address == -1 ? Errno.Last : Errno.None;
+        nint address = Libc.mmap(0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, fd, 0);
+        if (address == -1)
+        {
+            return Closed(fd, Errno.Last);
+        }
+        file = new StateFile(fd, address, length, existing);
+        return Errno.None;
+    }
+
+    private static Errno Closed(int fd, Errno error)
+    {
+        _ = Libc.close(fd);
+        return error;
     }
 }

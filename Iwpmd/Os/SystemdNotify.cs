@@ -3,10 +3,11 @@ using System.Text;
 
 namespace Iwpmd.Os;
 
-/// <summary>Tells the service manager how the daemon is doing, where there is one. It never blocks; it must not know what the words mean.</summary>
+/// <summary>Tells the service manager how the daemon is doing, where there is one, and has it keep descriptors. What is sent as text never blocks, and what it means is not known here.</summary>
 internal sealed class SystemdNotify : IDisposable
 {
     private const int MaxMessage = 1024;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     private int _fd = -1;
 
@@ -40,6 +41,36 @@ internal sealed class SystemdNotify : IDisposable
         return Encoding.UTF8.TryGetBytes(state, bytes, out int length)
             ? UnixDatagramSocket.Send(_fd, bytes[..length])
             : Errno.MessageTooLong;
+    }
+
+    /// <summary>Has the manager keep copies of descriptors for the next start, whatever becomes of this process. Not polled: a bound TCP socket would look dead.</summary>
+    public Errno Store(string name, params ReadOnlySpan<int> fds) =>
+        !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.ASCII.GetBytes($"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fds, Patience);
+
+    /// <summary>Has it drop what it keeps by this name.</summary>
+    public Errno Drop(string name) => Send($"FDSTOREREMOVE=1\nFDNAME={name}");
+
+    /// <summary>Returns when the manager has dealt with all that was sent to it: it cannot tell whose a message is once the sender is gone.</summary>
+    public unsafe Errno AwaitManager(TimeSpan timeout)
+    {
+        int* pipe = stackalloc int[2];
+        if (!IsActive)
+        {
+            return Errno.None;
+        }
+        if (Libc.pipe2(pipe, Libc.O_CLOEXEC) != 0)
+        {
+            return Errno.Last;
+        }
+        (int readEnd, int writeEnd) = (pipe[0], pipe[1]);
+        Errno error = PassedFds.Send(_fd, "BARRIER=1"u8, [writeEnd], Patience);
+        SocketFd.Close(writeEnd);
+        if (error == Errno.None && !SocketFd.WaitReadable(readEnd, timeout))
+        {
+            error = Errno.TimedOut;
+        }
+        SocketFd.Close(readEnd);
+        return error;
     }
 
     public void Dispose()

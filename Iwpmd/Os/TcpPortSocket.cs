@@ -32,5 +32,13 @@ internal static class TcpPortSocket
         return SocketFd.Bind(fd, address[..length]);
     }
 
+    /// <summary>The port that a socket of this family holds; 0 when it holds none, or is of the other family.</summary>
+    public static ushort ReadPort(int fd, IpFamily family)
+    {
+        Span<byte> address = stackalloc byte[Sockaddr.In6Size];
+        return SocketFd.ReadLocalAddress(fd, address, out int length) == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local)
+            && local.Family == family && local.IsWildcard ? local.Port : (ushort)0;
+    }
+
     public static void Close(int fd) => SocketFd.Close(fd);
 }

@@ -34,6 +34,8 @@ internal sealed unsafe partial class UdpSocket : IDisposable
 
     public int Fd { get; }
 
+    public IpFamily Family => _family;
+
     public ushort Port { get; }
 
     /// <summary>Port 0 lets the kernel choose. <paramref name="operation"/> names the step that failed.</summary>
@@ -55,6 +57,15 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         }
         socket = new UdpSocket(fd, family, bound);
         return Errno.None;
+    }
+
+    /// <summary>Takes over an open socket, with the port and the options it has.</summary>
+    public static UdpSocket? Adopt(int fd)
+    {
+        Span<byte> address = stackalloc byte[Sockaddr.In6Size];
+        return SocketFd.ReadLocalAddress(fd, address, out int length) == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local) && local.Port != 0
+            ? new UdpSocket(fd, local.Family, local.Port)
+            : null;
     }
 
     /// <summary>

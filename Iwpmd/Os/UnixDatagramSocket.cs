@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Iwpmd.Os;
 
 /// <summary>Opens a non-blocking datagram socket that sends to a local path, or to a name of the abstract namespace when it starts with '@'.</summary>
@@ -9,7 +7,7 @@ internal static class UnixDatagramSocket
     {
         fd = -1;
         Span<byte> address = stackalloc byte[Libc.sizeof_sockaddr_un];
-        int length = WriteAddress(address, path);
+        int length = UnixAddress.Write(address, path);
         if (length == 0)
         {
             return Errno.Invalid;
@@ -34,23 +32,5 @@ internal static class UnixDatagramSocket
         {
             return Libc.send(fd, bytes, (nuint)datagram.Length, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) < 0 ? Errno.Last : Errno.None;
         }
-    }
-
-    private static int WriteAddress(Span<byte> address, string path)
-    {
-        address.Clear();
-        BitConverter.TryWriteBytes(address, (ushort)Libc.AF_UNIX);
-        Span<byte> name = address[Libc.offsetof_sockaddr_un__sun_path..^1]; // the last byte stays NUL
-        if (path.Length == 0 || !Encoding.UTF8.TryGetBytes(path, name, out int length))
-        {
-            return 0;
-        }
-        bool isAbstract = name[0] == (byte)'@';
-        if (isAbstract)
-        {
-            name[0] = 0;
-        }
-        // An abstract name is as long as the address says; a path ends with a NUL.
-        return Libc.offsetof_sockaddr_un__sun_path + length + (isAbstract ? 0 : 1);
     }
 }

@@ -47,9 +47,16 @@ internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
         return true;
     }
 
+    /// <summary>As it stands there, valid until the buffer is used again.</summary>
+    public readonly ReadOnlySpan<byte> Value => _value;
+
+    public byte UInt8() => _value.Length >= sizeof(byte) ? _value[0] : (byte)Short();
+
     public ushort UInt16() => _value.Length >= sizeof(ushort) ? MemoryMarshal.Read<ushort>(_value) : (ushort)Short();
 
     public uint UInt32() => _value.Length >= sizeof(uint) ? MemoryMarshal.Read<uint>(_value) : Short();
+
+    public ulong UInt64() => _value.Length >= sizeof(ulong) ? MemoryMarshal.Read<ulong>(_value) : Short();
 
     /// <summary>A whole struct sockaddr_storage of a family that is mapped.</summary>
     public InetEndpoint Endpoint()

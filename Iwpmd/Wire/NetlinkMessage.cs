@@ -12,6 +12,10 @@ namespace Iwpmd.Wire;
 internal readonly record struct NetlinkHeader(int Length, ushort Type, ushort Flags, uint Sequence, uint PortId)
 {
     public const int Size = 16;
+
+    /// <summary>Flag: more messages of the same answer follow, up to DONE.</summary>
+    public const ushort Multi = RdmaNetlink.NLM_F_MULTI;
+
     private const int LengthAt = 0, TypeAt = 4, FlagsAt = 6, SequenceAt = 8, PortIdAt = 12;
 
     public int Client => Type >> 10;

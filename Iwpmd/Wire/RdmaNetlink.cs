@@ -10,9 +10,11 @@ internal static class RdmaNetlink
     public const ushort NLMSG_MIN_TYPE = 16;
     public const ushort NLM_F_REQUEST = 1;
     public const ushort NLM_F_MULTI = 2;
+    public const ushort NLM_F_DUMP = 0x300;
 
     public const int RDMA_NL_IWCM = 2;
     public const int RDMA_NL_C4IW = 3; // kernels before 4.6
+    public const int RDMA_NL_NLDEV = 5;
     public const int RDMA_NL_GROUP_IWPM = 2;
 
     public const int RDMA_NL_IWPM_REG_PID = 0;
@@ -79,4 +81,23 @@ internal static class RdmaNetlink
     public const ushort IWPM_NLA_ERR_CODE = 2;
 
     public const ushort IWPM_NLA_HELLO_ABI_VERSION = 1;
+
+    public const byte RDMA_NODE_RNIC = 4;
+
+    public const int RDMA_NLDEV_CMD_GET = 1;
+    public const int RDMA_NLDEV_CMD_SYS_GET = 6;
+    public const int RDMA_NLDEV_CMD_RES_GET = 9;
+    public const int RDMA_NLDEV_CMD_RES_CM_ID_GET = 11;
+
+    public const ushort RDMA_NLDEV_ATTR_DEV_INDEX = 1;
+    public const ushort RDMA_NLDEV_ATTR_DEV_NODE_TYPE = 14;
+    public const ushort RDMA_NLDEV_ATTR_RES_SUMMARY = 15;
+    public const ushort RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY = 16;
+    public const ushort RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME = 17;
+    public const ushort RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR = 18;
+    public const ushort RDMA_NLDEV_ATTR_RES_STATE = 27;
+    public const ushort RDMA_NLDEV_ATTR_RES_CM_ID = 30;
+    public const ushort RDMA_NLDEV_ATTR_RES_CM_ID_ENTRY = 31;
+    public const ushort RDMA_NLDEV_ATTR_RES_SRC_ADDR = 33;
+    public const ushort RDMA_NLDEV_SYS_ATTR_NETNS_MODE = 66;
 }

@@ -1,0 +1,173 @@
+using Iwpmd.Core;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Core;
+
+/// <summary>What the endpoints that the host really has say about rows that may have missed a REMOVE.</summary>
+public class CensusTests
+{
+    private static readonly TimeSpan s_apart = TimeSpan.FromSeconds(10);
+
+    /// <summary>A daemon that came after one which crashed, with these listeners in its state.</summary>
+    private static World AfterCrash(params string[] locals)
+    {
+        var before = new World();
+        foreach (string local in locals)
+        {
+            before.Add(local);
+        }
+        var world = new World(state: before.State, handshake: false) { Now = before.Now + TimeSpan.FromSeconds(1) };
+        world.Mapper.Restore(world.Now);
+        Assert.True(world.Mapper.TryResume(Succession.AfterCrash, world.Now));
+        return world;
+    }
+
+    private static void Take(World world, string? whyIncomplete, params (string Local, EndpointUse Use)[] endpoints)
+    {
+        world.Mapper.BeginCensus();
+        foreach ((string local, EndpointUse use) in endpoints)
+        {
+            world.Mapper.CountEndpoint(InetEndpoint.Parse(local), use);
+        }
+        world.Mapper.EndCensus(whyIncomplete, world.Now);
+    }
+
+    [Fact]
+    public void It_is_wanted_after_a_crash_and_not_after_an_orderly_end()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        Assert.False(world.Mapper.WantsCensus(world.Now));
+        Assert.True(world.Mapper.WantsCensus(world.Now + s_apart));
+        Assert.Equal(world.Now + s_apart, world.Mapper.NextDeadline);
+
+        var orderly = new World(state: world.State, handshake: false);
+        orderly.Mapper.Restore(orderly.Now);
+        Assert.True(orderly.Mapper.TryResume(Succession.Orderly, orderly.Now));
+        Assert.False(orderly.Mapper.WantsCensus(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
+    }
+
+    [Fact]
+    public void It_is_wanted_after_messages_were_lost()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        world.Mapper.OnOverrun(world.Now);
+        Assert.True(world.Mapper.WantsCensus(world.Now + s_apart));
+    }
+
+    [Fact]
+    public void A_row_without_an_endpoint_goes_after_two_looks_and_the_others_stay()
+    {
+        World world = AfterCrash("10.0.0.1:5000", "10.0.0.1:5001");
+        world.Pass(s_apart);
+        Take(world, null, ("10.0.0.1:5000", EndpointUse.Listening));
+        Assert.True(world.HasRow("10.0.0.1:5001"));
+        world.Now += s_apart;
+        Assert.True(world.Mapper.WantsCensus(world.Now));
+        Take(world, null, ("10.0.0.1:5000", EndpointUse.Listening));
+        Assert.False(world.HasRow("10.0.0.1:5001"));
+        Assert.True(world.HasRow("10.0.0.1:5000"));
+        Assert.Single(world.Ports.Held);
+        Assert.False(world.Mapper.WantsCensus(world.Now + TimeSpan.FromHours(1)));
+    }
+
+    [Fact]
+    public void One_look_settles_nothing_when_the_kernel_spoke_of_the_row_in_between()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        world.Pass(s_apart);
+        Take(world, null);
+        world.Now += s_apart / 2;
+        world.Add("10.0.0.1:5000"); // refused as a copy, but its REMOVE will come
+        world.Now += s_apart / 2;
+        Take(world, null);
+        Assert.True(world.HasRow("10.0.0.1:5000"));
+        Assert.True(world.Mapper.WantsCensus(world.Now + s_apart));
+    }
+
+    [Fact]
+    public void An_incomplete_look_settles_nothing()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        world.Pass(s_apart);
+        Take(world, null);
+        world.Now += s_apart;
+        Take(world, "hidden");
+        world.Now += s_apart;
+        Take(world, null);
+        Assert.True(world.HasRow("10.0.0.1:5000"));
+        world.Now += s_apart;
+        Take(world, null);
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    [Fact]
+    public void It_is_given_up_when_it_is_never_complete()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        for (int i = 0; world.Mapper.WantsCensus(world.Now += s_apart); i++)
+        {
+            Assert.True(i < 100);
+            Take(world, "hidden");
+        }
+        Assert.True(world.HasRow("10.0.0.1:5000"));
+    }
+
+    [Fact]
+    public void Connections_that_a_listener_accepted_do_not_keep_its_row()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        for (int i = 0; i < 2; i++)
+        {
+            world.Now += s_apart;
+            Take(world, null, ("10.0.0.1:5000", EndpointUse.Other), ("10.0.0.1:5000", EndpointUse.Other));
+        }
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    [Fact]
+    public void A_connection_keeps_its_row()
+    {
+        var before = new World();
+        before.Query("10.0.0.1:6000", "10.0.0.2:7174");
+        before.Answer(PeerMessageType.Accept, 41000);
+        var world = new World(state: before.State, handshake: false) { Now = before.Now };
+        world.Mapper.Restore(world.Now);
+        Assert.True(world.Mapper.TryResume(Succession.AfterCrash, world.Now));
+        for (int i = 0; i < 2; i++)
+        {
+            world.Now += s_apart;
+            Take(world, null, ("10.0.0.1:6000", EndpointUse.Other));
+        }
+        Assert.True(world.HasRow("10.0.0.1:6000"));
+    }
+
+    [Fact]
+    public void References_follow_the_number_of_endpoints()
+    {
+        World world = AfterCrash("0.0.0.0:5000", "0.0.0.0:5000", "0.0.0.0:5000");
+        Assert.Equal(3, world.Row("0.0.0.0:5000").References);
+        for (int i = 0; i < 2; i++)
+        {
+            world.Now += s_apart;
+            Take(world, null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
+        }
+        Assert.Equal(2, world.Row("0.0.0.0:5000").References);
+    }
+
+    [Fact]
+    public void A_row_that_is_newer_than_the_gap_is_not_doubted()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        world.Now += TimeSpan.FromSeconds(1);
+        world.Add("10.0.0.1:5001");
+        for (int i = 0; i < 2; i++)
+        {
+            world.Now += s_apart;
+            Take(world, null);
+        }
+        Assert.True(world.HasRow("10.0.0.1:5001"));
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+}

@@ -1,0 +1,289 @@
+using System.Diagnostics;
+using Iwpmd.Os;
+using Iwpmd.Tests.Os;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>One daemon follows another: what the second has of the first, and what others notice of it.</summary>
+public sealed class HandOverTests : IDisposable
+{
+    private const string Prober = "prober.c";
+
+    private readonly Host _host = new();
+    private readonly SimulatedKernel _kernel = new();
+    private readonly ServiceManager _manager;
+    private readonly List<DaemonProcess> _processes = [];
+    private int _answered;
+
+    public HandOverTests() => _manager = new ServiceManager(_host);
+
+    public void Dispose()
+    {
+        _processes.ForEach(p => p.Dispose());
+        _manager.Dispose();
+        _kernel.Dispose();
+        _host.Dispose();
+    }
+
+    private DaemonProcess Keep(DaemonProcess process)
+    {
+        _processes.Add(process);
+        return process;
+    }
+
+    private DaemonProcess StartManaged(params string[] options)
+    {
+        DaemonProcess daemon = Keep(_manager.Start(_kernel, options));
+        daemon.ExpectLog("daemon: ready");
+        return daemon;
+    }
+
+    private DaemonProcess StartFirst()
+    {
+        DaemonProcess daemon = StartManaged();
+        _kernel.ExpectHandshake();
+        _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
+        return daemon;
+    }
+
+    private ushort Add(string local) => _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add(local))).MappedLocal.Port;
+
+    /// <summary>Many, but never so many at once that the last ones wait too long for an answer; the mapped ports.</summary>
+    private ushort[] AddMany(int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            _kernel.Send(Scene.Add($"10.{i / 10000}.{i / 100 % 100}.{i % 100}:{5000 + (i % 1000)}"));
+            if ((i + 1) % 1000 == 0 || i + 1 == count)
+            {
+                AwaitPorts(i + 1);
+            }
+        }
+        return AwaitPorts(count);
+    }
+
+    private ushort[] AwaitPorts(int count)
+    {
+        for (var waited = Stopwatch.StartNew(); Ports().Length < count; Thread.Sleep(5))
+        {
+            Assert.True(waited.Elapsed < Patience.Answer, $"{Ports().Length} of {count} were answered");
+        }
+        return Ports();
+
+        ushort[] Ports() => [.. _kernel.Messages.Where(m => m.Verdict == 0 && m.IsRequest && m.Kind == KernelReplyKind.AddMapping).Select(m => m.Reply.MappedLocal.Port)];
+    }
+
+    private DaemonProcess StartProber(ushort[] ports)
+    {
+        File.WriteAllLines(_host["ports"], ports.Select(port => $"{port}"));
+        DaemonProcess prober = Keep(DaemonProcess.Start(_host, null, [Binaries.Compile(Prober), _host["ports"]]));
+        prober.ExpectLog("first round");
+        return prober;
+    }
+
+    /// <summary>Adds, asks and removes without a pause until <paramref name="until"/> is over; each must be answered by what it asked for.</summary>
+    private void Load(Task until)
+    {
+        for (int i = 0; !until.IsCompleted; i++)
+        {
+            string listener = $"10.9.0.1:{10000 + (i % 5000)}", connection = $"127.0.0.1:{20000 + (i % 5000)}";
+            uint add = _kernel.Send(Scene.Add(listener)), query = _kernel.Send(Scene.Query(connection, "127.0.0.2:7174"));
+            _kernel.Expect(KernelReplyKind.AddMapping, add);
+            Assert.Equal(MappingError.RejectedByPeer, _kernel.Expect(KernelReplyKind.QueryMapping, query).Error); // by the daemon itself: nobody listens there
+            _kernel.Send(Scene.Remove(listener));
+            _kernel.Send(Scene.Remove(connection));
+            Interlocked.Add(ref _answered, 2);
+        }
+    }
+
+    /// <summary>Returns when the load has made some way.</summary>
+    private void AwaitLoad(Task load)
+    {
+        int target = Volatile.Read(ref _answered) + 20;
+        while (Volatile.Read(ref _answered) < target && !load.IsCompleted)
+        {
+            Thread.Sleep(1);
+        }
+    }
+
+    private static unsafe int HardDescriptorLimit()
+    {
+        Libc.rlimit limit;
+        TestLibc.Succeed(Libc.getrlimit(Libc.RLIMIT_NOFILE, &limit));
+        return (int)Math.Min((ulong)limit.rlim_max, int.MaxValue);
+    }
+
+    private static void ExpectNoPortFree(DaemonProcess prober)
+    {
+        prober.Stop();
+        Assert.DoesNotContain("free", prober.Errors);
+        Assert.Matches(@"[1-9]\d* rounds of", prober.Errors);
+    }
+
+    /// <summary>In one restart by the manager, or by --takeover.</summary>
+    [Theory]
+    [InlineData("manager")]
+    [InlineData("takeover")]
+    public async Task Under_load_no_port_is_free_no_request_lost_and_the_kernel_told_nothing(string way)
+    {
+        int count = Math.Min(18_000, HardDescriptorLimit() - 2000);
+        Assert.True(count >= 1000, "this process may have too few descriptors: raise the hard limit (ulimit -Hn)");
+        DaemonProcess first = StartFirst();
+        ushort[] ports = AddMany(count);
+        uint portId = _kernel.Socket.PortId;
+        DaemonProcess prober = StartProber(ports);
+        var end = new TaskCompletionSource();
+        Task load = Task.Factory.StartNew(() => Load(end.Task), TaskCreationOptions.LongRunning);
+        AwaitLoad(load);
+
+        DaemonProcess second;
+        if (way == "manager")
+        {
+            first.Stop();
+            second = StartManaged();
+        }
+        else
+        {
+            second = Keep(DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-s", "-l", "debug", "--takeover"]));
+            second.ExpectLog("daemon: ready");
+            Assert.Equal(0, first.ExpectExit());
+        }
+        AwaitLoad(load);
+        end.SetResult();
+        await load;
+        ExpectNoPortFree(prober);
+        Assert.Contains($"netlink port {portId}, ", second.ExpectLog("daemon: taking over"));
+        Assert.Equal((portId, second.Id), (_kernel.Socket.PortId, _kernel.Socket.ProcessId));
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello) || _kernel.HasUnexpected(KernelReplyKind.MapInfo) || _kernel.HasUnexpected(KernelReplyKind.HandleError));
+        second.Signal(TestLibc.SIGUSR1);
+        second.ExpectLog($"mapping: {count} mappings");
+    }
+
+    [Fact]
+    public void The_manager_keeps_the_sockets_from_the_start_and_the_ports_over_an_orderly_end()
+    {
+        DaemonProcess first = StartFirst();
+        Add("10.0.0.1:5000");
+        Assert.Equal(["netlink", "udp", "udp", "udp", "udp"], _manager.Stored);
+        first.Stop();
+        Assert.Equal(["netlink", "ports", "udp", "udp", "udp", "udp"], _manager.Stored);
+        StartManaged();
+        Assert.Equal(["netlink", "udp", "udp", "udp", "udp"], _manager.Stored);
+    }
+
+    [Fact]
+    public void After_a_crash_what_the_kernel_said_meanwhile_is_served()
+    {
+        DaemonProcess first = StartFirst();
+        ushort gone = Add("10.0.0.1:5000"), kept = Add("10.0.0.1:5001");
+        first.Kill();
+        uint waiting = _kernel.Send(Scene.Add("10.0.0.1:5002"));
+        _kernel.Send(Scene.Remove("10.0.0.1:5000"));
+
+        StartManaged();
+        _kernel.Expect(KernelReplyKind.AddMapping, waiting);
+        Add("10.0.0.1:5003"); // and so the REMOVE before it is done
+        Assert.True(_host.IsTcpPortFree(gone));
+        Assert.False(_host.IsTcpPortFree(kept));
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello));
+    }
+
+    [Fact]
+    public void After_twelve_seconds_nothing_is_answered_that_the_kernel_gave_up_and_REMOVEs_are_done()
+    {
+        DaemonProcess first = StartFirst();
+        ushort gone = Add("10.0.0.1:5000");
+        first.Kill();
+        uint late = _kernel.Send(Scene.Add("10.0.0.1:5002")), lateQuery = _kernel.Send(Scene.Query("10.0.0.1:5003", "127.0.0.2:7174"));
+        _kernel.Send(Scene.Remove("10.0.0.1:5000"));
+        Thread.Sleep(TimeSpan.FromSeconds(12));
+
+        DaemonProcess second = StartManaged();
+        Add("10.0.0.1:5004");
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.AddMapping, late) || _kernel.HasUnexpected(KernelReplyKind.QueryMapping, lateQuery));
+        Assert.True(_host.IsTcpPortFree(gone));
+        second.ExpectLog("not answered: it may have waited longer than the kernel does");
+    }
+
+    [Fact]
+    public void Another_max_mappings_loses_nothing()
+    {
+        DaemonProcess first = StartFirst();
+        ushort[] ports = AddMany(100);
+        DaemonProcess prober = StartProber(ports);
+        foreach (int mappings in (int[])[64, 200000])
+        {
+            first.Stop();
+            _host.Write("/etc/iwpmd.conf", $"max_mappings={mappings}\n");
+            first = StartManaged();
+            first.ExpectLog("state: /run/iwpmd/state: converted from that of iwpmd");
+            first.Signal(TestLibc.SIGUSR1);
+            first.ExpectLog("mapping: 100 mappings");
+        }
+        ExpectNoPortFree(prober);
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello));
+    }
+
+    [Fact]
+    public void A_port_that_was_stolen_in_between_is_told_with_its_mapping_and_claimed_when_it_is_free()
+    {
+        DaemonProcess first = StartFirst();
+        ushort port = Add("10.0.0.1:5000");
+        first.Kill();
+        using (_host.Open(System.Net.Sockets.SocketType.Stream, new System.Net.IPEndPoint(System.Net.IPAddress.Any, port)))
+        {
+            DaemonProcess second = StartManaged();
+            second.ExpectLog($"mapping: unprotected: 10.0.0.1:5000 -> 10.0.0.1:{port}: TCP port {port} is in use by another program");
+        }
+        _processes[^1].ExpectLog($"mapping: protected again: 10.0.0.1:5000 -> 10.0.0.1:{port}");
+        Assert.False(_host.IsTcpPortFree(port));
+    }
+
+    [Fact]
+    public void A_takeover_without_a_daemon_is_an_ordinary_start()
+    {
+        DaemonProcess daemon = Keep(DaemonProcess.Foreground(_host, _kernel, "--takeover"));
+        daemon.ExpectLog("daemon: ready");
+        _kernel.ExpectHandshake();
+    }
+
+    [Theory]
+    [InlineData("nothing")]
+    [InlineData("something else")]
+    [InlineData("no receipt")]
+    public void A_takeover_that_is_broken_off_leaves_the_daemon_serving(string how)
+    {
+        DaemonProcess daemon = StartFirst();
+        ushort port = Add("10.0.0.1:5000");
+        _host.Run(() =>
+        {
+            Assert.Equal(Errno.None, UnixMessageSocket.Connect("/run/iwpmd/takeover", out int connection));
+            if (how != "nothing")
+            {
+                Assert.Equal(Errno.None, PassedFds.Send(connection, [how == "no receipt" ? (byte)'T' : (byte)'x'], [], Patience.Answer));
+            }
+            if (how == "no receipt")
+            {
+                var received = new HandedOverFds();
+                Assert.True(SocketFd.WaitReadable(connection, Patience.Answer));
+                Assert.Equal(Errno.None, received.Empty(connection, KernelProtocol.NetlinkProtocol));
+                Assert.True(received.File >= 0);
+            }
+            SocketFd.Close(connection);
+        });
+        daemon.ExpectLog("daemon: hand-over failed");
+        Assert.NotEqual(port, Add("10.0.0.1:5001"));
+        Assert.False(_host.IsTcpPortFree(port));
+        daemon.Stop();
+    }
+
+    [Fact]
+    public void What_the_manager_passes_and_is_not_ours_is_closed_and_named()
+    {
+        StartFirst().Stop();
+        _manager.Keep("other", File.OpenHandle("/dev/null"));
+        StartManaged().ExpectLog("daemon: a descriptor that was handed over is of no use and is closed: no socket");
+    }
+}

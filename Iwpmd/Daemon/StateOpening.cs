@@ -1,0 +1,130 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>
+/// Finds the state that this daemon goes on with: what an earlier one left, as it is or converted, else a new one. Where no file can be had the memory of the process
+/// has to do. It must not know how the earlier process ended.
+/// </summary>
+internal sealed class StateOpening(Configuration configuration, Guid bootId, ILogger log) : IDisposable
+{
+    private readonly StateIdentity _identity = new(bootId, new FixedName(BuildInfo.Version));
+
+    /// <summary>Null while the state is in no file.</summary>
+    public StateFile? File { get; private set; }
+
+    private string Directory => configuration.StateDirectory;
+
+    private string FilePath => Path.Combine(Directory, "state");
+
+    /// <summary>Prepares to go on with a file that another process has open: null, or why that is not possible. Nothing in it is changed before <see cref="Open"/>.</summary>
+    public string? TryAdopt(int fd)
+    {
+        Errno error = StateFile.TryAdopt(fd, out StateFile? file, out string operation);
+        File = file;
+        return file is null ? $"{operation}: {error}" : StateLayout.WhyUnusable(file.Existing, bootId, out _);
+    }
+
+    /// <exception cref="SetupException">Another daemon has the file, or there is no memory.</exception>
+    public StateLayout Open()
+    {
+        StateCapacity capacity = StateCapacity.For(configuration.MaxMappings);
+        if (File is null && !TryOpenFile(capacity))
+        {
+            return InMemory(capacity);
+        }
+        string? problem = File!.ExistingLength == 0 ? "it is new" : StateLayout.WhyUnusable(File.Existing, bootId, out _);
+        return problem is null ? GoOn(capacity) : Renew(capacity, problem);
+    }
+
+    public void Dispose() => File?.Dispose();
+
+    private bool TryOpenFile(StateCapacity capacity)
+    {
+        Errno error = StateFile.TryOpen(Directory, StateLayout.SizeOf(capacity), out StateFile? file, out string operation);
+        if (error == Errno.Again && operation == "lock")
+        {
+            throw new SetupException(ExitStatus.Failure, $"state: {FilePath} is in use: another iwpmd runs on this host: stop it first, or take over from it (--takeover)");
+        }
+        File = file;
+        if (file is null)
+        {
+            Log.StateUnavailable(log, FilePath, operation, error);
+        }
+        return file is not null;
+    }
+
+    /// <summary>Another max_mappings or another version has another shape. Never one with less room than there are mappings.</summary>
+    private StateLayout GoOn(StateCapacity capacity)
+    {
+        _ = StateLayout.WhyUnusable(File!.Existing, bootId, out StateShape shape);
+        if (shape != StateLayout.ShapeOf(capacity))
+        {
+            capacity = StateCapacity.For(Math.Max(configuration.MaxMappings, StateConversion.CountMappings(File.Existing, shape)));
+        }
+        if (shape != StateLayout.ShapeOf(capacity))
+        {
+            return Convert(shape, capacity);
+        }
+        var state = new StateLayout(File.Address, capacity);
+        Log.StateRestored(log, FilePath, state.Header.Build);
+        state.Header.Build = _identity.Build;
+        return state;
+    }
+
+    /// <summary>Into a new file, which takes the old one's place when it is whole: a process that ends in between loses nothing.</summary>
+    private StateLayout Convert(in StateShape shape, StateCapacity capacity)
+    {
+        StateFile old = File!;
+        var previous = new StateLayout(old.Address, capacity);
+        Errno error = StateFile.TryCreateBeside(Directory, StateLayout.SizeOf(capacity), out StateFile? fresh, out string operation);
+        StateLayout state = fresh is null ? InMemory(capacity) : new StateLayout(fresh.Address, capacity);
+        if (fresh is not null)
+        {
+            state.Format(_identity);
+        }
+        int dropped = StateConversion.Copy(old.Existing, shape, state);
+        if (dropped > 0)
+        {
+            Log.StateRowsDropped(log, dropped);
+        }
+        Log.StateConverted(log, FilePath, previous.Header.Build, (int)state.Header.MappingsTouched);
+        if (fresh is not null)
+        {
+            (error, operation) = (StateFile.TakePlace(Directory), "rename");
+        }
+        if (error != Errno.None)
+        {
+            Log.StateUnavailable(log, FilePath, operation, error);
+            previous.Invalidate(); // from now on it is not the truth
+        }
+        old.Dispose();
+        File = fresh;
+        return state;
+    }
+
+    private StateLayout Renew(StateCapacity capacity, string problem)
+    {
+        Log.StateFresh(log, FilePath, problem);
+        Errno error = File!.ExistingLength == 0 ? Errno.None : File.Clear();
+        if (error != Errno.None)
+        {
+            Log.StateUnavailable(log, FilePath, "clear", error);
+            return InMemory(capacity);
+        }
+        var state = new StateLayout(File.Address, capacity);
+        state.Format(_identity);
+        return state;
+    }
+
+    private StateLayout InMemory(StateCapacity capacity)
+    {
+        Errno error = StateFile.TryMapAnonymous(StateLayout.SizeOf(capacity), out nint memory);
+        var state = new StateLayout(error == Errno.None ? memory : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings"), capacity);
+        state.Format(_identity);
+        return state;
+    }
+}

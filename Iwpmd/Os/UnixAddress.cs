@@ -1,0 +1,26 @@
+using System.Text;
+
+namespace Iwpmd.Os;
+
+/// <summary>struct sockaddr_un of a path, or of a name of the abstract namespace when it starts with '@'.</summary>
+internal static class UnixAddress
+{
+    /// <summary>The size to give the kernel; 0 when the path is empty or too long. <paramref name="address"/> has room for the whole structure.</summary>
+    public static int Write(Span<byte> address, string path)
+    {
+        address.Clear();
+        BitConverter.TryWriteBytes(address, (ushort)Libc.AF_UNIX);
+        Span<byte> name = address[Libc.offsetof_sockaddr_un__sun_path..^1]; // the last byte stays NUL
+        if (path.Length == 0 || !Encoding.UTF8.TryGetBytes(path, name, out int length))
+        {
+            return 0;
+        }
+        bool isAbstract = name[0] == (byte)'@';
+        if (isAbstract)
+        {
+            name[0] = 0;
+        }
+        // An abstract name is as long as the address says; a path ends with a NUL.
+        return Libc.offsetof_sockaddr_un__sun_path + length + (isAbstract ? 0 : 1);
+    }
+}
