@@ -97,6 +97,21 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
+    public void A_replay_that_the_kernel_cuts_short_is_no_refusal()
+    {
+        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done });
+        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.NoMemory.Number }); // "Insufficient skbs for map info"
+        _kernel.Say(new KernelRequest { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = 1, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") });
+        Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
+        Assert.Equal(KernelReplyKind.MapInfo, _kernel.Next().Kind);
+        _kernel.Say(Add(5000, 7));
+        while (_kernel.Next().RequestSequence != 7)
+        {
+        }
+        Assert.Equal(HandshakeState.Ready, _state.Health.Kernel);
+    }
+
+    [Fact]
     public void An_add_holds_a_real_port_until_its_remove()
     {
         _kernel.Say(Add(5000, 7));

@@ -44,12 +44,15 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
             return;
         }
         int result = kernel.Send(effect.Reply);
-        if (result == 0 || effect.Reply.Kind == KernelReplyKind.RemoteInfo)
+        if (result == 0 || effect.Reply.Kind == KernelReplyKind.RemoteInfo || IsCutReplay(effect.Reply.Kind, result))
         {
             return; // REMOTE_INFO answers -EINVAL also when it worked
         }
         mapper.OnUndelivered(effect.Reply, result, now);
     }
+
+    /// <summary>The kernel has more mappings than it can replay: the DONE that says so stands in the inbox, behind those that it did.</summary>
+    private static bool IsCutReplay(KernelReplyKind kind, int result) => kind == KernelReplyKind.MapInfo && result == -Errno.NoMemory.Number;
 
     private void SendToPeer(in Effect effect)
     {
