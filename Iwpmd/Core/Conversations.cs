@@ -192,5 +192,6 @@ internal sealed class Conversations
         role.Newest = slot + 1;
     }
 
-    private int Hash(ulong handle) => (int)((handle * 0x9e3779b97f4a7c15) >> 40) & (_heads.Length - 1);
+    // Both halves are folded: in what a peer counts up, in whichever byte order, only a few bits differ.
+    private int Hash(ulong handle) => (int)(((handle ^ (handle >> 32)) * 0x9e3779b97f4a7c15) >> 40) & (_heads.Length - 1);
 }

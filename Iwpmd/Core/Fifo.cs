@@ -19,6 +19,9 @@ internal sealed class Fifo<T>(int capacity)
         return ref _ring[(_head + Count++) % _ring.Length];
     }
 
+    /// <summary>The last element is not wanted after all.</summary>
+    public void TakeBack() => Count--;
+
     public ref readonly T Peek() => ref _ring[_head];
 
     public void Dequeue()

@@ -10,23 +10,23 @@ internal enum PeerSocket : byte
 }
 
 /// <summary>One decided effect: a reply to the kernel (<see cref="IsToKernel"/>) or a message to a peer.</summary>
-internal readonly struct Effect
+internal struct Effect
 {
-    public bool IsToKernel { get; init; }
+    public bool IsToKernel;
 
-    public KernelReply Reply { get; init; }
+    public KernelReply Reply;
 
     /// <summary>The last moment (CLOCK_BOOTTIME) at which the reply may be sent: a later answer crashes the kernel. MaxValue where nobody waits.</summary>
-    public TimeSpan AnswerBy { get; init; }
+    public TimeSpan AnswerBy;
 
-    public PeerMessage Message { get; init; }
+    public PeerMessage Message;
 
-    public PeerSocket Via { get; init; }
+    public PeerSocket Via;
 
-    public InetEndpoint To { get; init; }
+    public InetEndpoint To;
 
     /// <summary>The source address to send from; family None lets routing choose.</summary>
-    public InetEndpoint From { get; init; }
+    public InetEndpoint From;
 }
 
 /// <summary>Ordered FIFO of decided effects. It knows neither sockets nor bytes, and grows only when more is pending than ever before.</summary>
@@ -40,8 +40,22 @@ internal sealed class Outbox
 
     public void Dequeue() => _effects.Dequeue();
 
-    public void ToKernel(in KernelReply reply, TimeSpan answerBy) => _effects.Enqueue() = new Effect { IsToKernel = true, Reply = reply, AnswerBy = answerBy };
+    // Written in place: of what stood in the element before only the other kind's fields stay, and nobody asks for those.
+    public void ToKernel(in KernelReply reply, TimeSpan answerBy)
+    {
+        ref Effect effect = ref _effects.Enqueue();
+        effect.IsToKernel = true;
+        effect.Reply = reply;
+        effect.AnswerBy = answerBy;
+    }
 
-    public void ToPeer(PeerSocket via, in InetEndpoint to, in InetEndpoint from, in PeerMessage message) =>
-        _effects.Enqueue() = new Effect { Via = via, To = to, From = from, Message = message };
+    public void ToPeer(PeerSocket via, in InetEndpoint to, in InetEndpoint from, in PeerMessage message)
+    {
+        ref Effect effect = ref _effects.Enqueue();
+        effect.IsToKernel = false;
+        effect.Message = message;
+        effect.Via = via;
+        effect.To = to;
+        effect.From = from;
+    }
 }

@@ -6,7 +6,11 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>A message of the kernel and the earliest moment at which it can have been sent.</summary>
-internal readonly record struct KernelArrival(KernelRequest Request, TimeSpan NotBefore);
+internal struct KernelArrival
+{
+    public KernelRequest Request;
+    public TimeSpan NotBefore;
+}
 
 /// <summary>
 /// The netlink socket, used half-duplex: one message out, then everything in until the kernel's DONE or ERROR for it has come; what else came waits in the <see cref="Inbox"/>.
@@ -16,8 +20,8 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
 {
     /// <summary>The largest datagram that a kernel sends has 7.5 KB; a larger buffer would make each of its messages cost more of the socket's.</summary>
     private const int BufferSize = 8192;
-    private const int InboxLimit = 8192; // 2 MB; the rest waits in the socket
-    private const int InboxHardLimit = 2 * InboxLimit; // what stands before an outcome must be read; beyond this it is lost
+    private const int InboxLimit = 8192; // 1 MB; the rest waits in the socket
+    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read; beyond this it is lost
     private const int SendTries = 8;
 
     /// <summary>The outcome is there when the send returns; a wait is for kernels that are not one.</summary>
@@ -41,6 +45,12 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     }
 
     private bool _overrun;
+
+    /// <summary>The awaited outcome is one of the handshake: where it stands among what came says when the replay ends.</summary>
+    private bool _inInboxToo;
+
+    /// <summary>The bound of the age of what stands in the socket.</summary>
+    public TimeSpan SeenEmpty => new(SeenEmptyAt);
 
     /// <summary>What stands in the socket now cannot be older: it was seen empty then, or all that stood there has been read. In the state, since a successor must know it.</summary>
     private long SeenEmptyAt
@@ -73,6 +83,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     public int Send(in KernelReply reply)
     {
         int length = reply.Write(_reply, socket.PortId);
+        _inInboxToo = reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo;
         int result = 0;
         for (int tries = 0; tries < SendTries; tries++)
         {
@@ -152,20 +163,25 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
 
     private void Accept(in NetlinkHeader header, ReadOnlySpan<byte> payload, uint? awaited, ref int? outcome)
     {
-        if (!KernelRequest.TryParse(header, payload, out KernelRequest request, out string? reason))
+        if (awaited is uint sequence && KernelRequest.TryReadOutcome(header, payload, sequence, out int result))
         {
-            Log.KernelDropped(log, reason);
-            return;
-        }
-        if (request.Operation is KernelOperation.Done or KernelOperation.Error && request.Sequence == awaited)
-        {
-            outcome = request.Result;
+            outcome = result;
+            if (!_inInboxToo)
+            {
+                return;
+            }
         }
         if (Inbox.Count >= InboxHardLimit)
         {
             _overrun = true;
             return;
         }
-        Inbox.Enqueue() = new KernelArrival(request, new TimeSpan(SeenEmptyAt));
+        ref KernelArrival arrival = ref Inbox.Enqueue();
+        arrival.NotBefore = new TimeSpan(SeenEmptyAt);
+        if (!KernelRequest.TryParse(header, payload, out arrival.Request, out string? reason))
+        {
+            Inbox.TakeBack();
+            Log.KernelDropped(log, reason);
+        }
     }
 }

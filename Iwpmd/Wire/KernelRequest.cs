@@ -57,11 +57,26 @@ internal readonly record struct KernelRequest
     /// <summary>Done and Error: 0 or -errno. Malformed: the operation that it would have been.</summary>
     public int Result { get; init; }
 
-    public FixedName Interface { get; init; }
+    /// <summary>The names of a registration, apart: a queue of requests holds thousands of adds and hardly ever one of these.</summary>
+    private RegisteredNames? Names { get; init; }
 
-    public FixedName Device { get; init; }
+    public FixedName Interface
+    {
+        get => Names?.Interface ?? default;
+        init => Names = (Names ?? new RegisteredNames()) with { Interface = value };
+    }
 
-    public FixedName Library { get; init; }
+    public FixedName Device
+    {
+        get => Names?.Device ?? default;
+        init => Names = (Names ?? new RegisteredNames()) with { Device = value };
+    }
+
+    public FixedName Library
+    {
+        get => Names?.Library ?? default;
+        init => Names = (Names ?? new RegisteredNames()) with { Library = value };
+    }
 
     public bool NoPortMap => (Flags & IWPM_FLAGS_NO_PORT_MAP) != 0;
 
@@ -75,14 +90,14 @@ internal readonly record struct KernelRequest
         {
             return TryParseOutcome(header, payload, out request, out reason);
         }
-        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence };
+        request = default;
         reason = header.Type < NLMSG_MIN_TYPE ? "control message" : header.Operation switch
         {
-            RDMA_NL_IWPM_REG_PID => ParseRegisterPid(payload, ref request),
-            RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_REMOVE_MAPPING => ParseManage(payload, ref request),
-            RDMA_NL_IWPM_QUERY_MAPPING => ParseQuery(payload, ref request),
-            RDMA_NL_IWPM_MAPINFO => ParseMapInfo(payload, ref request),
-            RDMA_NL_IWPM_MAPINFO_NUM or RDMA_NL_IWPM_HELLO => ParseNumber(payload, ref request),
+            RDMA_NL_IWPM_REG_PID => ParseRegisterPid(header, payload, out request),
+            RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_REMOVE_MAPPING => ParseManage(header, payload, out request),
+            RDMA_NL_IWPM_QUERY_MAPPING => ParseQuery(header, payload, out request),
+            RDMA_NL_IWPM_MAPINFO => ParseMapInfo(header, payload, out request),
+            RDMA_NL_IWPM_MAPINFO_NUM or RDMA_NL_IWPM_HELLO => ParseNumber(header, payload, out request),
             _ => "unknown operation",
         };
         if (reason is null)
@@ -92,6 +107,14 @@ internal readonly record struct KernelRequest
         bool awaited = header.Type >= NLMSG_MIN_TYPE && header.Operation is RDMA_NL_IWPM_REG_PID or RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_QUERY_MAPPING;
         request = new KernelRequest { Operation = KernelOperation.Malformed, Client = (byte)header.Client, Sequence = header.Sequence, Result = header.Operation };
         return awaited;
+    }
+
+    /// <summary>True when this is the kernel's verdict on our message <paramref name="sequence"/>: 0 or -errno.</summary>
+    public static bool TryReadOutcome(in NetlinkHeader header, ReadOnlySpan<byte> payload, uint sequence, out int result)
+    {
+        bool isOutcome = header.Type is NLMSG_DONE or NLMSG_ERROR && header.Sequence == sequence && payload.Length >= sizeof(int);
+        result = isOutcome ? MemoryMarshal.Read<int>(payload) : 0;
+        return isOutcome;
     }
 
     /// <summary>DONE carries an s32 result, the 16-byte one behind a MAPINFO batch carries none; ERROR carries the error and the header of the refused message.</summary>
@@ -108,7 +131,7 @@ internal readonly record struct KernelRequest
         return reason is null;
     }
 
-    private static string? ParseRegisterPid(ReadOnlySpan<byte> payload, ref KernelRequest request)
+    private static string? ParseRegisterPid(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
         var attributes = new AttributeReader(payload);
         FixedName device = default, library = default, name = default;
@@ -121,11 +144,11 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_REG_ULIB_NAME: library = attributes.Name(IWPM_ULIBNAME_SIZE); break;
             }
         }
-        request = request with { Interface = name, Device = device, Library = library };
+        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Interface = name, Device = device, Library = library };
         return attributes.Error ?? (device.Text.IsEmpty || library.Text.IsEmpty ? "device or library name is missing" : null);
     }
 
-    private static string? ParseManage(ReadOnlySpan<byte> payload, ref KernelRequest request)
+    private static string? ParseManage(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
         var attributes = new AttributeReader(payload);
         InetEndpoint local = default;
@@ -138,11 +161,11 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_MANAGE_FLAGS: flags = attributes.UInt32(); break;
             }
         }
-        request = request with { Local = local, Flags = flags };
+        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Local = local, Flags = flags };
         return attributes.Error ?? (local.Family == IpFamily.None ? "address is missing" : null);
     }
 
-    private static string? ParseQuery(ReadOnlySpan<byte> payload, ref KernelRequest request)
+    private static string? ParseQuery(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
         var attributes = new AttributeReader(payload);
         InetEndpoint local = default, remote = default;
@@ -156,11 +179,11 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_QUERY_FLAGS: flags = attributes.UInt32(); break;
             }
         }
-        request = request with { Local = local, Remote = remote, Flags = flags };
+        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Local = local, Remote = remote, Flags = flags };
         return attributes.Error ?? (local.Family == IpFamily.None || remote.Family == IpFamily.None ? "address is missing" : null);
     }
 
-    private static string? ParseMapInfo(ReadOnlySpan<byte> payload, ref KernelRequest request)
+    private static string? ParseMapInfo(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
         var attributes = new AttributeReader(payload);
         InetEndpoint local = default, mapped = default;
@@ -174,15 +197,15 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_MAPINFO_FLAGS: flags = attributes.UInt32(); break;
             }
         }
-        request = request with { Local = local, Mapped = mapped, Flags = flags };
+        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Local = local, Mapped = mapped, Flags = flags };
         return attributes.Error
             ?? (local.Family == IpFamily.None || mapped.Family == IpFamily.None ? "address is missing" : null)
             ?? (local.Family != mapped.Family ? "families of local and mapped address differ" : null);
     }
 
-    private static string? ParseNumber(ReadOnlySpan<byte> payload, ref KernelRequest request)
+    private static string? ParseNumber(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
-        bool hello = request.Operation == KernelOperation.Hello;
+        bool hello = header.Operation == RDMA_NL_IWPM_HELLO;
         var attributes = new AttributeReader(payload);
         bool seen = false;
         uint number = 0;
@@ -194,7 +217,16 @@ internal readonly record struct KernelRequest
                 seen = true;
             }
         }
-        request = request with { Number = number };
+        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Number = number };
         return attributes.Error ?? (seen ? null : "number is missing");
+    }
+
+    private sealed record RegisteredNames
+    {
+        public FixedName Interface { get; init; }
+
+        public FixedName Device { get; init; }
+
+        public FixedName Library { get; init; }
     }
 }
