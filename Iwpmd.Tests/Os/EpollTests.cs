@@ -8,7 +8,7 @@ public sealed class EpollTests : IDisposable
 {
     private readonly Epoll _epoll;
     private readonly NetlinkSocket[] _sockets;
-    private readonly int[] _tokens = new int[8];
+    private readonly EpollEvent[] _ready = new EpollEvent[8];
 
     public EpollTests()
     {
@@ -30,13 +30,13 @@ public sealed class EpollTests : IDisposable
     [Fact]
     public void It_tells_what_is_readable_by_token()
     {
-        Assert.Equal(0, _epoll.Wait(_tokens, TimeSpan.Zero));
+        Assert.Equal(0, _epoll.Wait(_ready, TimeSpan.Zero));
         Assert.Equal(Errno.None, _sockets[1].Send("x"u8));
-        Assert.Equal(1, _epoll.Wait(_tokens, TimeSpan.FromSeconds(5)));
-        Assert.Equal(11, _tokens[0]);
+        Assert.Equal(1, _epoll.Wait(_ready, TimeSpan.FromSeconds(5)));
+        Assert.Equal(new EpollEvent(11, HasError: false), _ready[0]);
         Assert.Equal(Errno.None, _sockets[3].Send("x"u8));
-        Assert.Equal(2, _epoll.Wait(_tokens, TimeSpan.FromSeconds(5)));
-        Assert.Equal([-3, 11], _tokens[..2].Order());
+        Assert.Equal(2, _epoll.Wait(_ready, TimeSpan.FromSeconds(5)));
+        Assert.Equal([-3, 11], _ready[..2].Select(one => one.Token).Order());
     }
 
     [Fact]
@@ -44,9 +44,9 @@ public sealed class EpollTests : IDisposable
     {
         Assert.Equal(Errno.None, _sockets[1].Send("x"u8));
         Assert.Equal(Errno.None, _sockets[3].Send("x"u8));
-        Assert.Equal(1, _epoll.Wait(_tokens.AsSpan(0, 1), TimeSpan.Zero));
-        Assert.Equal(1, _epoll.Wait(_tokens.AsSpan(1, 1), TimeSpan.Zero));
-        Assert.Equal([-3, 11], _tokens[..2].Order());
+        Assert.Equal(1, _epoll.Wait(_ready.AsSpan(0, 1), TimeSpan.Zero));
+        Assert.Equal(1, _epoll.Wait(_ready.AsSpan(1, 1), TimeSpan.Zero));
+        Assert.Equal([-3, 11], _ready[..2].Select(one => one.Token).Order());
     }
 
     [Fact]
@@ -54,7 +54,7 @@ public sealed class EpollTests : IDisposable
     {
         Assert.Equal(Errno.None, _sockets[1].Send("x"u8));
         Assert.Equal(Errno.None, _epoll.Remove(_sockets[0].Fd));
-        Assert.Equal(0, _epoll.Wait(_tokens, TimeSpan.Zero));
+        Assert.Equal(0, _epoll.Wait(_ready, TimeSpan.Zero));
         Assert.Equal(Errno.NoSuchEntry, _epoll.Remove(_sockets[0].Fd));
     }
 
@@ -62,12 +62,12 @@ public sealed class EpollTests : IDisposable
     public void A_wait_never_ends_before_its_time()
     {
         TimeSpan deadline = Clock.Now + TimeSpan.FromTicks(15_001);
-        Assert.Equal(0, _epoll.Wait(_tokens, deadline - Clock.Now));
+        Assert.Equal(0, _epoll.Wait(_ready, deadline - Clock.Now));
         Assert.True(Clock.Now >= deadline);
     }
 
     [Fact]
-    public void Waiting_allocates_nothing() => Allocations.AssertNone(() => Assert.True(_epoll.Wait(_tokens, TimeSpan.Zero) == 0));
+    public void Waiting_allocates_nothing() => Allocations.AssertNone(() => Assert.True(_epoll.Wait(_ready, TimeSpan.Zero) == 0));
 
     [Theory]
     [InlineData(0, 0)]

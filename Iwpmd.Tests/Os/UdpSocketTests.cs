@@ -131,9 +131,16 @@ public sealed unsafe class UdpSocketTests : IDisposable
         using Epoll _ = epoll!;
         Assert.Equal(Errno.None, epoll!.Add(sender.Fd, 5));
         Assert.Equal(Errno.None, sender.Send("one"u8, DeadPort("127.0.0.1:0"), s_routed));
-        int[] tokens = new int[4];
-        Assert.Equal(1, epoll.Wait(tokens, TimeSpan.FromSeconds(5)));
-        Assert.Equal(5, tokens[0]);
+        var ready = new EpollEvent[4];
+        Assert.Equal(1, epoll.Wait(ready, TimeSpan.FromSeconds(5)));
+        Assert.Equal(new EpollEvent(5, HasError: true), ready[0]);
+
+        // Whatever call used the error up: it stands in the queue until it is taken from there.
+        Assert.Equal(Errno.Again, sender.Receive(_buffer, out UdpArrival _));
+        Assert.Equal(1, epoll.Wait(ready, TimeSpan.Zero));
+        Assert.True(ready[0].HasError);
+        Assert.True(sender.TryReceiveError(_buffer, out UdpError _));
+        Assert.Equal(0, epoll.Wait(ready, TimeSpan.Zero));
     }
 
     [Fact]

@@ -5,13 +5,17 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>Wait, dispatch, drain, expire. It looks at the netlink socket at every wake-up, at least every two seconds: that bounds the age of what it finds there.</summary>
+/// <summary>Wait, dispatch, drain, expire. It looks at the netlink socket at least every two seconds, whatever wakes it: that bounds the age of what it finds there.</summary>
 internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSockets peers, Transmitter transmitter, Signals signals, Epoll epoll, ILogger log)
 {
     public static readonly TimeSpan Tick = TimeSpan.FromSeconds(2);
 
     /// <summary>How much of one source is served before the others have their turn.</summary>
     private const int BatchLimit = 64;
+
+    /// <summary>While peers talk the netlink socket is looked at when there is something, and this often.</summary>
+    private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(500);
+
     private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, PeerToken = 3;
 
     /// <summary>So many outcomes fit into any receive buffer.</summary>
@@ -45,31 +49,35 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     /// <summary>Runs until a signal or the kernel ends it; returns the exit status.</summary>
     public int Run()
     {
-        Span<int> ready = stackalloc int[8];
+        Span<EpollEvent> ready = stackalloc EpollEvent[8];
+        TimeSpan now = Clock.Now;
         while (true)
         {
-            TimeSpan now = Clock.Now;
             TimeSpan next = OnWake(now);
             next = mapper.NextDeadline < next ? mapper.NextDeadline : next;
             int count = epoll.Wait(ready, kernel.Inbox.Count > 0 ? TimeSpan.Zero : next - now);
-            ServeKernel();
-            foreach (int token in ready[..count])
+            now = Clock.Now;
+            if (!IsAboutPeersOnly(ready[..count]) || now - kernel.SeenEmpty > Glance)
             {
-                if (token >= PeerToken)
+                now = ServeKernel();
+            }
+            foreach (EpollEvent one in ready[..count])
+            {
+                if (one.Token >= PeerToken)
                 {
-                    ServePeer(_peers[token - PeerToken]);
+                    ServePeer(_peers[one.Token - PeerToken], one);
                 }
-                else if (token == SignalToken && TakeSignals() is int status)
+                else if (one.Token == SignalToken && TakeSignals() is int status)
                 {
                     ServeRest();
                     return status;
                 }
-                else if (token == HandOverToken && TryHandOver())
+                else if (one.Token == HandOverToken && TryHandOver())
                 {
                     return ExitStatus.Ended;
                 }
             }
-            mapper.Expire(Clock.Now);
+            mapper.Expire(now);
             transmitter.Drain();
             if (mapper.Kernel == HandshakeState.Unusable && !mapper.WasReady)
             {
@@ -78,7 +86,19 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         }
     }
 
-    private void ServeKernel()
+    private bool IsAboutPeersOnly(ReadOnlySpan<EpollEvent> ready)
+    {
+        foreach (EpollEvent one in ready)
+        {
+            if (one.Token < PeerToken)
+            {
+                return false;
+            }
+        }
+        return !ready.IsEmpty && kernel.Inbox.Count == 0;
+    }
+
+    private TimeSpan ServeKernel()
     {
         kernel.ReceiveAll();
         if (kernel.TakeOverrun())
@@ -86,19 +106,20 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             mapper.OnOverrun(Clock.Now);
             transmitter.Drain();
         }
-        ServeInbox(BatchLimit);
+        return ServeInbox(BatchLimit);
     }
 
-    private void ServeInbox(int limit)
+    private TimeSpan ServeInbox(int limit)
     {
         TimeSpan now = Clock.Now;
         for (int i = 0; i < limit && kernel.Inbox.Count > 0; i++)
         {
-            KernelArrival arrival = kernel.Inbox.Peek();
-            kernel.Inbox.Dequeue();
+            ref readonly KernelArrival arrival = ref kernel.Inbox.Peek();
             mapper.Handle(arrival.Request, arrival.NotBefore, now);
-            transmitter.Drain();
+            kernel.Inbox.Dequeue();
+            transmitter.Drain(); // only now: it adds to the inbox
         }
+        return now;
     }
 
     /// <summary>
@@ -114,14 +135,14 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             {
                 kernel.ReceiveAll();
             }
-            ServeInbox(BatchLimit);
+            _ = ServeInbox(BatchLimit);
             mapper.Expire(Clock.Now);
             transmitter.Drain();
         }
         kernel.LeavesOutcomes = true;
         do
         {
-            ServeInbox(int.MaxValue);
+            _ = ServeInbox(int.MaxValue);
             mapper.Expire(Clock.Now);
             transmitter.Drain();
         }
@@ -140,9 +161,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         return HasHandedOver;
     }
 
-    private void ServePeer(UdpSocket socket)
+    private void ServePeer(UdpSocket socket, EpollEvent ready)
     {
-        while (socket.TryReceiveError(_datagram, out UdpError failure))
+        while (ready.HasError && socket.TryReceiveError(_datagram, out UdpError failure))
         {
             if (failure.IsUnreachable)
             {

@@ -5,7 +5,7 @@ namespace Iwpmd.Os;
 internal static unsafe partial class Libc
 {
     public const int EPOLL_CLOEXEC = 0x80000, EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2;
-    public const uint EPOLLIN = 1;
+    public const uint EPOLLIN = 1, EPOLLERR = 8;
 
     // struct epoll_event is packed on x86-64 and aligned elsewhere, so it has no struct here.
     public static readonly int sizeof_epoll_event = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;

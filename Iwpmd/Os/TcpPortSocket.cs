@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
@@ -6,6 +7,7 @@ namespace Iwpmd.Os;
 /// A TCP socket that holds a port by being bound to it, on the wildcard address, without SO_REUSEADDR, and never listens. One socket can try several ports in turn.
 /// A v6 one is dual-stack: it holds the number for both families.
 /// </summary>
+[SkipLocalsInit]
 internal static class TcpPortSocket
 {
     public static Errno Open(IpFamily family, out int fd)

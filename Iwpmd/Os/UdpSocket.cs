@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iwpmd.Wire;
 
@@ -19,6 +20,7 @@ internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Orig
 }
 
 /// <summary>A UDP socket of one family on the wildcard address that knows where its datagrams came in and what became of those it sent. It never blocks and never allocates.</summary>
+[SkipLocalsInit]
 internal sealed unsafe partial class UdpSocket : IDisposable
 {
     private const int ControlSize = 256; // packet info and extended error with the offender's address, twice over
