@@ -72,11 +72,14 @@ internal static partial class Log
     [LoggerMessage(301, LogLevel.Warning, "query: fallback: {Local} -> {Remote} goes on without the peer's port mapper: {Cause}{Suppressed}")]
     public static partial void QueryFellBack(ILogger log, InetEndpoint local, InetEndpoint remote, string cause, string suppressed);
 
-    [LoggerMessage(302, LogLevel.Debug, "peer: {Type} from {Peer}: connecting {Connecting} accepting {Accepting} handle {Handle:x16}")]
-    public static partial void PeerSaid(ILogger log, PeerMessageType type, InetEndpoint peer, InetEndpoint connecting, InetEndpoint accepting, ulong handle);
+    [LoggerMessage(302, LogLevel.Debug, "peer: {Type} from {Peer}: connecting {Connecting} accepting {Accepting} handle {Handle:x16}{Suppressed}")]
+    public static partial void PeerSaid(ILogger log, PeerMessageType type, InetEndpoint peer, InetEndpoint connecting, InetEndpoint accepting, ulong handle, string suppressed);
 
-    [LoggerMessage(303, LogLevel.Debug, "peer: dropped: message from {Peer}: {Reason}")]
-    public static partial void PeerDropped(ILogger log, InetEndpoint peer, string? reason);
+    [LoggerMessage(303, LogLevel.Debug, "peer: dropped: message from {Peer}: {Reason}{Suppressed}")]
+    public static partial void PeerDropped(ILogger log, InetEndpoint peer, string? reason, string suppressed);
+
+    [LoggerMessage(304, LogLevel.Warning, "peer: flood: {Refused} Requests were not served in the last {Seconds} s: {OverAll} beyond request_rate, {OverSource} beyond the source_rate of their host, {Denied} of hosts that may not ask")]
+    public static partial void RequestsRefused(ILogger log, long refused, long seconds, long overAll, long overSource, long denied);
 
     [LoggerMessage(113, LogLevel.Warning, "kernel: {Kind} not sent: the kernel may have given up waiting, and an answer after that can crash it{Suppressed}")]
     public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind, string suppressed);

@@ -108,7 +108,7 @@ public class TableTests
     public void Conversations_are_found_by_handle_and_leave_nothing_behind()
     {
         var random = new Random(3);
-        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity)); // 32 of each role
+        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity), secret: 1); // 32 of each role
         Dictionary<ulong, int> model = [];
         for (int step = 0; step < 50_000; step++)
         {
@@ -131,7 +131,7 @@ public class TableTests
     [Fact]
     public void Of_the_settled_conversations_the_first_makes_room_first()
     {
-        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity));
+        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity), secret: 1);
         int[] slots = [.. Enumerable.Range(1, 32).Select(h => Open(conversations, (ulong)h))];
         Assert.Equal(-1, Open(conversations, 65));
         conversations.Settle(slots[5], TimeSpan.FromSeconds(9));

@@ -60,6 +60,7 @@ internal sealed class World
     {
         State = state ?? StateLayout.InMemory(StateCapacity.For(mappings), Identity);
         Mapper = new PortMapper(State, Ports, settings ?? new PortMapperSettings(), () => Handles.Count > 0 ? Handles.Dequeue() : ++_handle, NullLogger.Instance);
+        _handle = 0; // of the first handle, not of the secrets
         if (handshake)
         {
             Introduce();

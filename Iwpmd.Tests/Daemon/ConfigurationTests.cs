@@ -1,6 +1,8 @@
+using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
 using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 using Xunit;
 
@@ -26,6 +28,10 @@ public class ConfigurationTests
             "unreachable_memory=0",
             "port_range=20000-30000",
             "max_mappings=16",
+            "request_rate=5000",
+            "source_rate=50",
+            "remote_info_rate=20",
+            "interface=eth1",
             "state_dir=/var/lib/x",
             "log_level=debug");
         Assert.Empty(complaints);
@@ -38,6 +44,8 @@ public class ConfigurationTests
                 UnreachableMemory = TimeSpan.Zero,
                 PortRange = new PortRange(20000, 30000),
                 MaxMappings = 16,
+                Admission = new AdmissionSettings { RequestRate = 5000, SourceRate = 50, RemoteInfoRate = 20 },
+                Interface = "eth1",
                 StateDirectory = "/var/lib/x",
                 LogLevel = LogLevel.Debug,
             },
@@ -59,6 +67,15 @@ public class ConfigurationTests
     [InlineData("port_range=1-65536")]
     [InlineData("port_range=1-2-3")]
     [InlineData("port_range=20000")]
+    [InlineData("request_rate=0")]
+    [InlineData("source_rate=1000001")]
+    [InlineData("allow=")]
+    [InlineData("allow=10.0.0.0/33")]
+    [InlineData("allow=10.0.0.0/8/8")]
+    [InlineData("deny=fd00::/129")]
+    [InlineData("deny=10.0.0.1, storage")]
+    [InlineData("deny=fe80::1%2")]
+    [InlineData("interface=averylonginterface")]
     [InlineData("state_dir=run")]
     [InlineData("log_level=loud")]
     public void A_value_out_of_bounds_is_a_complaint_with_its_line_and_the_default_stands(string line)
@@ -66,6 +83,27 @@ public class ConfigurationTests
         (Configuration c, List<string> complaints) = Parse("", line);
         Assert.Equal(new Configuration(), c);
         Assert.StartsWith($"2: {line.Split('=')[0]} must be ", Assert.Single(complaints));
+    }
+
+    [Theory]
+    [InlineData("", "10.0.0.1", true)]
+    [InlineData("allow=10.0.0.0/8", "10.255.255.255", true)]
+    [InlineData("allow=10.0.0.0/8", "11.0.0.0", false)]
+    [InlineData("allow=10.0.0.7/8", "10.0.0.1", true)]
+    [InlineData("allow=10.0.0.0/8", "fd00::1", false)]
+    [InlineData("allow=10.0.0.0/8, fd00::/64", "fd00::ffff", true)]
+    [InlineData("allow=10.0.0.0/8 fd00::/64", "fd00:0:0:1::1", false)]
+    [InlineData("allow=::/0", "10.0.0.1", false)]
+    [InlineData("deny=10.0.0.1", "10.0.0.1", false)]
+    [InlineData("deny=10.0.0.1", "10.0.0.2", true)]
+    [InlineData("deny=", "10.0.0.2", true)]
+    [InlineData("deny=0.0.0.0/0", "10.0.0.2", false)]
+    [InlineData("allow=10.0.0.0/8\ndeny=10.1.0.0/16", "10.1.2.3", false)]
+    public void Networks_say_who_may_ask(string lines, string address, bool expected)
+    {
+        (Configuration c, List<string> complaints) = Parse(lines.Split('\n'));
+        Assert.Empty(complaints);
+        Assert.Equal(expected, c.PortMapper.Admission.Access.Contains(InetEndpoint.Parse(address)));
     }
 
     [Fact]

@@ -24,7 +24,7 @@ public sealed unsafe class UdpSocketTests : IDisposable
         UdpSocket sender = Open(address.Family), receiver = Open(address.Family);
         Assert.Equal(Errno.None, sender.Send("hello"u8, address.WithPort(receiver.Port), s_routed));
         Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
-        Assert.Equal(new UdpArrival(5, address.WithPort(sender.Port), address.WithPort(receiver.Port)), arrival);
+        Assert.Equal(new UdpArrival(5, address.WithPort(sender.Port), address.WithPort(receiver.Port), Interface: 1), arrival);
         Assert.Equal("hello"u8, _buffer.AsSpan(0, arrival.Length));
         Assert.Equal(Errno.Again, receiver.Receive(_buffer, out _));
     }
@@ -160,6 +160,29 @@ public sealed unsafe class UdpSocketTests : IDisposable
         Errno error = UdpSocket.TryOpen(family, first.Port, out UdpSocket? second, out string operation);
         Assert.Equal((Errno.AddressInUse, "bind"), (error, operation));
         Assert.Null(second);
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:0")]
+    [InlineData("[::1]:0")]
+    public void A_batch_takes_what_there_is_as_far_as_it_fits(string loopback)
+    {
+        InetEndpoint address = InetEndpoint.Parse(loopback);
+        UdpSocket sender = Open(address.Family), receiver = Open(address.Family);
+        var batch = new UdpBatch(capacity: 2, datagramSize: 4);
+        foreach (string text in (string[])["one", "seven", "two"])
+        {
+            Assert.Equal(Errno.None, sender.Send(System.Text.Encoding.ASCII.GetBytes(text), address.WithPort(receiver.Port), s_routed));
+        }
+
+        Assert.Equal(2, batch.Receive(receiver));
+        Assert.Equal("one"u8, batch.Read(receiver, 0, out UdpArrival first));
+        Assert.Equal(new UdpArrival(3, address.WithPort(sender.Port), address.WithPort(receiver.Port), Interface: 1), first);
+        Assert.Equal("seve"u8, batch.Read(receiver, 1, out UdpArrival second));
+        Assert.Equal(4, second.Length);
+        Assert.Equal(1, batch.Receive(receiver));
+        Assert.Equal("two"u8, batch.Read(receiver, 0, out _));
+        Assert.Equal(0, batch.Receive(receiver));
     }
 
     [Fact]

@@ -22,6 +22,7 @@ internal sealed class Conversations
     private readonly SlotPool _free;
     private readonly Role[] _roles = new Role[(int)ConversationRole.Accepting + 1];
     private readonly int _limit;
+    private readonly ulong _secret;
 
     /// <summary>How many rows a role has, and those that can make room, in order: slot + 1, 0 is none.</summary>
     private struct Role
@@ -29,9 +30,9 @@ internal sealed class Conversations
         public int Count, Oldest, Newest;
     }
 
-    public Conversations(StateLayout state)
+    public Conversations(StateLayout state, ulong secret)
     {
-        _state = state;
+        (_state, _secret) = (state, secret);
         int capacity = state.Conversations.Length;
         _heads = new int[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)capacity)];
         _next = new int[capacity];
@@ -192,6 +193,5 @@ internal sealed class Conversations
         role.Newest = slot + 1;
     }
 
-    // Both halves are folded: in what a peer counts up, in whichever byte order, only a few bits differ.
-    private int Hash(ulong handle) => (int)(((handle ^ (handle >> 32)) * 0x9e3779b97f4a7c15) >> 40) & (_heads.Length - 1);
+    private int Hash(ulong handle) => (int)SecretHash.Of(_secret, handle) & (_heads.Length - 1);
 }

@@ -30,4 +30,10 @@ internal enum Counter
     ConversationsRefused,
     ClaimsFailed,
     HeldDropped,
+    RequestsOverRate,
+    RequestsOverSourceRate,
+    RequestsDenied,
+    RequestCopies,
+    RemoteInfosDeferred,
+    RemoteInfosDropped,
 }

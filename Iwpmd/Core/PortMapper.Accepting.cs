@@ -7,13 +7,11 @@ internal sealed partial class PortMapper
 {
     private void OnRequest(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
-        Count(Counter.PeerRequests);
         _peers.Heard(arrival.From, now);
         int mapping = message.Accepting.IsWildcard ? -1 : _mappings.FindByLocal(message.Accepting); // Differs: an asked wildcard discloses nothing
         if (mapping < 0)
         {
-            Count(Counter.RejectsSent);
-            Outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsReject());
+            Reject(arrival, message, now);
             return;
         }
         InetEndpoint mappedConnecting = message.IsLong ? message.MappedConnecting : message.Connecting;
@@ -23,7 +21,9 @@ internal sealed partial class PortMapper
             if (now.Ticks - _conversations[slot].LastSentAt >= CopyIgnored.Ticks)
             {
                 SendAccept(slot, arrival, message, now);
+                return;
             }
+            Count(Counter.RequestCopies);
             return;
         }
         if (slot >= 0)
@@ -31,8 +31,26 @@ internal sealed partial class PortMapper
             _conversations.Close(slot); // the peer used its handle again
         }
         slot = OpenAccept(mapping, arrival, message, mappedConnecting, now);
-        TellRemoteInfo(mapping, message.Connecting, mappedConnecting);
+        if (_conversations[slot].RemoteInfo != RemoteInfoCredit.None)
+        {
+            TellRemoteInfo(slot, now);
+        }
+        else
+        {
+            Count(Counter.RemoteInfosDeferred);
+        }
         SendAccept(slot, arrival, message, now);
+    }
+
+    private void Reject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        if (_admission.IsRejectedAlready(arrival.From, message, CopyIgnored, now))
+        {
+            Count(Counter.RequestCopies);
+            return;
+        }
+        Count(Counter.RejectsSent);
+        Outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsReject());
     }
 
     private void OnAck(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
@@ -44,12 +62,37 @@ internal sealed partial class PortMapper
             _conversations.Close(slot); // the mapping went while the Ack was on its way
             return;
         }
-        if (slot < 0 || message.Accepting.Port != _mappings[_conversations[slot].Slot].MappedPort)
+        if (slot < 0)
         {
-            Drop(arrival.From, "no Accept waits for this Ack");
+            Drop(arrival.From, "no Accept waits for this Ack", now);
             return;
         }
-        _conversations.Settle(slot, Earlier(new TimeSpan(_conversations[slot].Deadline), now + Conversations.Lifetime));
+        ref readonly ConversationRow row = ref _conversations[slot];
+        if (message.Accepting.Port != _mappings[row.Slot].MappedPort)
+        {
+            _conversations.Close(slot); // a guess at the mapped port: there is no second one
+            Drop(arrival.From, "the Ack does not name the mapped port", now);
+            return;
+        }
+        if (row.IsSettled == 0 && row.Asked.Port != message.Accepting.Port) // what was in the Request itself proves nothing
+        {
+            Confirm(slot, arrival.From, now);
+        }
+        _conversations.Settle(slot, Earlier(new TimeSpan(row.Deadline), now + Conversations.Lifetime));
+    }
+
+    private void Confirm(int slot, in InetEndpoint peer, TimeSpan now)
+    {
+        _admission.Prove(peer, now);
+        switch (_conversations[slot].RemoteInfo)
+        {
+            case RemoteInfoCredit.OfMapping:
+                _admission.GiveBack(_conversations[slot].Slot);
+                break;
+            case RemoteInfoCredit.None:
+                TellRemoteInfo(slot, now);
+                break;
+        }
     }
 
     private int OpenAccept(int mapping, in PeerArrival arrival, in PeerMessage message, in InetEndpoint mappedConnecting, TimeSpan now)
@@ -67,6 +110,7 @@ internal sealed partial class PortMapper
                 Slot = mapping,
                 Generation = _mappings[mapping].Generation,
                 Client = _mappings[mapping].Client,
+                RemoteInfo = _admission.CreditRemoteInfo(mapping, arrival.From, now),
                 StartedAt = now.Ticks,
                 Deadline = deadline.Ticks,
             },
@@ -88,19 +132,25 @@ internal sealed partial class PortMapper
         Outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsAccept(mappedPort));
     }
 
-    /// <summary>Differs: goes before the Accept, so that the kernel knows the peer before its connection request can come.</summary>
-    private void TellRemoteInfo(int mapping, in InetEndpoint remote, in InetEndpoint mappedRemote)
+    /// <summary>Differs: goes before the Accept, so that the kernel knows the peer before its connection request can come; with the Ack while many peers have not sent theirs.</summary>
+    private void TellRemoteInfo(int slot, TimeSpan now)
     {
-        ref readonly MappingRow row = ref _mappings[mapping];
+        ref readonly ConversationRow row = ref _conversations[slot];
+        ref readonly MappingRow mapping = ref _mappings[row.Slot];
+        if (!_admission.TryTellKernel(row.Slot, now))
+        {
+            Count(Counter.RemoteInfosDropped);
+            return;
+        }
         ToKernel(
             new KernelReply
             {
                 Kind = KernelReplyKind.RemoteInfo,
-                Client = row.Client,
-                Local = row.Local,
-                Remote = remote,
-                MappedLocal = row.Mapped,
-                MappedRemote = mappedRemote,
+                Client = mapping.Client,
+                Local = mapping.Local,
+                Remote = row.Remote,
+                MappedLocal = mapping.Mapped,
+                MappedRemote = row.Mapped,
             },
             TimeSpan.MaxValue);
     }

@@ -1,4 +1,5 @@
 using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Core;
 
@@ -12,14 +13,22 @@ internal sealed partial class PortMapper
     private static readonly TimeSpan AnswerMargin = TimeSpan.FromMilliseconds(100);
 
     private LogGate _fallbackGate = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogGate _saidGate = new(TimeSpan.FromSeconds(10), burst: 5000);
 
     public void Handle(in PeerArrival arrival, in PeerMessage received, TimeSpan now)
     {
+        if (received.Type == PeerMessageType.Request && !TryAdmit(arrival.From, now))
+        {
+            return;
+        }
         PeerMessage message = WithScopes(arrival, received);
-        Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle);
+        if (_log.IsEnabled(LogLevel.Debug) && _saidGate.TryPass(now, out string suppressed))
+        {
+            Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle, suppressed);
+        }
         if (message.Connecting.Family != arrival.From.Family)
         {
-            Drop(arrival.From, "ip version is not that of its packet");
+            Drop(arrival.From, "ip version is not that of its packet", now);
             return;
         }
         switch (message.Type)
@@ -29,13 +38,6 @@ internal sealed partial class PortMapper
             case PeerMessageType.Ack: OnAck(arrival, message, now); break;
             case PeerMessageType.Reject: OnReject(arrival, message, now); break;
         }
-    }
-
-    /// <summary>Counts a datagram that means nothing here.</summary>
-    public void Drop(in InetEndpoint from, string? reason)
-    {
-        Count(Counter.PeerDropped);
-        Log.PeerDropped(_log, from, reason);
     }
 
     /// <summary>ICMP says that nobody takes what we sent to <paramref name="peer"/>; a handle of 0 means that it did not quote which message.</summary>
@@ -149,10 +151,11 @@ internal sealed partial class PortMapper
         int slot = FindAnswered(arrival, message);
         if (slot < 0 || message.Accepting.Port == 0)
         {
-            Drop(arrival.From, "no query waits for this Accept");
+            Drop(arrival.From, "no query waits for this Accept", now);
             return;
         }
         ref readonly ConversationRow row = ref _conversations[slot];
+        _admission.Prove(arrival.From, now);
         if (row.IsSettled == 0)
         {
             Count(Counter.QueriesAccepted);
@@ -170,10 +173,11 @@ internal sealed partial class PortMapper
         int slot = FindAnswered(arrival, message);
         if (slot < 0 || _conversations[slot].IsSettled != 0)
         {
-            Drop(arrival.From, "no query waits for this Reject");
+            Drop(arrival.From, "no query waits for this Reject", now);
             return;
         }
         Count(Counter.QueriesRejected);
+        _admission.Prove(arrival.From, now);
         ref readonly ConversationRow row = ref _conversations[slot];
         _peers.Answered(row.Peer, PeerMessageType.Reject, now - new TimeSpan(row.LastSentAt), now);
         AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);

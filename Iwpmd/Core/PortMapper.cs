@@ -14,6 +14,8 @@ internal sealed record PortMapperSettings
 
     /// <summary>False where a central port mapper answers for others.</summary>
     public bool AnswersOnlyFromAskedPeer { get; init; } = true;
+
+    public AdmissionSettings Admission { get; init; } = new();
 }
 
 /// <summary>Where a peer's datagram came from, and to which of our addresses.</summary>
@@ -41,6 +43,7 @@ internal sealed partial class PortMapper
     private readonly MappingTable _mappings;
     private readonly Conversations _conversations;
     private readonly PeerTable _peers;
+    private readonly Admission _admission;
     private int _unprotected;
     private TimeSpan _retryUnprotectedAt;
     private LogGate _protectedGate = new(TimeSpan.FromSeconds(10), burst: 100);
@@ -55,7 +58,8 @@ internal sealed partial class PortMapper
         StateRow.DropUnsound(state.Clients);
         StateRow.DropUnsound(state.Peers);
         _mappings = new MappingTable(state);
-        _conversations = new Conversations(state);
+        _conversations = new Conversations(state, random());
+        _admission = new Admission(settings.Admission, random());
         _peers = new PeerTable(state);
         _replayed = new int[_mappings.Capacity];
     }
@@ -77,6 +81,7 @@ internal sealed partial class PortMapper
                 next = _registrations.Peek().Due;
             }
             next = _censusAt < next ? _censusAt : next;
+            next = _reportRefusalsAt < next ? _reportRefusalsAt : next;
             return _unprotected > 0 && _retryUnprotectedAt < next ? _retryUnprotectedAt : next;
         }
     }
@@ -93,6 +98,7 @@ internal sealed partial class PortMapper
         {
             RetryUnprotected(now);
         }
+        ReportRefusals(now);
     }
 
     /// <summary>Claims the ports of the rows that an earlier process left in the state.</summary>

@@ -98,6 +98,17 @@ internal enum ConversationRole : byte
     Accepting = 2,
 }
 
+/// <summary>On whose account the kernel heard of a peer (REMOTE_INFO) before the peer's Ack.</summary>
+internal enum RemoteInfoCredit : byte
+{
+    /// <summary>It waits for the Ack.</summary>
+    None = 0,
+
+    /// <summary>The host proved itself earlier, or just now.</summary>
+    OfHost = 1,
+    OfMapping = 2,
+}
+
 /// <summary>A query or an accept in flight, or one that ended and still answers copies: 192 bytes.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct ConversationRow : IStateRow
@@ -122,7 +133,9 @@ internal struct ConversationRow : IStateRow
 
     /// <summary>1 when nothing is owed any more: the query was answered, or the Ack has come.</summary>
     public byte IsSettled;
-    private readonly byte _unused;
+
+    /// <summary>Accepting: how the kernel heard of the peer.</summary>
+    public RemoteInfoCredit RemoteInfo;
     public long StartedAt, AnswerBy, Deadline, LastSentAt;
     private readonly ulong _unused2, _unused3, _unused4, _unused5;
 }

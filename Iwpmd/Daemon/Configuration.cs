@@ -1,6 +1,7 @@
 using System.Globalization;
 using Iwpmd.Core;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
@@ -19,6 +20,12 @@ internal sealed record Configuration
         ConfigurationKey.Number("unreachable_memory", "ms", 0, 60000, (c, v) => c with { UnreachableMemory = TimeSpan.FromMilliseconds(v) }),
         new("port_range", "LOW-HIGH, each 1 to 65535", (c, text) => TryParseRange(text, out PortRange range) ? c with { PortRange = range } : null),
         ConfigurationKey.Number("max_mappings", "mappings", 16, 1048576, (c, v) => c with { MaxMappings = v }),
+        ConfigurationKey.Number("request_rate", "Requests a second", 1, 1000000, (c, v) => c with { Admission = c.Admission with { RequestRate = v } }),
+        ConfigurationKey.Number("source_rate", "Requests a second", 1, 1000000, (c, v) => c with { Admission = c.Admission with { SourceRate = v } }),
+        ConfigurationKey.Number("remote_info_rate", "peers a second", 1, 100000, (c, v) => c with { Admission = c.Admission with { RemoteInfoRate = v } }),
+        new("allow", "networks like 10.0.0.0/8, fd00::/8", (c, text) => TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0 ? c.WithAccess(c.Admission.Access with { Allowed = networks }) : null),
+        new("deny", "networks like 10.0.0.0/8, fd00::/8", (c, text) => TryParseNetworks(text, out InetNetwork[] networks) ? c.WithAccess(c.Admission.Access with { Denied = networks }) : null),
+        new("interface", "a name of at most 15 characters", (c, text) => text.Length < 16 && !text.Contains('/') ? c with { Interface = text } : null),
         new("state_dir", "an absolute path", (c, text) => text.StartsWith('/') ? c with { StateDirectory = text } : null),
         new("log_level", "error, warning, info or debug", (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
     ];
@@ -40,7 +47,13 @@ internal sealed record Configuration
 
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
-    public PortMapperSettings PortMapper => new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory };
+    public AdmissionSettings Admission { get; init; } = new();
+
+    /// <summary>Requests are taken from this network interface only; empty: from all.</summary>
+    public string Interface { get; init; } = "";
+
+    public PortMapperSettings PortMapper =>
+        new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission };
 
     /// <summary>Reads lines; <paramref name="complaints"/> gets one text a fault, beginning with its line number.</summary>
     public static Configuration Parse(IEnumerable<string> lines, ICollection<string> complaints)
@@ -98,6 +111,20 @@ internal sealed record Configuration
             _ => LogLevel.None,
         };
         return level != LogLevel.None;
+    }
+
+    private Configuration WithAccess(AccessList access) => this with { Admission = Admission with { Access = access } };
+
+    private static bool TryParseNetworks(string text, out InetNetwork[] networks)
+    {
+        string[] parts = text.Split([',', ' '], StringSplitOptions.RemoveEmptyEntries);
+        networks = new InetNetwork[parts.Length];
+        bool valid = true;
+        for (int i = 0; i < parts.Length; i++)
+        {
+            valid &= InetNetwork.TryParse(parts[i], out networks[i]);
+        }
+        return valid;
     }
 
     private static bool TryParseRange(string text, out PortRange range)

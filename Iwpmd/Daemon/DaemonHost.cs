@@ -63,7 +63,12 @@ internal sealed class DaemonHost
         using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
         using var handOver = new HandOver(holdings, _configuration.StateDirectory, _log);
         var transmitter = new Transmitter(mapper, kernel, peers, _log);
-        var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log) { HandOver = handOver, OnWake = now => Wake(mapper, census, state, now) };
+        var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log)
+        {
+            HandOver = handOver,
+            From = new NamedInterface(_configuration.Interface),
+            OnWake = now => Wake(mapper, census, state, now),
+        };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
 
         handOver.Store(_notify);

@@ -11,7 +11,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     public static readonly TimeSpan Tick = TimeSpan.FromSeconds(2);
 
     /// <summary>How much of one source is served before the others have their turn.</summary>
-    private const int BatchLimit = 64;
+    private const int BatchLimit = 64, PeerBatchLimit = 32;
 
     /// <summary>While peers talk the netlink socket is looked at when there is something, and this often.</summary>
     private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(500);
@@ -22,7 +22,8 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     private const int UnheardLimit = 256;
     private static readonly TimeSpan s_restLimit = TimeSpan.FromSeconds(1);
 
-    private readonly byte[] _datagram = new byte[PeerMessage.RequestSize + 1]; // Differs: one more shows what is too long, and is dropped instead of cut
+    private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1); // Differs: one more shows what is too long, and is dropped instead of cut
+    private readonly byte[] _quoted = new byte[PeerMessage.RequestSize];
     private readonly UdpSocket[] _peers = peers.All.ToArray();
 
     /// <summary>Called at every wake-up, with the time; returns when it wants to be called next.</summary>
@@ -33,6 +34,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     /// <summary>The loop ended because another daemon has everything now: nothing may be touched any more.</summary>
     public bool HasHandedOver { get; private set; }
+
+    /// <summary>Who asks us must come in by this one.</summary>
+    public NamedInterface From { get; init; } = new("");
 
     public Errno Register()
     {
@@ -163,24 +167,26 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     private void ServePeer(UdpSocket socket, EpollEvent ready)
     {
-        while (ready.HasError && socket.TryReceiveError(_datagram, out UdpError failure))
+        while (ready.HasError && socket.TryReceiveError(_quoted, out UdpError failure))
         {
             if (failure.IsUnreachable)
             {
-                mapper.HandleUnreachable(failure.To, ReadHandle(_datagram.AsSpan(0, Math.Min(failure.QuotedLength, _datagram.Length))), Clock.Now);
+                mapper.HandleUnreachable(failure.To, ReadHandle(_quoted.AsSpan(0, Math.Min(failure.QuotedLength, _quoted.Length))), Clock.Now);
                 transmitter.Drain();
             }
         }
-        for (int i = 0; i < BatchLimit && socket.Receive(_datagram, out UdpArrival arrival) == Errno.None; i++)
+        TimeSpan now = Clock.Now;
+        for (int i = 0, count = _batch.Receive(socket); i < count; i++)
         {
-            if (PeerMessage.TryParse(_datagram.AsSpan(0, Math.Min(arrival.Length, _datagram.Length)), out PeerMessage message, out string? reason))
+            ReadOnlySpan<byte> datagram = _batch.Read(socket, i, out UdpArrival arrival);
+            if (!PeerMessage.TryParse(datagram, out PeerMessage message, out string? reason))
             {
-                mapper.Handle(new PeerArrival(arrival.From, arrival.To), message, Clock.Now); // Differs: answers leave from the address that was asked
-                transmitter.Drain();
+                mapper.Drop(arrival.From, reason, now);
             }
-            else
+            else if (message.Type is PeerMessageType.Accept or PeerMessageType.Reject || From.Takes(arrival.Interface, now))
             {
-                mapper.Drop(arrival.From, reason);
+                mapper.Handle(new PeerArrival(arrival.From, arrival.To), message, now); // Differs: answers leave from the address that was asked
+                transmitter.Drain();
             }
         }
     }

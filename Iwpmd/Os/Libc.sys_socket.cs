@@ -55,6 +55,16 @@ internal static unsafe partial class Libc
     [LibraryImport(Name, SetLastError = true)]
     internal static partial nint recvmsg(int fd, msghdr* message, int flags);
 
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int recvmmsg(int fd, mmsghdr* messages, uint count, int flags, timespec* timeout);
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct @mmsghdr
+    {
+        public msghdr msg_hdr;
+        public uint msg_len;
+    }
+
     [StructLayout(LayoutKind.Sequential)]
     internal struct @ucred
     {

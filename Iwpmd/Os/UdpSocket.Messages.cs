@@ -34,8 +34,9 @@ internal sealed unsafe partial class UdpSocket
         return default;
     }
 
-    private InetEndpoint ReadDestination(ReadOnlySpan<byte> control)
+    private InetEndpoint ReadDestination(ReadOnlySpan<byte> control, out uint index)
     {
+        index = 0;
         var messages = new ControlMessages(control);
         while (messages.MoveNext())
         {
@@ -44,9 +45,11 @@ internal sealed unsafe partial class UdpSocket
                 case (Libc.IPPROTO_IP, Libc.IP_PKTINFO) when messages.Data.Length >= sizeof(Libc.in_pktinfo):
                     // Not ipi_addr: that is the packet's destination, which can be a broadcast address; this is ours for it.
                     Libc.in_pktinfo v4 = MemoryMarshal.Read<Libc.in_pktinfo>(messages.Data);
+                    index = (uint)v4.ipi_ifindex;
                     return InetEndpoint.FromAddressBytes(new ReadOnlySpan<byte>(v4.ipi_spec_dst, 4), Port);
                 case (Libc.IPPROTO_IPV6, Libc.IPV6_PKTINFO) when messages.Data.Length >= sizeof(Libc.in6_pktinfo):
                     Libc.in6_pktinfo v6 = MemoryMarshal.Read<Libc.in6_pktinfo>(messages.Data);
+                    index = v6.ipi6_ifindex;
                     var to = InetEndpoint.FromAddressBytes(new ReadOnlySpan<byte>(v6.ipi6_addr, 16), Port);
                     return to.IsLinkLocal ? to.WithScope(v6.ipi6_ifindex) : to;
                 default:

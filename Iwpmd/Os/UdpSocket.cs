@@ -4,8 +4,8 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
-/// <summary>A datagram that came: from whom, and to which of our addresses (the one to answer from; its scope is the receiving interface when link-local).</summary>
-internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEndpoint To);
+/// <summary>A datagram that came: from whom, and to which of our addresses (the one to answer from; its scope is the receiving interface when link-local), by which interface.</summary>
+internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEndpoint To, uint Interface);
 
 /// <summary>What became of a datagram that we sent to <paramref name="To"/>; <paramref name="QuotedLength"/> bytes of its payload are quoted.</summary>
 internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
@@ -103,14 +103,17 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         {
             error = ReceiveOnce(buffer, name, control, 0, out received);
         }
-        if (error != Errno.None)
-        {
-            arrival = default;
-            return error;
-        }
-        _ = Sockaddr.TryRead(new ReadOnlySpan<byte>(name, received.NameLength), out InetEndpoint from);
-        arrival = new UdpArrival(received.Length, from, ReadDestination(new ReadOnlySpan<byte>(control, received.ControlLength)));
-        return Errno.None;
+        arrival = error != Errno.None ? default
+            : ReadArrival(received.Length, new ReadOnlySpan<byte>(name, received.NameLength), new ReadOnlySpan<byte>(control, received.ControlLength));
+        return error;
+    }
+
+    /// <summary>What the kernel said beside a datagram of <paramref name="length"/> bytes.</summary>
+    public UdpArrival ReadArrival(int length, ReadOnlySpan<byte> name, ReadOnlySpan<byte> control)
+    {
+        _ = Sockaddr.TryRead(name, out InetEndpoint from);
+        InetEndpoint to = ReadDestination(control, out uint index);
+        return new UdpArrival(length, from, to, index);
     }
 
     /// <summary>Takes the oldest error off the error queue; false when there is none. The start of the payload that it is about goes to <paramref name="quoted"/>.</summary>

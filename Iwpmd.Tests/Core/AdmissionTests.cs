@@ -1,0 +1,299 @@
+using Iwpmd.Core;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Core;
+
+/// <summary>What a stranger can have of us: one fact a rule. The worlds serve 0.0.0.0:7174, mapped to 40000.</summary>
+public class AdmissionTests
+{
+    private static readonly InetEndpoint s_peer = InetEndpoint.Parse("10.0.0.2:41111");
+
+    private static World Listening(AdmissionSettings? admission = null, string local = "0.0.0.0:7174", uint flags = 0, int mappings = 65536)
+    {
+        var world = new World(mappings, new PortMapperSettings { Admission = admission ?? new AdmissionSettings() });
+        world.Add(local, flags: flags);
+        world.Sent.Clear();
+        return world;
+    }
+
+    private static void Ask(World world, string source, ulong handle = 77, string asked = "10.0.0.1:7174") =>
+        world.Request($"{source}:41111", $"{source}:5001", asked, handle, mapped: $"{source}:42222");
+
+    private static void Ack(World world, ushort port = 40000)
+    {
+        Effect accept = world.ToPeers.Last(e => e.Message.Type == PeerMessageType.Accept);
+        world.FromPeer(accept.To.ToString(), accept.Message.AsAck() with { Accepting = accept.Message.Accepting.WithPort(port) });
+    }
+
+    /// <summary>The host asks and Acks.</summary>
+    private static void Prove(World world, string source)
+    {
+        Ask(world, source, handle: 1);
+        Ack(world);
+    }
+
+    private static string Stranger(int number) => $"11.{number >> 16}.{(number >> 8) & 255}.{number & 255}";
+
+    private static int Accepts(World world) => world.ToPeers.Count(e => e.Message.Type == PeerMessageType.Accept);
+
+    private static int RemoteInfos(World world) => world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.RemoteInfo);
+
+    [Fact]
+    public void Strangers_get_so_many_answers_a_second_all_together()
+    {
+        World world = Listening(new AdmissionSettings { RequestRate = 100 });
+        for (int i = 0; i < 1000; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 1);
+        }
+        Assert.Equal(100, Accepts(world));
+
+        world.Now += TimeSpan.FromSeconds(0.5);
+        for (int i = 0; i < 1000; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 5000);
+        }
+        Assert.Equal(150, Accepts(world));
+    }
+
+    [Fact]
+    public void A_host_that_proved_itself_is_served_whatever_strangers_do()
+    {
+        World world = Listening(new AdmissionSettings { RequestRate = 100 });
+        Prove(world, "10.0.0.2");
+        for (int i = 0; i < 100_000; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 5000);
+        }
+        int before = Accepts(world);
+        Ask(world, "10.0.0.2", handle: 2);
+        Assert.Equal(before + 1, Accepts(world));
+        Assert.Equal(s_peer, world.ToPeers.Last().To);
+    }
+
+    [Fact]
+    public void An_Ack_that_does_not_name_the_mapped_port_proves_nothing_and_is_the_only_try()
+    {
+        World world = Listening(new AdmissionSettings { RequestRate = 1 });
+        Ask(world, "10.0.0.2");
+        Ack(world, port: 40001);
+        Ack(world, port: 40000);
+        Ask(world, "10.0.0.2", handle: 2);
+        Assert.Equal((1, 2ul), (Accepts(world), world.Counter(Counter.PeerDropped)));
+    }
+
+    [Fact]
+    public void An_Ack_that_names_a_port_that_was_in_the_Request_proves_nothing()
+    {
+        World world = Listening(new AdmissionSettings { RequestRate = 1 }, flags: 1); // NO_PORT_MAP: mapped to itself
+        Ask(world, "10.0.0.2");
+        Ack(world, port: 7174);
+        Ask(world, "10.0.0.2", handle: 2);
+        Assert.Equal(1, Accepts(world));
+    }
+
+    [Theory]
+    [InlineData(nameof(PeerMessageType.Accept))]
+    [InlineData(nameof(PeerMessageType.Reject))]
+    public void A_host_that_knows_the_handle_of_our_query_has_proved_itself(string answer)
+    {
+        World world = Listening(new AdmissionSettings { RequestRate = 1 });
+        world.Query("10.0.0.1:5000", "10.0.0.2:7000");
+        world.Answer(Enum.Parse<PeerMessageType>(answer), 45000);
+        Ask(world, "10.0.0.3");
+        Ask(world, "10.0.0.3", handle: 78);
+        Assert.Equal(1, Accepts(world));
+        Ask(world, "10.0.0.2");
+        Assert.Equal(2, Accepts(world));
+    }
+
+    [Fact]
+    public void One_host_gets_so_many_answers_a_second_proved_or_not()
+    {
+        World world = Listening(new AdmissionSettings { SourceRate = 10 });
+        Prove(world, "10.0.0.2");
+        for (ulong i = 0; i < 50; i++)
+        {
+            Ask(world, "10.0.0.2", handle: 100 + i);
+            Ask(world, "10.0.0.3", handle: 100 + i);
+        }
+        Assert.Equal(20, Accepts(world));
+        world.Now += TimeSpan.FromSeconds(0.5);
+        for (ulong i = 0; i < 50; i++)
+        {
+            Ask(world, "10.0.0.2", handle: 200 + i);
+            Ask(world, "10.0.0.3", handle: 200 + i);
+        }
+        Assert.Equal(30, Accepts(world));
+    }
+
+    [Fact]
+    public void Of_IPv6_a_network_of_64_bits_is_one_host()
+    {
+        World world = Listening(new AdmissionSettings { SourceRate = 10 }, local: "[::]:7174");
+        for (ulong i = 1; i <= 50; i++)
+        {
+            world.Request($"[fd00::{i:x}]:41111", $"[fd00::{i:x}]:5001", "[fd00::ffff]:7174", i, to: "[fd00::ffff]:3935");
+        }
+        Assert.Equal(10, Accepts(world));
+        world.Request("[fd00:0:0:1::1]:41111", "[fd00:0:0:1::1]:5001", "[fd00::ffff]:7174", 1, to: "[fd00::ffff]:3935");
+        Assert.Equal(11, Accepts(world));
+    }
+
+    [Fact]
+    public void Ten_thousand_hosts_can_start_a_job_at_once()
+    {
+        World world = Listening();
+        for (int i = 0; i < 10_000; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 1);
+            Ack(world); // a round trip is shorter than what 256 Requests need
+        }
+        Assert.Equal((10_000, 10_000), (Accepts(world), RemoteInfos(world)));
+        for (int i = 0; i < 10_000; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 50_000);
+        }
+        Assert.Equal(20_000, Accepts(world));
+    }
+
+    [Fact]
+    public void A_flood_does_not_make_room_among_those_who_proved_themselves()
+    {
+        World world = Listening(new AdmissionSettings { RequestRate = 10_000 });
+        for (int i = 0; i < 5000; i++)
+        {
+            Prove(world, Stranger(i));
+        }
+        for (int i = 5000; i < 200_000; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i);
+        }
+        int before = Accepts(world);
+        for (int i = 0; i < 5000; i++)
+        {
+            Ask(world, Stranger(i), handle: 2);
+        }
+        Assert.Equal(before + 5000, Accepts(world));
+    }
+
+    [Fact]
+    public void The_kernel_hears_of_few_peers_before_their_Ack_and_of_the_others_with_it()
+    {
+        World world = Listening();
+        for (int i = 0; i < 1000; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 1);
+        }
+        Assert.Equal((1000, 256, 744ul), (Accepts(world), RemoteInfos(world), world.Counter(Counter.RemoteInfosDeferred)));
+        Ack(world);
+        Assert.Equal(257, RemoteInfos(world));
+        Assert.Equal($"{Stranger(999)}:42222", world.ToKernel.Last().MappedRemote.ToString());
+        Ack(world);
+        Assert.Equal(257, RemoteInfos(world));
+    }
+
+    [Fact]
+    public void A_proven_host_that_says_no_Acks_has_the_credit_of_a_few()
+    {
+        World world = Listening();
+        Prove(world, "10.0.0.2");
+        for (int i = 0; i < 256; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 1);
+        }
+        int before = RemoteInfos(world);
+        for (ulong i = 2; i < 500; i++)
+        {
+            Ask(world, "10.0.0.2", handle: i);
+        }
+        Assert.Equal(before + 64, RemoteInfos(world));
+        Ack(world);
+        Ask(world, "10.0.0.2", handle: 1000);
+        Assert.Equal(before + 66, RemoteInfos(world));
+    }
+
+    [Fact]
+    public void The_kernel_hears_of_so_many_peers_of_one_mapping_a_second()
+    {
+        World world = Listening(new AdmissionSettings { RemoteInfoRate = 10 });
+        for (int i = 0; i < 300; i++)
+        {
+            Ask(world, Stranger(i), handle: (ulong)i + 1);
+            Ack(world);
+        }
+        Assert.Equal((300, 100, 200ul), (Accepts(world), RemoteInfos(world), world.Counter(Counter.RemoteInfosDropped)));
+    }
+
+    [Fact]
+    public void A_copy_of_a_rejected_Request_gets_nothing_for_a_quarter_of_a_second()
+    {
+        World world = Listening();
+        for (int i = 0; i < 6; i++)
+        {
+            Ask(world, "10.0.0.2", asked: "10.0.0.1:9999");
+            world.Now += TimeSpan.FromMilliseconds(60);
+        }
+        Assert.Equal((2, 4ul), (world.ToPeers.Count(), world.Counter(Counter.RequestCopies)));
+        Ask(world, "10.0.0.3", asked: "10.0.0.1:9999");
+        Assert.Equal(3, world.ToPeers.Count());
+    }
+
+    [Fact]
+    public void No_message_of_a_stranger_is_answered_by_more_bytes_than_it_has()
+    {
+        foreach (PeerMessageType type in Enum.GetValues<PeerMessageType>())
+        {
+            foreach (string asked in (string[])["10.0.0.1:7174", "10.0.0.1:9999", "0.0.0.0:7174"])
+            {
+                World world = Listening();
+                var message = new PeerMessage(type, 77, s_peer.WithPort(5001), InetEndpoint.Parse(asked), default); // the short form
+                int sent = message.Write(new byte[PeerMessage.RequestSize]);
+                world.SentBytes.Clear();
+                world.FromPeer("10.0.0.2:41111", message);
+                world.Pass(TimeSpan.FromSeconds(30));
+                Assert.InRange(world.Sent.Zip(world.SentBytes).Where(e => !e.First.IsToKernel).Sum(e => e.Second.Length), 0, sent);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_host_that_may_not_ask_gets_nothing()
+    {
+        Assert.True(InetNetwork.TryParse("10.0.0.2", out InetNetwork denied));
+        World world = Listening(new AdmissionSettings { Access = new AccessList([], [denied]) });
+        Ask(world, "10.0.0.2");
+        Ask(world, "10.0.0.2", asked: "10.0.0.1:9999");
+        Assert.Empty(world.Sent);
+        Ask(world, "10.0.0.3");
+        Assert.Equal(1, Accepts(world));
+    }
+
+    [Fact]
+    public void What_was_refused_is_counted_and_told_once_a_period()
+    {
+        World world = Listening(new AdmissionSettings { RequestRate = 1 });
+        Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
+        for (int i = 0; i < 11; i++)
+        {
+            Ask(world, Stranger(i), asked: "10.0.0.1:9999");
+        }
+        Assert.Equal(world.Now + TimeSpan.FromSeconds(10), world.Mapper.NextDeadline);
+        world.Pass(TimeSpan.FromSeconds(10));
+        Assert.Equal((10ul, 11ul), (world.Counter(Counter.RequestsOverRate), world.Counter(Counter.PeerRequests)));
+        Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
+    }
+
+    [Fact]
+    public void Handles_that_strangers_choose_do_not_meet_in_one_place()
+    {
+        uint[] Hashes(ulong secret) => [.. Enumerable.Range(0, 4096).Select(i => SecretHash.Of(secret, (ulong)i << 52) & 8191)];
+
+        foreach (ulong secret in (ulong[])[1, 0x123456789abcdef, ulong.MaxValue - 4])
+        {
+            Assert.InRange(Hashes(secret).GroupBy(hash => hash).Max(group => group.Count()), 1, 12);
+        }
+        Assert.NotEqual(Hashes(1), Hashes(2));
+    }
+}

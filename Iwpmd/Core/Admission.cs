@@ -1,0 +1,148 @@
+using System.Runtime.CompilerServices;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>How many Requests are served; from the configuration.</summary>
+internal sealed record AdmissionSettings
+{
+    /// <summary>A second, of all hosts that have not proved themselves.</summary>
+    public int RequestRate { get; init; } = 20000;
+
+    /// <summary>A second, of one host.</summary>
+    public int SourceRate { get; init; } = 1000;
+
+    /// <summary>REMOTE_INFOs a second and mapping; ten times that at once.</summary>
+    public int RemoteInfoRate { get; init; } = 1000;
+
+    public AccessList Access { get; init; } = AccessList.Everybody;
+}
+
+/// <summary>Requests that were not served since the last report, by cause.</summary>
+internal readonly record struct Refusals(long OverAll, long OverSource, long Denied)
+{
+    public long Sum => OverAll + OverSource + Denied;
+}
+
+/// <summary>
+/// Differs: how much a stranger can have of us is bounded. Any source address can be a lie, so those that have not proved themselves share one rate, and a flood ends the service for such ones only.
+/// A host proves itself by naming what it can only know from our answer, the mapped port in an Ack or the handle of our query. Everything is of fixed size.
+/// </summary>
+internal sealed class Admission
+{
+    private const int Strangers = 4096, ProvenHosts = 32768;
+    private const int Mappings = 1024, Rejections = 4096; // shared by those whose numbers are equal in the last bits
+
+    /// <summary>
+    /// A REMOTE_INFO stays in the kernel until its connection comes, for ever if it was made up. So many a mapping before the peer's Ack, which gives them back, then one a second;
+    /// all others wait for the Ack, which is there before the connection as a rule.
+    /// </summary>
+    private static readonly TokenRate s_unconfirmed = TokenRate.Of(perSecond: 1, atOnce: 256);
+
+    /// <summary>The same for one proven host, whose address may be used by another one.</summary>
+    private const int UnconfirmedOfProven = 64;
+
+    private readonly AdmissionSettings _settings;
+    private readonly TokenRate _allRate, _sourceRate, _remoteInfoRate;
+    private readonly SourceTable _strangers, _proven;
+    private readonly TokenBucket[] _remoteInfos = new TokenBucket[Mappings], _unconfirmed = new TokenBucket[Mappings];
+    private readonly Rejection[] _rejections = new Rejection[Rejections];
+    private readonly ulong _secret;
+    private TokenBucket _all;
+    private Refusals _refusals;
+
+    private record struct Rejection(uint Hash, TimeSpan At);
+
+    public Admission(AdmissionSettings settings, ulong secret)
+    {
+        (_settings, _secret) = (settings, secret);
+        _allRate = TokenRate.Of(settings.RequestRate, settings.RequestRate);
+        _sourceRate = TokenRate.Of(settings.SourceRate, settings.SourceRate);
+        _remoteInfoRate = TokenRate.Of(settings.RemoteInfoRate, settings.RemoteInfoRate * 10);
+        _strangers = new SourceTable(Strangers, secret);
+        _proven = new SourceTable(ProvenHosts, secret);
+    }
+
+    public bool IsAllowed(in InetEndpoint source) => _settings.Access.Contains(source);
+
+    /// <summary>Whether a Request from this source is served.</summary>
+    public bool TryAdmit(in InetEndpoint source, TimeSpan now)
+    {
+        if (!IsAllowed(source))
+        {
+            _refusals = _refusals with { Denied = _refusals.Denied + 1 };
+            return false;
+        }
+        ref Source proven = ref _proven.Find(source);
+        bool isStranger = Unsafe.IsNullRef(ref proven);
+        if (isStranger && !_all.TryTake(_allRate, now))
+        {
+            _refusals = _refusals with { OverAll = _refusals.OverAll + 1 };
+            return false;
+        }
+        if (!(isStranger ? ref _strangers.FindOrAdd(source) : ref proven).Bucket.TryTake(_sourceRate, now))
+        {
+            _refusals = _refusals with { OverSource = _refusals.OverSource + 1 };
+            return false;
+        }
+        return true;
+    }
+
+    /// <summary>The source is there: it named what it can only have from us.</summary>
+    public void Prove(in InetEndpoint source, TimeSpan now)
+    {
+        if (!IsAllowed(source))
+        {
+            return; // it can make no Requests, so it needs no row
+        }
+        ref Source stranger = ref _strangers.Find(source);
+        ref Source proven = ref _proven.FindOrAdd(source);
+        proven.Unconfirmed = 0;
+        if (proven.Bucket.FullAt < now.Ticks) // a new one, or one that was not seen for long: others make room before it now
+        {
+            proven.Bucket = Unsafe.IsNullRef(ref stranger) ? TokenBucket.FullFrom(now) : stranger.Bucket;
+        }
+    }
+
+    public bool IsProven(in InetEndpoint source) => !Unsafe.IsNullRef(ref _proven.Find(source));
+
+    /// <summary>On whose account the kernel hears of a peer that asks for the mapping in this slot, before it has answered.</summary>
+    public RemoteInfoCredit CreditRemoteInfo(int slot, in InetEndpoint source, TimeSpan now)
+    {
+        ref Source proven = ref _proven.Find(source);
+        if (!Unsafe.IsNullRef(ref proven) && proven.Unconfirmed < UnconfirmedOfProven)
+        {
+            proven.Unconfirmed++;
+            return RemoteInfoCredit.OfHost;
+        }
+        return _unconfirmed[slot % Mappings].TryTake(s_unconfirmed, now) ? RemoteInfoCredit.OfMapping : RemoteInfoCredit.None;
+    }
+
+    /// <summary>An Ack came for what the kernel was told on the mapping's account.</summary>
+    public void GiveBack(int slot) => _unconfirmed[slot % Mappings].GiveBack(s_unconfirmed);
+
+    /// <summary>False when the kernel was told of so many peers of this mapping that it must do without.</summary>
+    public bool TryTellKernel(int slot, TimeSpan now) => _remoteInfos[slot % Mappings].TryTake(_remoteInfoRate, now);
+
+    /// <summary>Whether this Request is a copy of one that was rejected less than <paramref name="within"/> ago; if not, it is one from now on.</summary>
+    public bool IsRejectedAlready(in InetEndpoint source, in PeerMessage message, TimeSpan within, TimeSpan now)
+    {
+        ulong ports = ((ulong)source.Port << 32) | ((ulong)message.Connecting.Port << 16) | message.Accepting.Port;
+        uint hash = SecretHash.Of(_secret, source.High, source.Low, ports, message.Handle, message.Connecting.High, message.Connecting.Low, message.Accepting.High, message.Accepting.Low);
+        ref Rejection last = ref _rejections[hash % Rejections];
+        if (last.Hash == hash && now - last.At < within)
+        {
+            return true;
+        }
+        last = new Rejection(hash, now);
+        return false;
+    }
+
+    /// <summary>What was refused since the last call.</summary>
+    public Refusals TakeRefusals()
+    {
+        Refusals taken = _refusals;
+        _refusals = default;
+        return taken;
+    }
+}

@@ -1,0 +1,51 @@
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Core;
+
+/// <summary>What is not served, and what a flood of it leaves in the log: one line a period.</summary>
+internal sealed partial class PortMapper
+{
+    private static readonly TimeSpan ReportPeriod = TimeSpan.FromSeconds(10);
+
+    private LogGate _droppedGate = new(TimeSpan.FromSeconds(10), burst: 100);
+    private TimeSpan _reportRefusalsAt = TimeSpan.MaxValue;
+
+    /// <summary>Counts a datagram that means nothing here.</summary>
+    public void Drop(in InetEndpoint from, string? reason, TimeSpan now)
+    {
+        Count(Counter.PeerDropped);
+        if (_log.IsEnabled(LogLevel.Debug) && _droppedGate.TryPass(now, out string suppressed))
+        {
+            Log.PeerDropped(_log, from, reason, suppressed);
+        }
+    }
+
+    private bool TryAdmit(in InetEndpoint source, TimeSpan now)
+    {
+        Count(Counter.PeerRequests);
+        if (_admission.TryAdmit(source, now))
+        {
+            return true;
+        }
+        if (_reportRefusalsAt == TimeSpan.MaxValue)
+        {
+            _reportRefusalsAt = now + ReportPeriod;
+        }
+        return false;
+    }
+
+    private void ReportRefusals(TimeSpan now)
+    {
+        if (now < _reportRefusalsAt)
+        {
+            return;
+        }
+        _reportRefusalsAt = TimeSpan.MaxValue;
+        Refusals refused = _admission.TakeRefusals();
+        _state.Counters[(int)Counter.RequestsOverRate] += (ulong)refused.OverAll;
+        _state.Counters[(int)Counter.RequestsOverSourceRate] += (ulong)refused.OverSource;
+        _state.Counters[(int)Counter.RequestsDenied] += (ulong)refused.Denied;
+        Log.RequestsRefused(_log, refused.Sum, ReportPeriod.Seconds, refused.OverAll, refused.OverSource, refused.Denied);
+    }
+}

@@ -1,0 +1,17 @@
+namespace Iwpmd.Core;
+
+/// <summary>A hash for tables whose keys strangers choose: who does not know the secret cannot make them all meet in one place.</summary>
+internal static class SecretHash
+{
+    public static uint Of(ulong secret, params ReadOnlySpan<ulong> keys)
+    {
+        ulong mixed = secret;
+        foreach (ulong key in keys)
+        {
+            mixed = (mixed ^ key) * 0xff51afd7ed558ccd;
+            mixed ^= mixed >> 32;
+        }
+        mixed *= 0xc4ceb9fe1a85ec53;
+        return (uint)(mixed >> 32);
+    }
+}

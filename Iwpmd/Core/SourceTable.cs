@@ -1,0 +1,58 @@
+using Iwpmd.Wire;
+
+namespace Iwpmd.Core;
+
+/// <summary>What is known of one source of Requests: a v4 address, or a v6 network of 64 bits, since whoever has one address of such a network has them all.</summary>
+internal struct Source
+{
+    public ulong Key;
+    public TokenBucket Bucket;
+
+    /// <summary>REMOTE_INFOs that the kernel got for it since its last Ack.</summary>
+    public int Unconfirmed;
+}
+
+/// <summary>Sources in a table of fixed size, set-associative by a hash that nobody outside can foresee. The one whose bucket is full the longest makes room: it loses least by it.</summary>
+internal sealed class SourceTable(int capacity, ulong secret)
+{
+    private const int Ways = 16;
+
+    private readonly Source[] _sources = new Source[capacity];
+
+    /// <summary>The row of this source, or a null reference.</summary>
+    public ref Source Find(in InetEndpoint address)
+    {
+        ulong key = KeyOf(address);
+        foreach (ref Source source in Set(key))
+        {
+            if (source.Key == key)
+            {
+                return ref source;
+            }
+        }
+        return ref System.Runtime.CompilerServices.Unsafe.NullRef<Source>();
+    }
+
+    public ref Source FindOrAdd(in InetEndpoint address)
+    {
+        ulong key = KeyOf(address);
+        Span<Source> set = Set(key);
+        int oldest = 0;
+        for (int i = 0; i < Ways; i++)
+        {
+            if (set[i].Key == key)
+            {
+                return ref set[i];
+            }
+            oldest = set[i].Bucket.FullAt < set[oldest].Bucket.FullAt ? i : oldest;
+        }
+        set[oldest] = new Source { Key = key };
+        return ref set[oldest];
+    }
+
+    private static ulong KeyOf(in InetEndpoint address) =>
+        address.Family == IpFamily.V4 ? ~address.Low // as no v6 address begins
+        : address.High == 0 ? 1 : address.High; // ::1, and 0 is an empty row
+
+    private Span<Source> Set(ulong key) => _sources.AsSpan((int)(SecretHash.Of(secret, key) % (uint)(capacity / Ways)) * Ways, Ways);
+}

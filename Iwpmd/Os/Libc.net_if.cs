@@ -1,0 +1,9 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial uint if_nametoindex(string name);
+}
