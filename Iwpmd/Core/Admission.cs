@@ -30,8 +30,8 @@ internal readonly record struct Refusals(long OverAll, long OverSource, long Den
 /// </summary>
 internal sealed class Admission
 {
-    private const int Strangers = 4096, ProvenHosts = 32768;
-    private const int Mappings = 1024, Rejections = 4096; // shared by those whose numbers are equal in the last bits
+    private const int Strangers = 2048, ProvenHosts = 32768;
+    private const int Mappings = 1024, Rejections = 8192; // shared by those whose numbers are equal in the last bits
 
     /// <summary>
     /// A REMOTE_INFO stays in the kernel until its connection comes, for ever if it was made up. So many a mapping before the peer's Ack, which gives them back, then one a second;
@@ -51,7 +51,7 @@ internal sealed class Admission
     private TokenBucket _all;
     private Refusals _refusals;
 
-    private record struct Rejection(uint Hash, TimeSpan At);
+    private record struct Rejection(uint Hash, uint Milliseconds);
 
     public Admission(AdmissionSettings settings, ulong secret)
     {
@@ -130,11 +130,12 @@ internal sealed class Admission
         ulong ports = ((ulong)source.Port << 32) | ((ulong)message.Connecting.Port << 16) | message.Accepting.Port;
         uint hash = SecretHash.Of(_secret, source.High, source.Low, ports, message.Handle, message.Connecting.High, message.Connecting.Low, message.Accepting.High, message.Accepting.Low);
         ref Rejection last = ref _rejections[hash % Rejections];
-        if (last.Hash == hash && now - last.At < within)
+        uint milliseconds = (uint)(now.Ticks / TimeSpan.TicksPerMillisecond);
+        if (last.Hash == hash && milliseconds - last.Milliseconds < within.TotalMilliseconds)
         {
             return true;
         }
-        last = new Rejection(hash, now);
+        last = new Rejection(hash, milliseconds);
         return false;
     }
 

@@ -35,7 +35,7 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         {
             return error;
         }
-        SetReceiveBuffer(fd, receiveBufferBytes);
+        SocketFd.SetReceiveBuffer(fd, receiveBufferBytes);
         operation = "bind";
         error = BindPositive(fd, group);
         uint portId = 0;
@@ -96,15 +96,6 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     public bool WaitReadable(TimeSpan timeout) => SocketFd.WaitReadable(Fd, timeout);
 
     public void Dispose() => SocketFd.Close(Fd);
-
-    private static void SetReceiveBuffer(int fd, int bytes)
-    {
-        // Beyond net.core.rmem_max only with CAP_NET_ADMIN; what came of it is read back and is the caller's to judge.
-        if (SocketFd.SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUFFORCE, bytes) != Errno.None)
-        {
-            _ = SocketFd.SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUF, bytes);
-        }
-    }
 
     private static Errno BindPositive(int fd, int group)
     {

@@ -39,6 +39,15 @@ internal static unsafe class SocketFd
     public static Errno SetOption(int fd, int level, int name, int value) =>
         Libc.setsockopt(fd, level, name, &value, sizeof(int)) != 0 ? Errno.Last : Errno.None;
 
+    public static void SetReceiveBuffer(int fd, int bytes)
+    {
+        // Beyond net.core.rmem_max only with CAP_NET_ADMIN; what came of it can be read back and is the caller's to judge.
+        if (SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUFFORCE, bytes) != Errno.None)
+        {
+            _ = SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUF, bytes);
+        }
+    }
+
     public static Errno ReadOption(int fd, int level, int name, out int value)
     {
         int read = 0;

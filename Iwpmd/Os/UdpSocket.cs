@@ -23,6 +23,8 @@ internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Orig
 [SkipLocalsInit]
 internal sealed unsafe partial class UdpSocket : IDisposable
 {
+    /// <summary>Thousands of datagrams: what comes while the process gets no processor must not push out the messages of known peers.</summary>
+    private const int ReceiveBufferBytes = 4 * 1024 * 1024;
     private const int ControlSize = 256; // packet info and extended error with the offender's address, twice over
 
     private readonly IpFamily _family;
@@ -143,6 +145,7 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         {
             return error;
         }
+        SocketFd.SetReceiveBuffer(fd, ReceiveBufferBytes);
         Span<byte> address = stackalloc byte[Sockaddr.In6Size];
         int length = Sockaddr.Write(address, new InetEndpoint(family, 0, 0, port));
         operation = "bind";
