@@ -242,4 +242,21 @@ public class StateTests
         var next = new World(state: world.State, handshake: false);
         Assert.False(next.Mapper.TryResume(Succession.Orderly, next.Now));
     }
+
+    [Fact]
+    public void The_health_tells_what_came_back_and_forgets_what_was_wrong_before()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        world.Add("10.0.0.1:5001");
+        world.Add("10.0.0.1:5002", flags: 1);
+        var second = new World(handshake: false, state: world.State);
+        second.Ports.Taken.Add(40000);
+        second.Mapper.Restore(second.Now);
+        Assert.Equal((3u, 2u, 1u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
+
+        new World(handshake: false, state: world.State).Mapper.Restore(second.Now);
+        Assert.Equal((3u, 3u, 0u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
+        Assert.True(StateRow.IsSound(ref world.State.Health));
+    }
 }

@@ -128,6 +128,10 @@ internal sealed partial class PortMapper
                     break;
             }
         }
+        using (var change = new RowChange<HealthRow>(ref _state.Health))
+        {
+            (change.Row.RestoredOf, change.Row.Restored, change.Row.Unprotected) = ((uint)_mappings.Count, (uint)(held + unbound), (uint)_unprotected);
+        }
         if (_mappings.Count > 0)
         {
             Log.MappingsRestored(_log, held, _unprotected, unbound);

@@ -169,9 +169,28 @@ internal struct HealthRow : IStateRow
     public long LastFallbackAt;
     public FallbackCause LastFallbackCause;
     public HandshakeState Kernel;
-    private readonly ushort _unused;
+    public StateOrigin Origin;
+    private readonly byte _unused;
     public uint Unprotected;
-    private readonly ulong _unused2, _unused3;
+
+    /// <summary>Mappings that an earlier process left, and how many of their ports are held, or need none.</summary>
+    public uint RestoredOf, Restored;
+
+    /// <summary>The TCP ports that are mapped to, both ends included.</summary>
+    public ushort LowestPort, HighestPort;
+    private readonly uint _unused2;
+}
+
+/// <summary>How the daemon got its state.</summary>
+internal enum StateOrigin : byte
+{
+    Fresh = 0,
+
+    /// <summary>Read back from the state file.</summary>
+    Restored = 1,
+
+    /// <summary>And the sockets with it: the kernel noticed nothing.</summary>
+    TakenOver = 2,
 }
 
 /// <summary>Why a connection went on without the peer's port mapper.</summary>

@@ -50,12 +50,12 @@ internal sealed class DaemonHost
         _ = _host.TryReadReservedPorts(out PortRange[] reserved);
         var ports = new TcpPorts(_range, reserved, Entropy.Random64(), _log);
         ports.Adopt(handed.TcpPorts);
-        return Serve(new Holdings(netlink, peers, ports, state, opening.File), handed, started);
+        return Serve(new Holdings(netlink, peers, ports, state, opening.File, opening.Origin), handed, started);
     }
 
     private int Serve(Holdings holdings, HandedOverFds handed, TimeSpan started)
     {
-        (NetlinkSocket netlink, PeerSockets peers, TcpPorts ports, StateLayout state, _) = holdings;
+        (NetlinkSocket netlink, PeerSockets peers, TcpPorts ports, StateLayout state, _, _) = holdings;
         var mapper = new PortMapper(state, ports, _configuration.PortMapper, Entropy.Random64, _log);
         var census = new EndpointCensus(mapper, _log);
         using var kernel = new KernelLink(netlink, state, _log);
@@ -74,7 +74,7 @@ internal sealed class DaemonHost
         handOver.Store(_notify);
         mapper.Restore(Clock.Now);
         ports.CloseSpares();
-        if (!TryResume(mapper, state, handed, netlink.PortId, started))
+        if (!TryResume(mapper, holdings, handed, started))
         {
             mapper.Start(Clock.Now);
         }
@@ -115,8 +115,9 @@ internal sealed class DaemonHost
     }
 
     /// <summary>Goes on where the earlier process stood, if this is its netlink socket and its state; notes in the state whose it is now.</summary>
-    private bool TryResume(PortMapper mapper, StateLayout state, HandedOverFds handed, uint portId, TimeSpan started)
+    private bool TryResume(PortMapper mapper, Holdings holdings, HandedOverFds handed, TimeSpan started)
     {
+        (StateLayout state, uint portId) = (holdings.State, holdings.Netlink.PortId);
         ref StateHeader header = ref state.Header;
         bool isItsSocket = handed.Netlink is not null && header.PortId == portId;
         Succession succession = header.EndedAt != 0 ? Succession.Orderly : Succession.AfterCrash;
@@ -125,7 +126,13 @@ internal sealed class DaemonHost
             header.SeenEmptyAt = handed.Netlink is null ? started.Ticks : 0; // before the socket was opened; of a stranger's nothing is known
         }
         (header.StartedAt, header.EndedAt, header.ProcessId, header.PortId) = (started.Ticks, 0, Environment.ProcessId, portId);
-        if (!isItsSocket || !mapper.TryResume(succession, Clock.Now))
+        bool resumed = isItsSocket && mapper.TryResume(succession, Clock.Now);
+        using (var health = new RowChange<HealthRow>(ref state.Health))
+        {
+            health.Row.Origin = resumed ? StateOrigin.TakenOver : holdings.Origin;
+            (health.Row.LowestPort, health.Row.HighestPort) = (_range.Low, _range.High);
+        }
+        if (!resumed)
         {
             return false;
         }

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>All that a daemon holds and a next one can go on with; without a file the state ends with the process.</summary>
-internal sealed record Holdings(NetlinkSocket Netlink, PeerSockets Peers, TcpPorts Ports, StateLayout State, StateFile? File);
+internal sealed record Holdings(NetlinkSocket Netlink, PeerSockets Peers, TcpPorts Ports, StateLayout State, StateFile? File, StateOrigin Origin);
 
 /// <summary>
 /// Gives what this daemon holds to the next one: to the service manager's store, or over a socket to a daemon that was started with --takeover.

@@ -16,6 +16,9 @@ internal sealed class StateOpening(Configuration configuration, Guid bootId, ILo
     /// <summary>Null while the state is in no file.</summary>
     public StateFile? File { get; private set; }
 
+    /// <summary>What became of an earlier daemon's.</summary>
+    public StateOrigin Origin { get; private set; } = StateOrigin.Fresh;
+
     private string Directory => configuration.StateDirectory;
 
     private string FilePath => Path.Combine(Directory, "state");
@@ -60,6 +63,7 @@ internal sealed class StateOpening(Configuration configuration, Guid bootId, ILo
     /// <summary>Another max_mappings or another version has another shape. Never one with less room than there are mappings.</summary>
     private StateLayout GoOn(StateCapacity capacity)
     {
+        Origin = StateOrigin.Restored;
         _ = StateLayout.WhyUnusable(File!.Existing, bootId, out StateShape shape);
         if (shape != StateLayout.ShapeOf(capacity))
         {
