@@ -39,6 +39,15 @@ public class CommandLineTests
         Assert.Equal((0, ""), (status, errors));
     }
 
+    /// <summary>A daemon of a boot image is called so, since systemd ends whatever is not when the root changes.</summary>
+    [Fact]
+    public void The_programs_own_name_may_begin_with_an_at_sign()
+    {
+        string version = Tool.Run("bash", "bash", "-c", $"exec -a @iwpmd {Binaries.Ours} --version");
+
+        Assert.Equal(Run("--version").Output, version);
+    }
+
     [Fact]
     public void Help_names_every_option()
     {

@@ -46,7 +46,8 @@ internal static class CommandLine
             StartMode mode = result.GetValue(takeOver) ? StartMode.TakeOver : StartMode.Alone;
             return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, arguments));
         });
-        return Invoke(root.Parse(arguments));
+        // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and that is looked at as well.
+        return Invoke(root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null }));
     }
 
     private static int Invoke(ParseResult parsed)
