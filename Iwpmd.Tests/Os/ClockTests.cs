@@ -18,6 +18,16 @@ public sealed class ClockTests
     }
 
     [Fact]
+    public void The_time_of_day_is_that_of_people_here()
+    {
+        TimeSpan before = DateTime.Now.TimeOfDay, time = Clock.LocalTimeOfDay, after = DateTime.Now.TimeOfDay;
+        if (after > before) // else midnight came between
+        {
+            Assert.InRange(time, before - TimeSpan.FromMilliseconds(1), after);
+        }
+    }
+
+    [Fact]
     public void Random_numbers_differ()
     {
         var numbers = Enumerable.Range(0, 100).Select(_ => Entropy.Random64()).ToHashSet();

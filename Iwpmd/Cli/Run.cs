@@ -1,7 +1,6 @@
 using Iwpmd.Daemon;
 using Iwpmd.Os;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Console;
 
 namespace Iwpmd.Cli;
 
@@ -37,8 +36,8 @@ internal static class Run
             using var syslog = new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level };
             return RunDaemon(configuration, options.Mode, path, complaints, readyPipe, syslog);
         }
-        using ILoggerFactory factory = CreateConsole(options.Systemd, level);
-        return RunDaemon(configuration, options.Mode, path, complaints, null, factory.CreateLogger("iwpmd"));
+        using var console = new ConsoleLog(new LineFormatter(options.Systemd ? LineAudience.ServiceManager : LineAudience.People), level);
+        return RunDaemon(configuration, options.Mode, path, complaints, null, console);
     }
 
     private static int Detach(string[] arguments)
@@ -78,25 +77,4 @@ internal static class Run
             return e.ExitStatus;
         }
     }
-
-    /// <summary>A log on stderr; what cannot be written at once is dropped, since a stuck terminal must not make answers late.</summary>
-    private static ILoggerFactory CreateConsole(bool systemd, LogLevel level) => LoggerFactory.Create(builder =>
-    {
-        builder.SetMinimumLevel(level);
-        builder.AddConsole(options =>
-        {
-            options.LogToStandardErrorThreshold = LogLevel.Trace;
-            options.MaxQueueLength = 10_000; // a dump of so many mappings, 2 MB
-            options.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite;
-            options.FormatterName = systemd ? ConsoleFormatterNames.Systemd : ConsoleFormatterNames.Simple;
-        });
-        if (!systemd)
-        {
-            builder.AddSimpleConsole(options =>
-            {
-                options.SingleLine = true;
-                options.TimestampFormat = "HH:mm:ss.fff ";
-            });
-        }
-    });
 }

@@ -17,4 +17,18 @@ internal static class Clock
             return TimeSpan.FromTicks((now.tv_sec * TimeSpan.TicksPerSecond) + (now.tv_nsec / NanosecondsPerTick));
         }
     }
+
+    /// <summary>For people, by the C library: time zones in the runtime would cost megabytes.</summary>
+    public static unsafe TimeSpan LocalTimeOfDay
+    {
+        get
+        {
+            Libc.timespec now;
+            Libc.tm local = default;
+            _ = Libc.clock_gettime(Libc.CLOCK_REALTIME, &now);
+            nint seconds = now.tv_sec;
+            _ = Libc.localtime_r(&seconds, &local);
+            return new TimeSpan(0, local.tm_hour, local.tm_min, local.tm_sec, (int)(now.tv_nsec / 1_000_000));
+        }
+    }
 }

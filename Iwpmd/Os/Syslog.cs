@@ -45,7 +45,8 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
 
     public void Dispose() => Disconnect();
 
-    private static int SeverityOf(LogLevel level) => level switch
+    /// <summary>As in sys/syslog.h.</summary>
+    public static int SeverityOf(LogLevel level) => level switch
     {
         LogLevel.Critical => 2,
         LogLevel.Error => 3,
