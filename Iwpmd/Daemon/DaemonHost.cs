@@ -72,6 +72,10 @@ internal sealed class DaemonHost
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
 
         handOver.Store(_notify);
+        if (mapper.Mappings.Count > 0)
+        {
+            GrowDescriptorTable(); // their ports come now
+        }
         mapper.Restore(Clock.Now);
         ports.CloseSpares();
         if (!TryResume(mapper, holdings, handed, started))
@@ -150,6 +154,7 @@ internal sealed class DaemonHost
             Log.Ready(_log, mapper.Mappings.Count, _range.Low, _range.High, (uint)state.Header.PortId);
             Notify("READY=1");
             _readyPipe?.ReportReady();
+            GrowDescriptorTable();
         }
         TimeSpan next = now + EventLoop.Tick;
         if (!_notify.IsActive)
@@ -190,14 +195,18 @@ internal sealed class DaemonHost
         }
     }
 
+    /// <summary>Only saves time: later, since each growth of it is waited for, and now, when nobody waits.</summary>
+    private void GrowDescriptorTable() => _ = Limits.GrowDescriptorTable(WantedDescriptors);
+
+    /// <summary>One for each port.</summary>
+    private int WantedDescriptors => Math.Min(_configuration.MaxMappings, ushort.MaxValue) + SpareDescriptors;
+
     private void RaiseLimits()
     {
-        int wanted = Math.Min(_configuration.MaxMappings, ushort.MaxValue) + SpareDescriptors; // one for each port
-        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)(wanted - SpareDescriptors))
+        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)(WantedDescriptors - SpareDescriptors))
         {
             Log.DescriptorLimit(_log, limit, _configuration.MaxMappings);
         }
-        _ = Limits.GrowDescriptorTable(wanted); // only saves time
     }
 
     private PortRange ChoosePortRange()
