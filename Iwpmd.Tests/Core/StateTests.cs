@@ -138,12 +138,12 @@ public class StateTests
         {
             Span<byte> row = result.AsSpan(shape.MappingsAt + (i * shape.MappingSize), shape.MappingSize);
             state.Bytes.Slice(old.MappingsAt + (i * old.MappingSize), Math.Min(old.MappingSize, row.Length)).CopyTo(row);
-            uint checksum = uint.MaxValue;
+            ulong hash = 0xcbf29ce484222325;
             for (int at = 8; at < row.Length; at += 8)
             {
-                checksum = System.Numerics.BitOperations.Crc32C(checksum, BitConverter.ToUInt64(row[at..]));
+                hash = System.Numerics.BitOperations.RotateLeft((hash ^ BitConverter.ToUInt64(row[at..])) * 0x9e3779b97f4a7c15, 29);
             }
-            BitConverter.TryWriteBytes(row[4..], state.Mappings[i].IsUsed ? checksum : 0);
+            BitConverter.TryWriteBytes(row[4..], state.Mappings[i].IsUsed ? (uint)(hash ^ (hash >> 32)) : 0);
             BitConverter.TryWriteBytes(row, state.Mappings[i].IsUsed ? 2u : 0);
         }
         state.Bytes[(int)old.ConversationsAt..].CopyTo(result.AsSpan((int)shape.ConversationsAt));

@@ -116,20 +116,26 @@ internal sealed unsafe class StateLayout
     private const ulong Magic = 0x31444d5057490a1a; // "\x1a\nIWPMD1"
     private const int HeaderSize = 512;
 
-    private readonly byte* _base;
+    private readonly byte* _base, _counters, _clients, _mappings, _conversations, _peers;
+    private readonly StateShape _shape;
     private readonly byte[]? _array; // keeps the memory of an in-process state alive
 
     /// <summary>Lays the state over <paramref name="address"/>, which must be <see cref="SizeOf"/> bytes and stay where it is.</summary>
     public StateLayout(nint address, StateCapacity capacity)
     {
         _base = (byte*)address;
-        Shape = ShapeOf(capacity);
+        _shape = ShapeOf(capacity);
+        _counters = _base + _shape.CountersAt;
+        _clients = _base + _shape.ClientsAt;
+        _mappings = _base + _shape.MappingsAt;
+        _conversations = _base + _shape.ConversationsAt;
+        _peers = _base + _shape.PeersAt;
     }
 
     private StateLayout(byte[] pinned, StateCapacity capacity)
         : this((nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned)), capacity) => _array = pinned;
 
-    public StateShape Shape { get; }
+    public StateShape Shape => _shape;
 
     public static long SizeOf(StateCapacity capacity) => ShapeOf(capacity).Length;
 
@@ -149,15 +155,15 @@ internal sealed unsafe class StateLayout
 
     public ref HealthRow Health => ref *(HealthRow*)(_base + HeaderSize);
 
-    public Span<ulong> Counters => new(_base + Shape.CountersAt, Shape.Counters);
+    public Span<ulong> Counters => new(_counters, _shape.Counters);
 
-    public Span<ClientRow> Clients => new(_base + Shape.ClientsAt, Shape.Clients);
+    public Span<ClientRow> Clients => new(_clients, _shape.Clients);
 
-    public Span<MappingRow> Mappings => new(_base + Shape.MappingsAt, Shape.Mappings);
+    public Span<MappingRow> Mappings => new(_mappings, _shape.Mappings);
 
-    public Span<ConversationRow> Conversations => new(_base + Shape.ConversationsAt, Shape.Conversations);
+    public Span<ConversationRow> Conversations => new(_conversations, _shape.Conversations);
 
-    public Span<PeerRow> Peers => new(_base + Shape.PeersAt, Shape.Peers);
+    public Span<PeerRow> Peers => new(_peers, _shape.Peers);
 
     /// <summary>All of it.</summary>
     public Span<byte> Bytes => new(_base, checked((int)Shape.Length));

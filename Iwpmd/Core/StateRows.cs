@@ -286,12 +286,13 @@ internal static class StateRow
 
     private static uint Checksum(ReadOnlySpan<uint> row)
     {
-        uint checksum = uint.MaxValue;
+        // Not CRC-32: that is a loop in software where the processor may not be assumed to have it, and was the most costly part of a request.
+        ulong hash = 0xcbf29ce484222325;
         foreach (ulong part in MemoryMarshal.Cast<uint, ulong>(row[2..]))
         {
-            checksum = BitOperations.Crc32C(checksum, part);
+            hash = BitOperations.RotateLeft((hash ^ part) * 0x9e3779b97f4a7c15, 29);
         }
-        return checksum;
+        return (uint)(hash ^ (hash >> 32));
     }
 
     private static Span<uint> Words<T>(ref T row)
