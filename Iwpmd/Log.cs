@@ -144,6 +144,9 @@ internal static partial class Log
     [LoggerMessage(509, LogLevel.Warning, "daemon: hand-over failed: {Step}: {Error}: {Consequence}")]
     public static partial void HandOverFailed(ILogger log, string step, Os.Errno error, string consequence);
 
+    [LoggerMessage(510, LogLevel.Warning, "daemon: no sandbox: seccomp: {Error}: going on without it")]
+    public static partial void NoSandbox(ILogger log, Os.Errno error);
+
     [LoggerMessage(601, LogLevel.Warning, "configuration: {Path}:{Complaint}")]
     public static partial void ConfigurationComplaint(ILogger log, string path, string complaint);
 

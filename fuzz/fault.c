@@ -21,7 +21,7 @@ static int is(const char *fault)
 
 static void *sleep_on(void *nothing)
 {
-	pause();
+	poll(NULL, 0, -1);
 	return nothing;
 }
 
@@ -37,9 +37,9 @@ static void misbehave(void)
 	if (sends == SOON && is("exit"))
 		_exit(0);
 	if (sends == SOON && is("hang"))
-		pause();
+		poll(NULL, 0, -1);
 	if (sends % SOON == 0 && is("descriptor"))
-		dup(2);
+		fcntl(2, F_DUPFD, 0);
 	if (sends % SOON == 0 && is("thread"))
 		pthread_create(&thread, NULL, sleep_on, NULL);
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Iwpmd.Daemon;
+using Iwpmd.Os;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Cli;
@@ -15,6 +16,8 @@ internal static class CommandLine
         var config = new Option<string?>("--config", "-c") { Description = $"configuration file (default {Configuration.DefaultPath})", HelpName = "FILE" };
         var logLevel = new Option<string?>("--log-level", "-l") { Description = "error, warning, info or debug (default info)", HelpName = "LEVEL" };
         var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
+        var noSandbox = new Option<bool>("--no-sandbox") { Description = "do not limit the system calls of the daemon to those it needs" };
+        var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls instead of ending the daemon" };
         var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
         var version = new Option<bool>("--version") { Description = "say the version and end" };
         logLevel.Validators.Add(result =>
@@ -26,7 +29,7 @@ internal static class CommandLine
         });
         var root = new RootCommand("iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
         root.Options.Remove(root.Options.First(o => o is VersionOption)); // it reads the version by reflection
-        foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, checkConfig, version])
+        foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, noSandbox, logSandbox, checkConfig, version])
         {
             root.Options.Add(option);
         }
@@ -44,7 +47,8 @@ internal static class CommandLine
             }
             LogLevel? level = result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed) ? parsed : null;
             StartMode mode = result.GetValue(takeOver) ? StartMode.TakeOver : StartMode.Alone;
-            return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, arguments));
+            SandboxMode sandbox = result.GetValue(noSandbox) ? SandboxMode.Off : result.GetValue(logSandbox) ? SandboxMode.Log : SandboxMode.Kill;
+            return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
         });
         // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and that is looked at as well.
         return Invoke(root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null }));

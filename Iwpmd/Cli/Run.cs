@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Cli;
 
 /// <summary>How the daemon was asked to run; <paramref name="Arguments"/> are all of the command line, to be given on when it detaches.</summary>
-internal sealed record RunOptions(bool Systemd, bool Foreground, StartMode Mode, string? ConfigPath, LogLevel? LogLevel, string[] Arguments);
+internal sealed record RunOptions(bool Systemd, bool Foreground, StartMode Mode, string? ConfigPath, LogLevel? LogLevel, SandboxMode Sandbox, string[] Arguments);
 
 /// <summary><c>iwpmd</c>: the daemon itself, detached unless it is to stay.</summary>
 internal static class Run
@@ -23,7 +23,7 @@ internal static class Run
         Configuration configuration;
         try
         {
-            configuration = Configuration.Load(path, isRequired: options.ConfigPath is not null, complaints);
+            configuration = Configuration.Load(path, isRequired: options.ConfigPath is not null, complaints) with { Sandbox = options.Sandbox };
         }
         catch (SetupException e)
         {

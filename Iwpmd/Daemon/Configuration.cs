@@ -52,6 +52,9 @@ internal sealed record Configuration
     /// <summary>Requests are taken from this network interface only; empty: from all.</summary>
     public string Interface { get; init; } = "";
 
+    /// <summary>From the command line.</summary>
+    public SandboxMode Sandbox { get; init; } = SandboxMode.Kill;
+
     public PortMapperSettings PortMapper =>
         new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission };
 

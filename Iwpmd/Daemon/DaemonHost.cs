@@ -70,6 +70,7 @@ internal sealed class DaemonHost
             OnWake = now => Wake(mapper, census, state, now),
         };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
+        EnterSandbox();
 
         handOver.Store(_notify);
         if (mapper.Mappings.Count > 0)
@@ -200,6 +201,20 @@ internal sealed class DaemonHost
 
     /// <summary>One for each port.</summary>
     private int WantedDescriptors => Math.Min(_configuration.MaxMappings, ushort.MaxValue) + SpareDescriptors;
+
+    /// <summary>Everything is open that needs more than the loop does.</summary>
+    private void EnterSandbox()
+    {
+        if (_configuration.Sandbox == SandboxMode.Off)
+        {
+            return;
+        }
+        Errno error = Sandbox.IsSupported ? Sandbox.Enter(_configuration.Sandbox) : Errno.OperationNotSupported;
+        if (error != Errno.None)
+        {
+            Log.NoSandbox(_log, error);
+        }
+    }
 
     private void RaiseLimits()
     {

@@ -141,8 +141,7 @@ internal sealed class HandOver : IDisposable
     {
         if (Fd >= 0)
         {
-            _ = UnixMessageSocket.Unlink(_path);
-            Leave();
+            Leave(); // its name stays, since the sandbox takes no file away: who connects to it is refused, and the next daemon replaces it
         }
     }
 

@@ -11,6 +11,7 @@ internal sealed unsafe class ReadyPipe
     private const int StandardError = 2, FirstFreeFd = 3;
     private const int CopiesBelow = 64; // they were made at the start
 
+    private readonly int _nothing = Libc.open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0); // now: the sandbox lets nothing be opened for writing
     private int _fd;
 
     private ReadyPipe(int fd) => _fd = fd;
@@ -46,10 +47,9 @@ internal sealed unsafe class ReadyPipe
     }
 
     // With its copies, such as the one that the runtime's console works on: a caller that reads our stderr to its end would wait for them for ever.
-    private static void LeaveStandardError()
+    private void LeaveStandardError()
     {
-        int nothing = Libc.open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
-        if (nothing < 0)
+        if (_nothing < 0)
         {
             return;
         }
@@ -59,11 +59,11 @@ internal sealed unsafe class ReadyPipe
         {
             if (Status(fd, &other) && (stderr.stx_ino, stderr.stx_dev_major, stderr.stx_dev_minor) == (other.stx_ino, other.stx_dev_major, other.stx_dev_minor))
             {
-                _ = Libc.dup3(nothing, fd, Libc.O_CLOEXEC);
+                _ = Libc.dup3(_nothing, fd, Libc.O_CLOEXEC);
             }
         }
-        _ = Libc.dup3(nothing, StandardError, 0);
-        _ = Libc.close(nothing);
+        _ = Libc.dup3(_nothing, StandardError, 0);
+        _ = Libc.close(_nothing);
     }
 
     private static bool Status(int fd, Libc.statx* status) => Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, status) == 0;

@@ -47,9 +47,6 @@ internal static unsafe class UnixMessageSocket
         return error;
     }
 
-    /// <summary>Takes the name away that <see cref="Listen"/> gave.</summary>
-    public static Errno Unlink(string path) => Libc.unlink(path) != 0 ? Errno.Last : Errno.None;
-
     public static Errno Connect(string path, out int fd)
     {
         fd = -1;
