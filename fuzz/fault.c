@@ -1,6 +1,8 @@
 /* Deliberate faults, preloaded into the daemon: each must be found by the run. $FUZZ_FAULT names one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>

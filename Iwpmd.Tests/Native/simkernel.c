@@ -47,6 +47,7 @@
 #define PAIR_BUFFER (256 << 20)  /* of the unix sockets, which must never be the limit */
 #define MAX_DATAGRAM 65536
 #define MAX_FD 65536
+#define SPARE_PAGES 16       /* as many sockets to the kernel in one process */
 
 struct sock {
 	int fd, kernel_end, type;
@@ -131,6 +132,18 @@ static void announce(int fd, int kernel_end, int page)
 	end_with(player);
 }
 
+/* Several at the first call, since a daemon in its sandbox makes no more. */
+static int take_page(void)
+{
+	static int pages[SPARE_PAGES], count;
+
+	if (!count)
+		for (; count < SPARE_PAGES; count++)
+			if ((pages[count] = memfd_create("simsocket", MFD_CLOEXEC)) < 0 || ftruncate(pages[count], 4096) != 0)
+				return -1;
+	return pages[--count];
+}
+
 static int open_netlink(int type)
 {
 	int pair[2], page, size = PAIR_BUFFER, flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -142,8 +155,8 @@ static int open_netlink(int type)
 		errno = kernel->socket_errno;
 		return -1;
 	}
-	page = memfd_create("simsocket", MFD_CLOEXEC);
-	if (!s || page < 0 || ftruncate(page, 4096) != 0)
+	page = take_page();
+	if (!s || page < 0)
 		die("page");
 	if (syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | flags, 0, pair) != 0 || pair[0] >= MAX_FD) {
 		free(s);

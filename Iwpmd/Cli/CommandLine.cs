@@ -14,19 +14,12 @@ internal static class CommandLine
         var systemd = new Option<bool>("--systemd", "-s") { Description = "stay in the foreground and tell the service manager how it goes" };
         var foreground = new Option<bool>("--foreground", "-f") { Description = "stay in the foreground with a readable log on stderr" };
         var config = new Option<string?>("--config", "-c") { Description = $"configuration file (default {Configuration.DefaultPath})", HelpName = "FILE" };
-        var logLevel = new Option<string?>("--log-level", "-l") { Description = "error, warning, info or debug (default info)", HelpName = "LEVEL" };
+        Option<string?> logLevel = LogLevelOption();
         var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
         var noSandbox = new Option<bool>("--no-sandbox") { Description = "do not limit the system calls of the daemon to those it needs" };
         var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls instead of ending the daemon" };
         var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
         var version = new Option<bool>("--version") { Description = "say the version and end" };
-        logLevel.Validators.Add(result =>
-        {
-            if (!Configuration.TryParseLevel(result.Tokens[0].Value, out _))
-            {
-                result.AddError($"'{result.Tokens[0].Value}' is not a log level: error, warning, info or debug");
-            }
-        });
         var root = new RootCommand("iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
         root.Options.Remove(root.Options.First(o => o is VersionOption)); // it reads the version by reflection
         foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, noSandbox, logSandbox, checkConfig, version])
@@ -52,6 +45,19 @@ internal static class CommandLine
         });
         // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and that is looked at as well.
         return Invoke(root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null }));
+    }
+
+    private static Option<string?> LogLevelOption()
+    {
+        var logLevel = new Option<string?>("--log-level", "-l") { Description = "error, warning, info or debug (default info)", HelpName = "LEVEL" };
+        logLevel.Validators.Add(result =>
+        {
+            if (!Configuration.TryParseLevel(result.Tokens[0].Value, out _))
+            {
+                result.AddError($"'{result.Tokens[0].Value}' is not a log level: error, warning, info or debug");
+            }
+        });
+        return logLevel;
     }
 
     private static int Invoke(ParseResult parsed)

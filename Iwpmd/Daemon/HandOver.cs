@@ -33,21 +33,19 @@ internal sealed class HandOver : IDisposable
 
     private readonly Holdings _holdings;
     private readonly ILogger _log;
-    private readonly string _path;
 
     public HandOver(Holdings holdings, string directory, ILogger log)
     {
         (_holdings, _log) = (holdings, log);
-        _path = PathIn(directory);
         if (holdings.File is null)
         {
             return; // without its state nothing can be gone on with
         }
-        Errno error = UnixMessageSocket.Listen(_path, out int fd);
+        Errno error = UnixMessageSocket.Listen(PathIn(directory), out int fd);
         Fd = fd;
         if (error != Errno.None)
         {
-            Log.HandOverFailed(log, $"listening at {_path}", error, "--takeover will not find this daemon");
+            Log.HandOverFailed(log, $"listening at {PathIn(directory)}", error, "--takeover will not find this daemon");
         }
     }
 
