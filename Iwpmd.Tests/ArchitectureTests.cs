@@ -133,9 +133,10 @@ public class ArchitectureTests
     [Fact]
     public void Every_option_and_key_is_in_its_man_page()
     {
-        string[] options = SourceRules.Options(Read("Iwpmd/Cli/CommandLine.cs")), keys = SourceRules.Keys(Read("Iwpmd/Daemon/Configuration.cs"));
+        string[] options = SourceRules.Options(Read("Iwpmd/Cli/CommandLine.cs") + Read("Iwpmd/Cli/CommandLine.Commands.cs")), keys = SourceRules.Keys(Read("Iwpmd/Daemon/Configuration.cs"));
 
         Assert.Contains("--systemd", options);
+        Assert.Contains("--watch", options);
         Assert.Contains("query_deadline", keys);
         AssertNone(SourceRules.Undocumented(options, Read("iwpmd.8")));
         AssertNone(SourceRules.Undocumented(keys, Read("iwpmd.conf.5")));

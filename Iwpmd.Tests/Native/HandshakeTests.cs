@@ -116,15 +116,15 @@ public class HandshakeTests
     }
 
     [Fact]
-    public void A_state_file_of_another_size_is_replaced()
+    public void A_state_file_of_another_size_is_converted()
     {
         using Scene scene = new Scene().Ready();
         scene.AddMapping("10.0.0.1:5000");
         scene.Daemon.Stop();
         scene.Host.Write("/etc/iwpmd.conf", "max_mappings=100\n");
 
-        scene.Restart().ExpectLog("state: /run/iwpmd/state: starting anew");
-        Assert.Contains("ready: 0 mappings", scene.Daemon.ExpectLog("daemon: ready"));
+        scene.Restart().ExpectLog("state: /run/iwpmd/state: converted from that of iwpmd");
+        Assert.Contains("ready: 1 mappings", scene.Daemon.ExpectLog("daemon: ready"));
     }
 
     [Fact]

@@ -6,14 +6,14 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Cli;
 
 /// <summary>The commands and options, declared; what they do stands in a file each.</summary>
-internal static class CommandLine
+internal static partial class CommandLine
 {
     /// <summary>Returns the exit status; an error of usage is told on stderr with what it is about.</summary>
     public static int Invoke(string[] arguments)
     {
         var systemd = new Option<bool>("--systemd", "-s") { Description = "stay in the foreground and tell the service manager how it goes" };
         var foreground = new Option<bool>("--foreground", "-f") { Description = "stay in the foreground with a readable log on stderr" };
-        var config = new Option<string?>("--config", "-c") { Description = $"configuration file (default {Configuration.DefaultPath})", HelpName = "FILE" };
+        Option<string?> config = ConfigOption();
         Option<string?> logLevel = LogLevelOption();
         var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
         var noSandbox = new Option<bool>("--no-sandbox") { Description = "do not limit the system calls of the daemon to those it needs" };
@@ -25,6 +25,10 @@ internal static class CommandLine
         foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, noSandbox, logSandbox, checkConfig, version])
         {
             root.Options.Add(option);
+        }
+        foreach (Command command in Commands())
+        {
+            root.Subcommands.Add(command);
         }
         root.SetAction(result =>
         {

@@ -114,7 +114,7 @@ internal static class StateConversion
     }
 
     /// <summary>A whole row in our layout, its checksum made anew; false when it is damaged or never held still.</summary>
-    private static bool TryRead<T>(ReadOnlySpan<byte> source, long tableAt, int size, int index, out T row, out bool isUntouched)
+    public static bool TryRead<T>(ReadOnlySpan<byte> source, long tableAt, int size, int index, out T row, out bool isUntouched)
         where T : unmanaged, IStateRow
     {
         Span<uint> copy = stackalloc uint[size / sizeof(uint)];

@@ -1,6 +1,6 @@
 namespace Iwpmd.Daemon;
 
-/// <summary>Exit statuses of the daemon, as the manual page lists them.</summary>
+/// <summary>Exit statuses, as the manual page lists them: first the daemon's, then what the commands say of it.</summary>
 internal static class ExitStatus
 {
     public const int Ended = 0;
@@ -9,6 +9,10 @@ internal static class ExitStatus
 
     /// <summary>This host has nothing to serve: no RDMA netlink, no iw_cm, or not the initial network namespace.</summary>
     public const int Unavailable = 69;
+
+    public const int Healthy = Ended;
+    public const int Degraded = Failure;
+    public const int NotRunning = 3;
 }
 
 /// <summary>The daemon cannot be set up: the message says what, why and what to do. Only before the loop.</summary>

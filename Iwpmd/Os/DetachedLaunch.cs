@@ -99,11 +99,11 @@ internal static unsafe class DetachedLaunch
         result = result != 0 ? result : Libc.posix_spawn_file_actions_addopen(actions, 1, "/dev/null", Libc.O_RDWR, 0);
         if (result == 0)
         {
-            byte** arguments = ToVector(argv);
-            byte** environment = ToVector(EnvironmentWith(readyFd));
+            byte** arguments = ArgumentVector.Of(argv);
+            byte** environment = ArgumentVector.Of(EnvironmentWith(readyFd));
             result = Libc.posix_spawn(&child, executable, actions, attributes, arguments, environment);
-            Free(arguments);
-            Free(environment);
+            ArgumentVector.Free(arguments);
+            ArgumentVector.Free(environment);
         }
         _ = Libc.posix_spawnattr_destroy(attributes);
         _ = Libc.posix_spawn_file_actions_destroy(actions);
@@ -122,24 +122,5 @@ internal static unsafe class DetachedLaunch
             }
         }
         return result;
-    }
-
-    private static byte** ToVector(IReadOnlyList<string> texts)
-    {
-        byte** vector = (byte**)NativeMemory.AllocZeroed((nuint)texts.Count + 1, (nuint)sizeof(byte*));
-        for (int i = 0; i < texts.Count; i++)
-        {
-            vector[i] = (byte*)Marshal.StringToCoTaskMemUTF8(texts[i]);
-        }
-        return vector;
-    }
-
-    private static void Free(byte** vector)
-    {
-        for (int i = 0; vector[i] != null; i++)
-        {
-            Marshal.FreeCoTaskMem((nint)vector[i]);
-        }
-        NativeMemory.Free(vector);
     }
 }

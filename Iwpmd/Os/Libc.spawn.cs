@@ -29,5 +29,8 @@ internal static unsafe partial class Libc
     internal static partial int posix_spawn_file_actions_addopen(byte* fileActions, int fd, string path, int flags, uint mode);
 
     [LibraryImport(Name)]
+    internal static partial int posix_spawn_file_actions_adddup2(byte* fileActions, int fd, int newFd);
+
+    [LibraryImport(Name)]
     internal static partial int posix_spawn_file_actions_destroy(byte* fileActions);
 }

@@ -1,6 +1,17 @@
+using System.Runtime.InteropServices;
+
 namespace Iwpmd.Os;
 
 internal static unsafe partial class Libc
 {
     public const int TCGETS = 0x5401, TIOCGWINSZ = 0x5413, SIOCGIFINDEX = 0x8933;
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial int ioctl(int fd, nuint request, void* argument);
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct @winsize
+    {
+        public ushort ws_row, ws_col, ws_xpixel, ws_ypixel;
+    }
 }

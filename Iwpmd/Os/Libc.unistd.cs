@@ -28,11 +28,14 @@ internal static unsafe partial class Libc
     [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int unlink(string path);
 
+    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial nint readlink(string path, byte* target, nuint size);
+
     [LibraryImport(Name)]
     internal static partial int getpid();
 
     [LibraryImport(Name)]
     internal static partial uint geteuid();
 
-    public const int F_OK = 0;
+    public const int F_OK = 0, W_OK = 2;
 }

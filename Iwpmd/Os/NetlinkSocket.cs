@@ -53,6 +53,17 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         return Errno.None;
     }
 
+    /// <summary>Whether this kernel has the protocol; hears and says nothing.</summary>
+    public static Errno Probe(int protocol)
+    {
+        Errno error = SocketFd.Open(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, protocol, out int fd);
+        if (error == Errno.None)
+        {
+            SocketFd.Close(fd);
+        }
+        return error;
+    }
+
     /// <summary>Takes over an open socket, which keeps the port id it is bound to.</summary>
     public static Errno TryAdopt(int fd, out NetlinkSocket? socket)
     {

@@ -134,6 +134,26 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         return true;
     }
 
+    /// <summary>Waits for something to receive, be it an error; false when the time is over.</summary>
+    public bool WaitReadable(TimeSpan timeout) => SocketFd.WaitReadable(Fd, timeout);
+
+    /// <summary>The address of ours from which a datagram to <paramref name="to"/> would leave.</summary>
+    public static Errno TryFindSource(in InetEndpoint to, out InetEndpoint source)
+    {
+        source = default;
+        Errno error = SocketFd.Open(to.Family == IpFamily.V4 ? Libc.AF_INET : Libc.AF_INET6, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC, 0, out int fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+        Span<byte> address = stackalloc byte[Sockaddr.In6Size];
+        error = SocketFd.Connect(fd, address[..Sockaddr.Write(address, to)]); // sends nothing
+        int length = 0;
+        error = error != Errno.None ? error : SocketFd.ReadLocalAddress(fd, address, out length);
+        SocketFd.Close(fd);
+        return error == Errno.None && !Sockaddr.TryRead(address[..length], out source) ? Errno.FamilyNotSupported : error;
+    }
+
     public void Dispose() => SocketFd.Close(Fd);
 
     private static Errno Prepare(int fd, IpFamily family, ushort port, out ushort bound, out string operation)

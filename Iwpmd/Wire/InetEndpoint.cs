@@ -56,9 +56,11 @@ internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong 
     public static InetEndpoint Parse(string text)
     {
         IPEndPoint parsed = IPEndPoint.Parse(text);
-        bool v6 = parsed.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6;
-        return FromAddressBytes(parsed.Address.GetAddressBytes(), (ushort)parsed.Port, v6 ? (uint)parsed.Address.ScopeId : 0);
+        return Of(parsed.Address, (ushort)parsed.Port);
     }
+
+    public static InetEndpoint Of(IPAddress address, ushort port) =>
+        FromAddressBytes(address.GetAddressBytes(), port, address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6 ? (uint)address.ScopeId : 0);
 
     /// <summary>The address without the port, as people write it.</summary>
     public string AddressText()

@@ -1,0 +1,71 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Tests.Os;
+using Xunit;
+
+namespace Iwpmd.Tests.Daemon;
+
+/// <summary>One who writes rows without a pause, and one who reads them through a mapping of his own, as another process would.</summary>
+public sealed class TornReadTests : IDisposable
+{
+    private const int Reads = 1_000_000, Rows = 4;
+
+    private static readonly StateCapacity Capacity = StateCapacity.For(16);
+
+    private readonly TemporaryDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task Of_a_million_reads_none_is_torn()
+    {
+        Assert.Equal(Errno.None, StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out _));
+        using StateFile owned = file!;
+        var state = new StateLayout(owned.Address, Capacity);
+        state.Format(default);
+        Assert.Equal(Errno.None, StateView.TryOpen(_directory["state"], out StateView? view, out _));
+        using StateView seen = view!;
+        using var stop = new CancellationTokenSource();
+        Task writer = Task.Factory.StartNew(() => Write(state, stop.Token), TaskCreationOptions.LongRunning);
+        (int torn, HashSet<uint> seenValues) = Read(seen);
+        await stop.CancelAsync();
+        await writer;
+
+        Assert.Equal(0, torn);
+        Assert.True(seenValues.Count > 1000, $"the writer stood still: {seenValues.Count} values in a million reads");
+    }
+
+    private static void Write(StateLayout state, CancellationToken stop)
+    {
+        for (uint n = 1; !stop.IsCancellationRequested; n++)
+        {
+            using var change = new RowChange<MappingRow>(ref state.Mappings[(int)(n % Rows)]);
+            change.Row.Local.High = n;
+            change.Row.Local.Scope = n;
+            change.Row.MappedPort = (ushort)n;
+            change.Row.References = (int)n;
+            change.Row.Generation = n;
+            change.Row.CreatedAt = n;
+            change.Row.TouchedAt = ~(long)n;
+        }
+    }
+
+    private static (int Torn, HashSet<uint> Values) Read(StateView view)
+    {
+        int torn = 0;
+        var values = new HashSet<uint>();
+        StateShape shape = StateLayout.ShapeOf(Capacity);
+        for (int reads = 0; reads < Reads;)
+        {
+            if (!StateConversion.TryRead(view.Bytes, shape.MappingsAt, shape.MappingSize, reads % Rows, out MappingRow row, out bool isUntouched))
+            {
+                continue; // the writer was interrupted in its middle
+            }
+            reads++;
+            uint n = row.Generation;
+            torn += isUntouched || (row.Local.High == n && row.Local.Scope == n && row.MappedPort == (ushort)n && row.References == (int)n && row.CreatedAt == n && row.TouchedAt == ~(long)n) ? 0 : 1;
+            values.Add(n);
+        }
+        return (torn, values);
+    }
+}

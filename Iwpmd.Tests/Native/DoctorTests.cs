@@ -1,0 +1,194 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>The doctor on hosts that are really broken, in one way each. What needs a real kernel is broken in the lab (doctor-*.sh).</summary>
+public sealed class DoctorTests
+{
+    /// <summary>What it finds of one check; <paramref name="limits"/> go before the command.</summary>
+    private static (string Result, string Text) Find(Host host, string check, params string[] limits)
+    {
+        CommandResult result = Command.Run(host, [], [.. limits, Binaries.Ours, "doctor", "--json"]);
+        JsonElement[] checks = [.. JsonDocument.Parse(result.Output).RootElement.GetProperty("checks").EnumerateArray()];
+        bool anyFailure = checks.Any(one => one.GetProperty("result").GetString() == "failure");
+        Assert.Equal(anyFailure ? 1 : 0, result.Status);
+        JsonElement found = checks.First(one => one.GetProperty("check").GetString() == check);
+        return (found.GetProperty("result").GetString()!, $"{found.GetProperty("text").GetString()}: {found.GetProperty("remedy").GetString()}");
+    }
+
+    private static void Nft(Host host, params string[] lines) => host.Run(() =>
+    {
+        foreach (string line in lines)
+        {
+            Tool.Run("nft", "nftables", line);
+        }
+    });
+
+    [Fact]
+    public void A_daemon_that_works_passes_every_check_of_it()
+    {
+        using Scene scene = new Scene(configuration: "max_mappings=1024\n").Ready();
+        scene.AddMapping("10.0.0.1:5000");
+
+        Assert.Equal("ok", Find(scene.Host, "daemon").Result);
+        Assert.Equal(("ok", "UDP port 3935 is the daemon's: "), Find(scene.Host, "udp"));
+        Assert.Equal("ok", Find(scene.Host, "state").Result);
+        Assert.Equal("ok", Find(scene.Host, "descriptors").Result);
+        Assert.Equal("ok", Find(scene.Host, "buffer").Result);
+        Assert.Equal("ok", Find(scene.Host, "firewall").Result);
+        Assert.Contains(" 1 mapped", Find(scene.Host, "ports").Text);
+        Assert.Equal("ok", Find(scene.Host, "peers").Result);
+        Assert.Equal(("ok", "/etc/iwpmd.conf has no faults: "), Find(scene.Host, "configuration"));
+    }
+
+    [Fact]
+    public void Another_network_namespace()
+    {
+        using var host = new Host();
+
+        Assert.NotEqual("ok", Find(host, "namespace").Result); // a failure where process 1 is not hidden
+    }
+
+    [Fact]
+    public void A_dead_daemon_and_what_it_left()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.AddMapping("10.0.0.1:5000");
+        scene.Daemon.Kill();
+
+        (string result, string text) = Find(scene.Host, "daemon");
+        Assert.Equal("failure", result);
+        Assert.Contains($"process {scene.Daemon.Id} died", text);
+        Assert.EndsWith(": start it (systemctl start iwpmd)", text);
+        Assert.Equal("ok", Find(scene.Host, "udp").Result);
+    }
+
+    [Fact]
+    public void A_hung_daemon()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.Daemon.StopIdle();
+        Thread.Sleep(TimeSpan.FromSeconds(7));
+
+        (string result, string text) = Find(scene.Host, "daemon");
+        Assert.Equal("failure", result);
+        Assert.StartsWith($"hung: process {scene.Daemon.Id}", text);
+        scene.Daemon.Signal(NativeCalls.SIGCONT);
+    }
+
+    [Fact]
+    public void A_busy_port()
+    {
+        using var host = new Host();
+        using Socket other = host.Open(SocketType.Dgram, new IPEndPoint(IPAddress.IPv6Any, 3935));
+
+        (string result, string text) = Find(host, "udp");
+        Assert.Equal("failure", result);
+        Assert.Contains($"in use by process {Environment.ProcessId} ", text);
+    }
+
+    [Fact]
+    public void A_port_that_nftables_keeps_out_or_in()
+    {
+        using var host = new Host();
+        Nft(host, "add table inet f", "add chain inet f in { type filter hook input priority 0; policy accept; }", "add rule inet f in tcp dport 22 accept", "add rule inet f in udp dport 3935 counter drop");
+        (string result, string text) = Find(host, "firewall");
+        Assert.Equal("failure", result);
+        Assert.Contains("UDP port 3935 is not let in (table inet f, chain in: udp dport 3935 ", text);
+
+        Nft(host, "flush ruleset", "add table ip g", "add chain ip g out { type filter hook output priority 0; policy drop; }", "add rule ip g out oifname lo accept");
+        (result, text) = Find(host, "firewall");
+        Assert.NotEqual("ok", result);
+        Assert.Contains("let out", text);
+
+        Nft(host, "flush ruleset", "add table inet f", "add chain inet f in { type filter hook input priority 0; policy drop; }", "add rule inet f in ct state established,related accept", "add rule inet f in udp dport { 53, 3935 } accept");
+        Assert.Equal("ok", Find(host, "firewall").Result);
+    }
+
+    [Fact]
+    public void A_low_limit_of_descriptors()
+    {
+        using var host = new Host();
+
+        (string result, string text) = Find(host, "descriptors", "prlimit", "--nofile=500:500"); // package util-linux
+        Assert.Equal("warning", result);
+        Assert.Contains("may have 500", text);
+    }
+
+    [Fact]
+    public void A_low_limit_of_a_daemon_that_runs()
+    {
+        using var host = new Host();
+        using var kernel = new SimulatedKernel();
+        using var daemon = DaemonProcess.Start(host, kernel, ["prlimit", "--nofile=600:600", Binaries.Ours, "-f"]);
+        daemon.ExpectLog("host: only 600 descriptors are allowed");
+        daemon.ExpectLog("daemon: ready");
+
+        (string result, string text) = Find(host, "descriptors");
+        Assert.Equal("warning", result);
+        Assert.StartsWith("the daemon may have 600", text);
+    }
+
+    [Fact]
+    public void A_small_receive_buffer()
+    {
+        using var host = new Host();
+
+        (string result, string text) = Find(host, "buffer", "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin");
+        Assert.Equal("warning", result);
+        Assert.Contains("CAP_NET_ADMIN", text);
+    }
+
+    [Fact]
+    public void A_fault_of_the_configuration()
+    {
+        using var host = new Host();
+        host.Write("/etc/iwpmd.conf", "query_retry=200\nquery_dealine=1000\n");
+
+        (string result, string text) = Find(host, "configuration");
+        Assert.Equal("failure", result);
+        Assert.StartsWith("/etc/iwpmd.conf:2: unknown name 'query_dealine'", text);
+    }
+
+    [Fact]
+    public void A_range_with_hardly_a_port()
+    {
+        using var host = new Host();
+        host.Write("/etc/iwpmd.conf", "port_range=40000-40015\n");
+
+        (string result, string text) = Find(host, "ports");
+        Assert.Equal("warning", result);
+        Assert.Contains("40000 to 40015: 16 ports", text);
+    }
+
+    [Fact]
+    public void A_state_folder_that_cannot_be_made()
+    {
+        using var host = new Host();
+        host.Write("/etc/iwpmd.conf", "state_dir=/proc/iwpmd/here\n");
+
+        Assert.Equal("failure", Find(host, "state").Result);
+    }
+
+    [Fact]
+    public void A_peer_without_a_daemon()
+    {
+        (Host first, Host second) = Host.Pair();
+        using var kernel = new SimulatedKernel();
+        using (second)
+        using (first)
+        using (var daemon = DaemonProcess.Foreground(first, kernel))
+        {
+            daemon.ExpectLog("daemon: ready");
+            kernel.Expect(KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:40500", "10.0.0.2:7174")));
+
+            (string result, string text) = Find(first, "peers");
+            Assert.Equal("warning", result);
+            Assert.StartsWith("10.0.0.2 has no port mapper (ICMP)", text);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+using Iwpmd.Core;
+
+namespace Iwpmd.Cli;
+
+/// <summary>A counter's name in JSON, its name and label among the metrics, and what it counts. Metrics of one name stand together, and the first says what all are.</summary>
+internal readonly record struct CounterName(Counter Counter, string Json, string Metric, string Label, string Help);
+
+/// <summary>What is counted, by name. The names are promises: one may be added, none may change.</summary>
+internal static class Counters
+{
+    private const string Asked = "kernel_requests", AskedHelp = "Requests of the kernel.";
+    private const string Received = "peer_messages_received", ReceivedHelp = "Messages of other port mappers.";
+    private const string Refused = "peer_requests_not_served", RefusedHelp = "Requests of other hosts that got no answer.";
+    private const string Sent = "peer_messages_sent", SentHelp = "Messages to other port mappers.";
+    private const string Queries = "queries", QueriesHelp = "Queries to other port mappers by how they ended; all but accepted and rejected went on unmapped.";
+
+    public static readonly CounterName[] All =
+    [
+        new(Counter.Adds, "adds", Asked, "operation=\"add\"", AskedHelp),
+        new(Counter.Queries, "queries", Asked, "operation=\"query\"", AskedHelp),
+        new(Counter.Removes, "removes", Asked, "operation=\"remove\"", AskedHelp),
+        new(Counter.Refused, "refused", "kernel_requests_refused", "", "Requests of the kernel that were refused."),
+        new(Counter.Malformed, "malformed", "kernel_messages_malformed", "", "Messages of the kernel that were damaged."),
+        new(Counter.TooOld, "too_old", "kernel_requests_too_old", "", "Requests not answered since they may have waited longer than the kernel does."),
+        new(Counter.Undelivered, "undelivered", "kernel_answers_undelivered", "", "Answers that the kernel did not take or that came too late to be sent."),
+        new(Counter.KernelOverruns, "kernel_overruns", "kernel_overruns", "", "Times that the netlink receive buffer overflowed."),
+        new(Counter.HeldDropped, "held_dropped", "kernel_requests_dropped", "", "Requests dropped since too many waited for the replay to end."),
+        new(Counter.ForeignNetlink, "foreign_netlink", "netlink_foreign", "", "Netlink messages of processes that are not the kernel."),
+        new(Counter.Replayed, "replayed", "mappings_replayed", "", "Mappings that the kernel replayed."),
+        new(Counter.ClaimsFailed, "claims_failed", "port_claims_failed", "", "TCP ports that could not be claimed."),
+        new(Counter.PeerRequests, "requests_received", Received, "type=\"request\"", ReceivedHelp),
+        new(Counter.PeerAccepts, "accepts_received", Received, "type=\"accept\"", ReceivedHelp),
+        new(Counter.PeerRejects, "rejects_received", Received, "type=\"reject\"", ReceivedHelp),
+        new(Counter.PeerAcks, "acks_received", Received, "type=\"ack\"", ReceivedHelp),
+        new(Counter.RequestsOverRate, "requests_over_rate", Refused, "reason=\"rate\"", RefusedHelp),
+        new(Counter.RequestsOverSourceRate, "requests_over_source_rate", Refused, "reason=\"source_rate\"", RefusedHelp),
+        new(Counter.RequestsDenied, "requests_denied", Refused, "reason=\"denied\"", RefusedHelp),
+        new(Counter.RequestCopies, "request_copies", "peer_request_copies", "", "Copies of Requests that came too soon after the one that was answered."),
+        new(Counter.RemoteInfosDeferred, "remote_infos_deferred", "remote_infos_deferred", "", "Peers that the kernel hears of only after their Ack."),
+        new(Counter.RemoteInfosDropped, "remote_infos_dropped", "remote_infos_dropped", "", "Peers that the kernel does not hear of."),
+        new(Counter.PeerDropped, "peer_dropped", "peer_messages_dropped", "", "Messages of other hosts that meant nothing."),
+        new(Counter.RequestsSent, "requests_sent", Sent, "type=\"request\"", SentHelp),
+        new(Counter.RequestsResent, "requests_resent", Sent, "type=\"request_again\"", SentHelp),
+        new(Counter.AcceptsSent, "accepts_sent", Sent, "type=\"accept\"", SentHelp),
+        new(Counter.RejectsSent, "rejects_sent", Sent, "type=\"reject\"", SentHelp),
+        new(Counter.QueriesAccepted, "queries_accepted", Queries, "result=\"accepted\"", QueriesHelp),
+        new(Counter.QueriesRejected, "queries_rejected", Queries, "result=\"rejected\"", QueriesHelp),
+        new(Counter.QueriesUnreachable, "queries_unreachable", Queries, "result=\"unreachable\"", QueriesHelp),
+        new(Counter.QueriesUnanswered, "queries_unanswered", Queries, "result=\"unanswered\"", QueriesHelp),
+        new(Counter.QueriesRemembered, "queries_remembered", Queries, "result=\"remembered\"", QueriesHelp),
+        new(Counter.ConversationsRefused, "conversations_refused", "conversations_refused", "", "Queries refused since too many were in flight."),
+    ];
+}

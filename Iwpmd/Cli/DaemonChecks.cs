@@ -1,0 +1,80 @@
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+/// <summary>What the doctor asks of the daemon and of what is installed for it.</summary>
+internal sealed class DaemonChecks(Configuration configuration, StateReading reading)
+{
+    private static readonly string[] UnitFolders = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+    private static readonly string[] RuleFolders = ["/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
+
+    public void AddTo(List<Finding> findings)
+    {
+        bool isBound = ProcessList.TryFindUdpOwner(PortMapper.Port, out int process);
+        var owner = new PortOwner(isBound, process, ProcessList.NameOf(process));
+        findings.Add(CheckDaemon(owner));
+        findings.Add(CheckUdp(owner));
+        findings.Add(CheckStateFolder());
+        findings.Add(CheckInstalled("unit", "iwpmd.service", UnitFolders, "systemd will not start it"));
+        findings.Add(CheckInstalled("udev rule", "90-iwpmd.rules", RuleFolders, "it is not started with a device"));
+        if (reading is { IsDaemonThere: true, State: StateCopy state })
+        {
+            findings.Add(CheckPeers(state));
+        }
+    }
+
+    private Finding CheckDaemon(PortOwner owner)
+    {
+        Health health = Health.Of(reading, owner);
+        if (health.Severity == Severity.Healthy)
+        {
+            return Finding.Good("daemon", health.Sentence);
+        }
+        string problem = health.Problems[0];
+        int remedy = problem.LastIndexOf(": ", StringComparison.Ordinal);
+        return remedy < 0 ? Finding.Bad("daemon", problem, "") : Finding.Bad("daemon", problem[..remedy], problem[(remedy + 2)..]);
+    }
+
+    private Finding CheckUdp(PortOwner owner)
+    {
+        string whose = owner.ProcessId == 0 ? "a hidden process" : $"process {owner.ProcessId} ({owner.Name})";
+        return !owner.IsBound ? reading.IsDaemonThere
+                ? Finding.Bad("udp", $"UDP port {PortMapper.Port} is not bound here, though the daemon runs", "it is in another network namespace: restart it in this one, or run this there")
+                : Finding.Good("udp", $"UDP port {PortMapper.Port} is free for the daemon")
+            : reading.IsDaemonThere && (owner.ProcessId == reading.ProcessId || owner.ProcessId == 0) ? Finding.Good("udp", $"UDP port {PortMapper.Port} is the daemon's")
+            : Finding.Bad("udp", $"UDP port {PortMapper.Port} is in use by {whose}", "stop that, and start iwpmd");
+    }
+
+    private Finding CheckStateFolder()
+    {
+        string folder = configuration.StateDirectory, parent = Path.GetDirectoryName(folder) ?? "/";
+        return Directory.Exists(folder)
+            ? HostSettings.MayWrite(folder) ? Finding.Good("state", $"{folder} can be written to") : Finding.Bad("state", $"{folder} cannot be written to", "correct its permissions, or set another state_dir")
+            : HostSettings.MayWrite(parent) ? Finding.Good("state", $"{folder} will be made at the next start")
+            : Finding.Bad("state", $"{folder} cannot be made", $"let {parent} be a directory that can be written to, or set another state_dir");
+    }
+
+    private static Finding CheckInstalled(string check, string file, string[] folders, string consequence)
+    {
+        string? folder = Array.Find(folders, one => File.Exists(Path.Combine(one, file)));
+        return folder is not null ? Finding.Good(check, Path.Combine(folder, file)) : Finding.Doubtful(check, $"{file} is not installed: {consequence}", "install the package");
+    }
+
+    private Finding CheckPeers(StateCopy state)
+    {
+        int silent = 0;
+        string first = "";
+        foreach (ref readonly PeerRow peer in state.Peers)
+        {
+            if (peer.UnreachableUntil != 0) // an answer makes it 0 again
+            {
+                first = silent++ == 0 ? $"{((InetEndpoint)peer.Address).AddressText()} {Health.Cause(peer.Unreachables > 0 ? FallbackCause.Unreachable : FallbackCause.NoAnswer)}" : first;
+            }
+        }
+        return silent == 0 ? Finding.Good("peers", $"{Words.Count(state.Peers.Length, "host")} asked, and each answered the last time")
+            : Finding.Doubtful("peers", $"{first}{(silent == 1 ? "" : $", and {silent - 1} more")}", "start one there, open the firewall; iwpmd ping HOST shows whether it helped");
+    }
+}

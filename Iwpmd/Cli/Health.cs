@@ -1,0 +1,158 @@
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+internal enum Severity
+{
+    Healthy,
+    Degraded,
+    NotRunning,
+}
+
+/// <summary>Who has the port mappers' UDP port, as far as can be seen.</summary>
+internal readonly record struct PortOwner(bool IsBound, int ProcessId, string Name);
+
+/// <summary>How port mapping is on this host, in a plain sentence, and what is wrong with it, each with the remedy. Of two states of one kind the sentence is the same: scripts may look for its first word.</summary>
+internal sealed record Health(Severity Severity, string Sentence, string[] Problems)
+{
+    private const double NearlyFull = 0.95;
+
+    public int ExitStatus => Severity switch
+    {
+        Severity.Healthy => Daemon.ExitStatus.Healthy,
+        Severity.Degraded => Daemon.ExitStatus.Degraded,
+        _ => Daemon.ExitStatus.NotRunning,
+    };
+
+    /// <summary>"healthy", "degraded" or "not_running".</summary>
+    public string Name => Severity switch
+    {
+        Severity.Healthy => "healthy",
+        Severity.Degraded => "degraded",
+        _ => "not_running",
+    };
+
+    /// <param name="owner">Matters only when no daemon is there.</param>
+    public static Health Of(StateReading reading, PortOwner owner)
+    {
+        if (!reading.IsDaemonThere)
+        {
+            return OfAbsent(reading, owner);
+        }
+        StateCopy state = reading.State!;
+        string[] problems = Find(reading, state);
+        return problems.Length == 0
+            ? new Health(Severity.Healthy, $"serving: {Kernel(state)}, {Words.Count(state.Mappings.Length, "mapping")}{LastFallback(state, reading.Now)}", problems)
+            : new Health(Severity.Degraded, $"degraded: {problems[0]}", problems);
+    }
+
+    /// <summary>Completes "HOST ...".</summary>
+    public static string Cause(FallbackCause cause) => cause switch
+    {
+        FallbackCause.Unreachable => "has no port mapper (ICMP)",
+        FallbackCause.NoAnswer => "did not answer (no port mapper there, or a firewall)",
+        _ => "did not answer a moment before",
+    };
+
+    public static int PortsUsed(StateCopy state)
+    {
+        int used = 0;
+        foreach (ref readonly MappingRow row in state.Mappings)
+        {
+            used += row.State is MappingState.Held or MappingState.Unprotected ? 1 : 0;
+        }
+        return used;
+    }
+
+    public static int PortsInAll(in HealthRow health) => health.HighestPort == 0 ? 0 : health.HighestPort - health.LowestPort + 1;
+
+    private static Health OfAbsent(StateReading reading, PortOwner owner)
+    {
+        if (reading.Condition == DaemonCondition.Unreadable)
+        {
+            string problem = reading.ProcessId != 0 ? $"the daemon runs, but its state cannot be read: {reading.Problem}" : $"the state cannot be read: {reading.Problem}";
+            return new Health(Severity.Degraded, $"unknown: {problem}", [problem]);
+        }
+        if (owner.IsBound)
+        {
+            string problem = owner.Name == "iwpmd"
+                ? $"process {owner.ProcessId} (iwpmd) has UDP port {PortMapper.Port}, but keeps no state here: it is rdma-core's, has another state_dir, or could not write to it (see its log)"
+                : $"UDP port {PortMapper.Port} is in use by {(owner.ProcessId == 0 ? "another program" : $"process {owner.ProcessId} ({owner.Name})")}: stop it, and start iwpmd";
+            return new Health(Severity.Degraded, $"degraded: {problem}", [problem]);
+        }
+        string gone = Gone(reading);
+        return new Health(Severity.NotRunning, $"not running: {gone}", [$"{gone}: start it (systemctl start iwpmd)"]);
+    }
+
+    private static string Gone(StateReading reading)
+    {
+        if (reading.State is not StateCopy state)
+        {
+            return reading.Problem!;
+        }
+        string left = state.Mappings.Length == 0 ? "" : $"; the ports of its {Words.Count(state.Mappings.Length, "mapping")} are free for other programs until it is started again";
+        return reading.Condition == DaemonCondition.Ended
+            ? $"it ended as asked {Words.Duration(reading.Now - new TimeSpan(state.Header.EndedAt))} ago{left}"
+            : $"process {state.Header.ProcessId} died, last seen at work {Words.Duration(reading.SinceSeen)} ago{left}";
+    }
+
+    private static string[] Find(StateReading reading, StateCopy state)
+    {
+        List<string> problems = [];
+        HealthRow health = state.Health;
+        int mappings = state.Mappings.Length, used = PortsUsed(state), ports = PortsInAll(health);
+        if (reading.Condition == DaemonCondition.Starting)
+        {
+            return [$"process {reading.ProcessId} is starting: look again in a moment"];
+        }
+        if (reading.Condition == DaemonCondition.Hung)
+        {
+            problems.Add($"hung: process {reading.ProcessId} has not looked at its sockets for {Words.Duration(reading.SinceSeen)}: it is stopped or the host is overloaded: let it go on, or restart it");
+        }
+        else if (health.Kernel != HandshakeState.Ready)
+        {
+            problems.Add(health.Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent
+                ? "the kernel has not yet told which mappings it has: if it stays so, see dmesg"
+                : "the kernel does not talk to it: run iwpmd doctor");
+        }
+        if (health.Unprotected > 0)
+        {
+            problems.Add($"{health.Unprotected} of {Words.Count(mappings, "mapping")} unprotected: other programs have their TCP ports (iwpmd mappings names them): stop those programs");
+        }
+        if (ports > 0 && used >= NearlyFull * ports)
+        {
+            problems.Add($"{used} of {ports} TCP ports are in use: widen port_range");
+        }
+        if (mappings >= NearlyFull * state.Capacity)
+        {
+            problems.Add($"{mappings} of {state.Capacity} rows are in use: raise max_mappings");
+        }
+        if (state.Unreadable > 0)
+        {
+            problems.Add($"{Words.Count(state.Unreadable, "row")} of the state cannot be read: if it stays so, restart the daemon");
+        }
+        return [.. problems];
+    }
+
+    private static string Kernel(StateCopy state)
+    {
+        List<string> clients = [];
+        foreach (ref readonly ClientRow client in state.Clients)
+        {
+            if (client.IsRegistered != 0)
+            {
+                clients.Add($"ABI {client.Abi}, device {client.Device}");
+            }
+        }
+        return clients.Count > 0 ? $"kernel registered ({string.Join("; ", clients)})" : "kernel ready (no RDMA program has asked yet)";
+    }
+
+    private static string LastFallback(StateCopy state, TimeSpan now)
+    {
+        HealthRow health = state.Health;
+        return health.LastFallbackCause == FallbackCause.None ? ""
+            : $", last fallback {Words.Duration(now - new TimeSpan(health.LastFallbackAt))} ago: {((InetEndpoint)health.LastFallbackPeer).AddressText()} {Cause(health.LastFallbackCause)}";
+    }
+}

@@ -1,0 +1,120 @@
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+/// <summary>What the doctor asks of the host: the kernel, its limits, its ports, its firewall.</summary>
+internal sealed class HostChecks(Configuration configuration, StateReading reading)
+{
+    private const int NetAdmin = 12; // the capability's number
+    private const double NearlyFull = 0.9;
+    private const int FewPorts = 1000;
+
+    private static readonly string[] FirewallTools = ["/usr/sbin/nft", "/sbin/nft"];
+
+    private readonly HostSettings _host = new();
+
+    public void AddTo(List<Finding> findings)
+    {
+        findings.Add(CheckModules());
+        findings.Add(CheckNetlink());
+        findings.Add(CheckNamespace());
+        findings.Add(CheckDevices());
+        findings.Add(CheckPorts());
+        findings.Add(CheckDescriptors());
+        findings.Add(CheckBuffer());
+        findings.AddRange(CheckFirewall());
+    }
+
+    private Finding CheckModules() => _host.HasIwCm
+        ? Finding.Good("modules", "iw_cm is loaded")
+        : Finding.Bad("modules", "iw_cm is not loaded: the kernel asks nobody for ports", "modprobe iw_cm, or connect a device whose driver brings it");
+
+    private static Finding CheckNetlink()
+    {
+        Errno error = NetlinkSocket.Probe(KernelProtocol.NetlinkProtocol);
+        return error == Errno.None ? Finding.Good("netlink", "the kernel has NETLINK_RDMA")
+            : Finding.Bad("netlink", $"NETLINK_RDMA is not available: {error}", "load ib_core and iw_cm (modprobe iw_cm)");
+    }
+
+    private Finding CheckNamespace() =>
+        _host.HasIwCmInThisNamespace ? Finding.Good("namespace", "this is the initial network namespace")
+        : _host.HasIwCm || ProcessList.IsInFirstNetwork == false
+            ? Finding.Bad("namespace", "this is not the initial network namespace, where alone RDMA port mapping works", "run this, and iwpmd, in the host's (containers: --network host)")
+        : ProcessList.IsInFirstNetwork is null ? Finding.Doubtful("namespace", "whether this is the initial network namespace shows only when iw_cm is loaded", "load it")
+        : Finding.Good("namespace", "this is the network namespace of process 1");
+
+    private Finding CheckDevices()
+    {
+        List<string> devices = _host.ReadIWarpDevices();
+        return devices.Count > 0 ? Finding.Good("devices", string.Join(", ", devices))
+            : Finding.Doubtful("devices", "there is no iWARP device", "connect one and load its driver, or: rdma link add siw0 type siw netdev ETHERNET");
+    }
+
+    private Finding CheckPorts()
+    {
+        bool isConfigured = configuration.PortRange is not null;
+        bool isKnown = _host.TryReadPortRange(out PortRange ofHost);
+        PortRange range = configuration.PortRange ?? ofHost;
+        _ = _host.TryReadReservedPorts(out PortRange[] reserved);
+        int all = range.High - range.Low + 1, taken = 0;
+        foreach (PortRange one in reserved)
+        {
+            taken += Math.Max(0, Math.Min(one.High, range.High) - Math.Max(one.Low, range.Low) + 1);
+        }
+        int used = reading.IsDaemonThere && reading.State is StateCopy state ? Health.PortsUsed(state) : 0;
+        string text = $"{range.Low} to {range.High}{(isConfigured || isKnown ? "" : " (assumed)")}: {all} ports, {taken} reserved, {used} mapped";
+        string remedy = isConfigured ? "widen port_range" : "widen net.ipv4.ip_local_port_range, or set port_range";
+        return all - taken <= 0 || used >= NearlyFull * (all - taken) ? Finding.Bad("ports", text, remedy)
+            : all - taken < Math.Min(FewPorts, configuration.MaxMappings) ? Finding.Doubtful("ports", text, remedy)
+            : Finding.Good("ports", text);
+    }
+
+    private Finding CheckDescriptors()
+    {
+        int process = reading.IsDaemonThere ? reading.ProcessId : Environment.ProcessId;
+        long limit = ProcessList.DescriptorLimit(process), wanted = Math.Min(configuration.MaxMappings, ushort.MaxValue);
+        string whose = reading.IsDaemonThere ? "the daemon" : "a program started here";
+        return limit == 0 ? Finding.Doubtful("descriptors", $"the limit of process {process} cannot be read", "run this as root")
+            : limit >= wanted ? Finding.Good("descriptors", $"{whose} may have {limit}")
+            : Finding.Doubtful("descriptors", $"{whose} may have {limit}, and each of {wanted} ports needs one", "raise LimitNOFILE (ulimit -n), or lower max_mappings");
+    }
+
+    private Finding CheckBuffer()
+    {
+        int process = reading.IsDaemonThere ? reading.ProcessId : Environment.ProcessId, wanted = configuration.NetlinkBufferBytes, limit = _host.MaxReceiveBuffer;
+        return ProcessList.HasCapability(process, NetAdmin) || limit >= wanted
+            ? Finding.Good("buffer", $"{wanted} bytes for requests of the kernel can be had")
+            : Finding.Doubtful("buffer", $"only {limit} of {wanted} bytes for requests of the kernel can be had", "grant CAP_NET_ADMIN, or raise net.core.rmem_max");
+    }
+
+    private static IEnumerable<Finding> CheckFirewall()
+    {
+        string ruleset = "";
+        bool isRead = false;
+        foreach (string tool in FirewallTools)
+        {
+            isRead = isRead || (Subprocess.TryRun([tool, "-n", "list", "ruleset"], out ruleset, out bool isGood) == Errno.None && isGood);
+        }
+        if (!isRead)
+        {
+            return [Finding.Doubtful("firewall", "its rules cannot be read (no nft here, or not root)", $"see to it that UDP port {PortMapper.Port} may come in and go out")];
+        }
+        List<Finding> findings = [];
+        foreach ((string hook, string way) in ((string, string)[])[("prerouting", "let in"), ("input", "let in"), ("output", "let out")])
+        {
+            FirewallVerdict verdict = FirewallRules.Judge(ruleset, hook, PortMapper.Port, out string rule);
+            if (verdict == FirewallVerdict.Dropped)
+            {
+                findings.Add(Finding.Bad("firewall", $"UDP port {PortMapper.Port} is not {way} ({rule})", $"insert a rule there: udp dport {PortMapper.Port} accept"));
+            }
+            else if (verdict == FirewallVerdict.Depends)
+            {
+                findings.Add(Finding.Doubtful("firewall", $"UDP port {PortMapper.Port} is {way} for some hosts or interfaces only ({rule})", "see to it that all hosts with iWARP are among them"));
+            }
+        }
+        return findings.Count > 0 ? findings : [Finding.Good("firewall", $"nothing keeps UDP port {PortMapper.Port} out")];
+    }
+}

@@ -1,0 +1,145 @@
+using System.Globalization;
+using System.Text;
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+/// <summary><c>iwpmd metrics</c>: the state in the text format of Prometheus, to stdout or, in one step, to a file.</summary>
+internal static class Metrics
+{
+    public static readonly MappingState[] MappingStates = [MappingState.Held, MappingState.Advertised, MappingState.Fallback, MappingState.Unprotected];
+
+    /// <summary>0 whenever the metrics were written, since <c>iwpmd_up</c> tells the rest.</summary>
+    public static int Execute(string? configPath, string? outputPath)
+    {
+        try
+        {
+            string directory = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null, []).StateDirectory;
+            var text = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
+            Write(new StateReader(directory).Read(), DateTime.UtcNow, text);
+            if (outputPath is null)
+            {
+                Console.Out.Write(text.ToString());
+                return ExitStatus.Ended;
+            }
+            Errno error = WholeFile.TryWrite(outputPath, Encoding.UTF8.GetBytes(text.ToString()));
+            if (error == Errno.None)
+            {
+                return ExitStatus.Ended;
+            }
+            Console.Error.WriteLine($"iwpmd: {outputPath} cannot be written: {error}");
+            return ExitStatus.Failure;
+        }
+        catch (SetupException e)
+        {
+            Console.Error.WriteLine($"iwpmd: {e.Message}");
+            return e.ExitStatus;
+        }
+        catch (IOException e)
+        {
+            Console.Error.WriteLine($"iwpmd: stdout: {e.Message}");
+            return ExitStatus.Failure;
+        }
+    }
+
+    public static void Write(StateReading reading, DateTime utcNow, TextWriter text)
+    {
+        var page = new MetricPage(text, utcNow, reading.Now);
+        page.Head("up", "gauge", "Whether the port mapper runs and looks at its sockets.");
+        page.Value("up", "", reading.Condition == DaemonCondition.Running ? 1 : 0);
+        if (reading.State is not StateCopy state)
+        {
+            return;
+        }
+        WriteDaemon(page, reading, state);
+        WriteMappings(page, state);
+        string previous = "";
+        foreach (CounterName counter in Counters.All)
+        {
+            if (counter.Metric != previous)
+            {
+                page.Head(previous = counter.Metric, "counter", counter.Help);
+            }
+            page.Value(counter.Metric + "_total", counter.Label, state.Counter(counter.Counter));
+        }
+        WritePeers(page, state);
+    }
+
+    private static void WriteDaemon(MetricPage page, StateReading reading, StateCopy state)
+    {
+        ref readonly StateHeader header = ref state.Header;
+        page.Head("build_info", "gauge", "The version of the daemon, as a label.");
+        page.Value("build_info", MetricPage.Label("version", state.Build.ToString()), 1);
+        page.Head("start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.");
+        page.Moment("start_time_seconds", header.StartedAt);
+        page.Head("seen_time_seconds", "gauge", "When the daemon last looked at its sockets, in seconds since 1970.");
+        page.Moment("seen_time_seconds", header.SeenEmptyAt);
+        page.Head("kernel_ready", "gauge", "Whether the kernel has told which mappings it has.");
+        page.Value("kernel_ready", "", reading.IsDaemonThere && state.Health.Kernel == HandshakeState.Ready ? 1 : 0);
+        page.Head("kernel_client_info", "gauge", "A client of the kernel that registered, with its device as labels.");
+        for (int i = 0; i < state.Clients.Length; i++)
+        {
+            ref readonly ClientRow client = ref state.Clients[i];
+            if (client.IsRegistered != 0)
+            {
+                string label = $"client=\"{i}\",abi=\"{client.Abi}\",{MetricPage.Label("device", client.Device.ToString())},{MetricPage.Label("interface", client.Interface.ToString())}";
+                page.Value("kernel_client_info", label, 1);
+            }
+        }
+        if (state.Health.LastFallbackCause != FallbackCause.None)
+        {
+            page.Head("last_fallback_time_seconds", "gauge", "When a connection last went on without its peer's port mapper, in seconds since 1970.");
+            page.Moment("last_fallback_time_seconds", state.Health.LastFallbackAt);
+        }
+    }
+
+    private static void WriteMappings(MetricPage page, StateCopy state)
+    {
+        long references = 0;
+        page.Head("mappings", "gauge", "Mappings by what holds their port.");
+        foreach (MappingState kind in MappingStates)
+        {
+            page.Value("mappings", $"state=\"{Mappings.NameOf(kind)}\"", Status.CountMappings(state, kind, out long some));
+            references += some;
+        }
+        page.Single("mappings_limit", "Mappings that there can be.", state.Capacity);
+        page.Single("mapping_references", "Connections and listeners that use a mapping.", references);
+        page.Single("ports_used", "TCP ports that the kernel uses for RDMA.", Health.PortsUsed(state));
+        page.Single("ports_limit", "TCP ports in the range to map to.", Health.PortsInAll(state.Health));
+        page.Single("mappings_restored", "Mappings of an earlier process whose ports are held again, or need none.", state.Health.Restored);
+        page.Single("mappings_restored_limit", "Mappings that an earlier process left.", state.Health.RestoredOf);
+        page.Single("state_rows_unreadable", "Rows of the state that could not be read.", state.Unreadable);
+    }
+
+    private static void WritePeers(MetricPage page, StateCopy state)
+    {
+        WritePeers(page, state, "peer_accepts", "Accepts of a host.", peer => peer.Accepts);
+        WritePeers(page, state, "peer_rejects", "Rejects of a host.", peer => peer.Rejects);
+        WritePeers(page, state, "peer_timeouts", "Queries that a host did not answer.", peer => peer.Timeouts);
+        WritePeers(page, state, "peer_unreachables", "Queries that ended with an ICMP error about a host.", peer => peer.Unreachables);
+        page.Head("peer_round_trip_median_seconds", "gauge", "Median of the last round trips to a host.");
+        foreach (ref readonly PeerRow peer in state.Peers)
+        {
+            page.Seconds("peer_round_trip_median_seconds", PeerLabel(peer), Peers.Median(peer));
+        }
+        page.Head("peer_round_trip_worst_seconds", "gauge", "Worst round trip to a host.");
+        foreach (ref readonly PeerRow peer in state.Peers)
+        {
+            page.Seconds("peer_round_trip_worst_seconds", PeerLabel(peer), Peers.Worst(peer));
+        }
+    }
+
+    private static void WritePeers(MetricPage page, StateCopy state, string name, string help, Func<PeerRow, uint> value)
+    {
+        page.Head(name, "counter", help);
+        foreach (ref readonly PeerRow peer in state.Peers)
+        {
+            page.Value(name + "_total", PeerLabel(peer), value(peer));
+        }
+    }
+
+    private static string PeerLabel(in PeerRow peer) => MetricPage.Label("peer", ((InetEndpoint)peer.Address).AddressText());
+}

@@ -1,0 +1,102 @@
+using System.Globalization;
+using System.Text.Json;
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+/// <summary><c>iwpmd peers</c>: the hosts whose port mappers were asked, and how they answered.</summary>
+internal sealed class Peers(ViewOptions options) : IView
+{
+    public int Show(StateReading reading, Page page)
+    {
+        if (reading.State is not StateCopy state)
+        {
+            Console.Error.WriteLine($"iwpmd: {reading.Problem}");
+            return Mappings.StatusOf(reading);
+        }
+        if (!reading.IsDaemonThere || reading.Condition == DaemonCondition.Hung)
+        {
+            page.Line(page.Paint(Health.Of(reading, default).Sentence, Colour.Red));
+        }
+        int[] rows = Select(state);
+        new Table("HOST", "LAST SEEN", "MEDIAN", "WORST", "ACCEPTS", "REJECTS", "TIMEOUTS", "UNREACHABLE", "NOT ASKED FOR")
+            .Write(page, rows.Length, row => Cells(state.Peers[rows[row]], reading.Now));
+        return ExitStatus.Ended;
+    }
+
+    public int Show(StateReading reading, Utf8JsonWriter json)
+    {
+        Json.Begin(json, reading);
+        json.WriteStartArray("peers"u8);
+        foreach (int i in reading.State is null ? [] : Select(reading.State))
+        {
+            Write(json, reading.State!.Peers[i], reading.Now);
+            Json.FlushSome(json);
+        }
+        json.WriteEndArray();
+        json.WriteEndObject();
+        return Mappings.StatusOf(reading);
+    }
+
+    /// <summary>Of the last round trips; null when the host never answered.</summary>
+    public static TimeSpan? Median(in PeerRow peer)
+    {
+        int count = (int)Math.Min(peer.RoundTripCount, PeerRow.RoundTripSamples.Length);
+        if (count == 0)
+        {
+            return null;
+        }
+        PeerRow.RoundTripSamples samples = peer.RoundTrips;
+        Span<uint> sorted = samples;
+        sorted[..count].Sort();
+        return TimeSpan.FromMicroseconds((sorted[(count - 1) / 2] + (double)sorted[count / 2]) / 2);
+    }
+
+    public static TimeSpan? Worst(in PeerRow peer) => peer.RoundTripCount == 0 ? null : TimeSpan.FromMicroseconds(peer.RoundTripWorst);
+
+    /// <summary>How long it is not asked, since it has no port mapper; null when it is.</summary>
+    public static TimeSpan? NotAskedFor(in PeerRow peer, TimeSpan now) => peer.UnreachableUntil > now.Ticks ? new TimeSpan(peer.UnreachableUntil) - now : null;
+
+    private int[] Select(StateCopy state)
+    {
+        List<int> rows = [];
+        for (int i = 0; i < state.Peers.Length; i++)
+        {
+            if (View.Fits(options, state.Peers[i].Address))
+            {
+                rows.Add(i);
+            }
+        }
+        return [.. rows];
+    }
+
+    private static string[] Cells(in PeerRow peer, TimeSpan now) =>
+    [
+        ((InetEndpoint)peer.Address).AddressText(),
+        $"{Words.Duration(now - new TimeSpan(peer.LastSeenAt))} ago",
+        Median(peer) is TimeSpan median ? Words.Milliseconds(median) : "-",
+        Worst(peer) is TimeSpan worst ? Words.Milliseconds(worst) : "-",
+        peer.Accepts.ToString(CultureInfo.InvariantCulture),
+        peer.Rejects.ToString(CultureInfo.InvariantCulture),
+        peer.Timeouts.ToString(CultureInfo.InvariantCulture),
+        peer.Unreachables.ToString(CultureInfo.InvariantCulture),
+        NotAskedFor(peer, now) is TimeSpan left ? Words.Duration(left) : "-",
+    ];
+
+    private static void Write(Utf8JsonWriter json, in PeerRow peer, TimeSpan now)
+    {
+        json.WriteStartObject();
+        json.WriteString("address"u8, ((InetEndpoint)peer.Address).AddressText());
+        Json.Seconds(json, "last_seen_seconds"u8, now - new TimeSpan(peer.LastSeenAt));
+        Json.Seconds(json, "round_trip_median_seconds"u8, Median(peer));
+        Json.Seconds(json, "round_trip_worst_seconds"u8, Worst(peer));
+        json.WriteNumber("accepts"u8, peer.Accepts);
+        json.WriteNumber("rejects"u8, peer.Rejects);
+        json.WriteNumber("timeouts"u8, peer.Timeouts);
+        json.WriteNumber("unreachables"u8, peer.Unreachables);
+        Json.Seconds(json, "not_asked_for_seconds"u8, NotAskedFor(peer, now));
+        json.WriteEndObject();
+    }
+}

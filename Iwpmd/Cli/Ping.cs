@@ -1,0 +1,106 @@
+using System.Globalization;
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+/// <summary>What to ask, how often; <paramref name="Port"/> 0 is one that nobody can have mapped.</summary>
+internal sealed record PingOptions(string Host, int Count, ushort Port);
+
+/// <summary><c>iwpmd ping</c>: asks another host's port mapper, as a connection would. A port that is not mapped draws a Reject, from rdma-core's daemon as well.</summary>
+internal sealed class Ping : IDisposable
+{
+    private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(1), Pause = TimeSpan.FromSeconds(1);
+
+    private readonly PingOptions _options;
+    private readonly InetEndpoint _peer, _source;
+    private readonly UdpSocket _socket;
+    private readonly byte[] _buffer = new byte[PeerMessage.RequestSize];
+    private readonly List<TimeSpan> _roundTrips = [];
+
+    private Ping(PingOptions options, InetEndpoint peer, InetEndpoint source, UdpSocket socket) => (_options, _peer, _source, _socket) = (options, peer, source, socket);
+
+    /// <summary>0 when at least one answer came.</summary>
+    public static int Execute(PingOptions options)
+    {
+        if (!HostName.TryResolve(options.Host, out InetEndpoint address))
+        {
+            Console.Error.WriteLine($"iwpmd: {options.Host}: no such host");
+            return ExitStatus.Failure;
+        }
+        InetEndpoint peer = address.WithPort(PortMapper.Port);
+        Errno error = UdpSocket.TryFindSource(peer, out InetEndpoint source);
+        string operation = "connect";
+        UdpSocket? socket = null;
+        error = error != Errno.None ? error : UdpSocket.TryOpen(peer.Family, 0, out socket, out operation);
+        if (socket is null)
+        {
+            Console.Error.WriteLine($"iwpmd: {peer.AddressText()}: {operation}: {error}");
+            return ExitStatus.Failure;
+        }
+        using var ping = new Ping(options, peer, source.WithPort(socket.Port), socket);
+        return ping.Run();
+    }
+
+    public void Dispose() => _socket.Dispose();
+
+    private int Run()
+    {
+        Console.WriteLine($"asking the port mapper of {(_options.Host == _peer.AddressText() ? _options.Host : $"{_options.Host} ({_peer.AddressText()})")}{(_options.Port == 0 ? "" : $" for port {_options.Port}")}");
+        for (int i = 1; i <= _options.Count; i++)
+        {
+            TimeSpan start = Clock.Now;
+            Console.WriteLine($"{i}: {Ask()}");
+            TimeSpan left = start + Pause - Clock.Now;
+            if (i < _options.Count && left > TimeSpan.Zero)
+            {
+                Thread.Sleep(left);
+            }
+        }
+        _roundTrips.Sort();
+        Console.WriteLine(_roundTrips.Count == 0
+            ? $"{_options.Count} asked, none answered"
+            : $"{_options.Count} asked, {_roundTrips.Count} answered; round trip best {Words.Milliseconds(_roundTrips[0])}, median {Words.Milliseconds((_roundTrips[(_roundTrips.Count - 1) / 2] + _roundTrips[_roundTrips.Count / 2]) / 2)}, worst {Words.Milliseconds(_roundTrips[^1])}");
+        return _roundTrips.Count > 0 ? ExitStatus.Ended : ExitStatus.Failure;
+    }
+
+    /// <summary>One Request; what came of it, in words.</summary>
+    private string Ask()
+    {
+        var request = new PeerMessage(PeerMessageType.Request, Entropy.Random64() | 1, _source, _peer.WithPort(_options.Port), _source);
+        TimeSpan sent = Clock.Now;
+        Errno error = _socket.Send(_buffer.AsSpan(0, request.Write(_buffer)), _peer, default);
+        if (error != Errno.None)
+        {
+            return $"not sent: {error}";
+        }
+        while (sent + AnswerWithin - Clock.Now is { Ticks: > 0 } left && _socket.WaitReadable(left))
+        {
+            if (_socket.TryReceiveError(_buffer, out UdpError failure) && failure.IsUnreachable)
+            {
+                return $"no port mapper (ICMP unreachable, {failure.Error})";
+            }
+            if (_socket.Receive(_buffer, out UdpArrival arrival) == Errno.None
+                && PeerMessage.TryParse(_buffer.AsSpan(0, Math.Min(arrival.Length, _buffer.Length)), out PeerMessage answer, out _)
+                && answer.Handle == request.Handle)
+            {
+                return Describe(answer, arrival, Clock.Now - sent);
+            }
+        }
+        return string.Create(CultureInfo.InvariantCulture, $"no answer within {AnswerWithin.TotalSeconds} s: a firewall drops UDP port {PortMapper.Port}, or the host is down");
+    }
+
+    private string Describe(in PeerMessage answer, in UdpArrival arrival, TimeSpan roundTrip)
+    {
+        _roundTrips.Add(roundTrip);
+        string time = Words.Milliseconds(roundTrip);
+        if (answer.Type == PeerMessageType.Accept)
+        {
+            _ = _socket.Send(_buffer.AsSpan(0, answer.AsAck().Write(_buffer)), arrival.From, default); // else rdma-core's daemon repeats itself
+            return $"port {_options.Port} is mapped to {answer.Accepting.Port}, {time}";
+        }
+        return _options.Port == 0 ? $"answered, {time}" : $"port {_options.Port} is not mapped, {time}";
+    }
+}

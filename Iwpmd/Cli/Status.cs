@@ -1,0 +1,111 @@
+using System.Text.Json;
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+/// <summary><c>iwpmd status</c>: is port mapping working? One screen, the answer first.</summary>
+internal sealed class Status : IView
+{
+    public int Show(StateReading reading, Page page)
+    {
+        Health health = Health.Of(reading, FindPortOwner(reading));
+        Colour colour = health.Severity switch { Severity.Healthy => Colour.Green, Severity.Degraded => Colour.Yellow, _ => Colour.Red };
+        page.Line(page.Paint(health.Sentence, colour));
+        for (int i = health.Severity == Severity.Degraded ? 1 : 0; i < health.Problems.Length; i++) // the sentence has the first one
+        {
+            page.Line(page.Paint($"problem    {health.Problems[i]}", colour));
+        }
+        if (reading.State is StateCopy state)
+        {
+            ShowDaemon(reading, state, page);
+            ShowWork(state, page);
+        }
+        return health.ExitStatus;
+    }
+
+    public int Show(StateReading reading, Utf8JsonWriter json)
+    {
+        Health health = Health.Of(reading, FindPortOwner(reading));
+        Json.Begin(json, reading);
+        json.WriteString("health"u8, health.Name);
+        json.WriteString("summary"u8, health.Sentence);
+        json.WriteStartArray("problems"u8);
+        foreach (string problem in health.Problems)
+        {
+            json.WriteStringValue(problem);
+        }
+        json.WriteEndArray();
+        if (reading.State is StateCopy state)
+        {
+            StatusJson.Write(json, reading, state);
+        }
+        json.WriteEndObject();
+        return health.ExitStatus;
+    }
+
+    /// <summary>By what holds each port: held, advertised, fallback, unprotected.</summary>
+    public static int CountMappings(StateCopy state, MappingState kind, out long references)
+    {
+        int count = 0;
+        references = 0;
+        foreach (ref readonly MappingRow row in state.Mappings)
+        {
+            count += row.State == kind ? 1 : 0;
+            references += row.State == kind ? row.References : 0;
+        }
+        return count;
+    }
+
+    public static string Origin(in HealthRow health) => health.Origin switch
+    {
+        StateOrigin.Fresh => "fresh",
+        StateOrigin.TakenOver => $"taken over from the daemon before: {health.Restored} of {health.RestoredOf}",
+        _ => $"restored: {health.Restored} of {health.RestoredOf}",
+    };
+
+    private static PortOwner FindPortOwner(StateReading reading)
+    {
+        if (reading.IsDaemonThere)
+        {
+            return default;
+        }
+        bool isBound = ProcessList.TryFindUdpOwner(PortMapper.Port, out int process);
+        return new PortOwner(isBound, process, ProcessList.NameOf(process));
+    }
+
+    private static void ShowDaemon(StateReading reading, StateCopy state, Page page)
+    {
+        ref readonly StateHeader header = ref state.Header;
+        string uptime = Words.Duration(reading.Now - new TimeSpan(header.StartedAt));
+        page.Line("");
+        page.Line(reading.IsDaemonThere
+            ? $"daemon     version {state.Build}, process {reading.ProcessId}, up {uptime}, at work {Words.Duration(reading.SinceSeen)} ago"
+            : $"daemon     version {state.Build}, process {header.ProcessId}, started {uptime} ago");
+        page.Line($"state      {Origin(state.Health)}");
+        for (int i = 0; i < state.Clients.Length; i++)
+        {
+            ref readonly ClientRow client = ref state.Clients[i];
+            if (client.Abi != 0 || client.IsRegistered != 0)
+            {
+                page.Line($"kernel     client {i}, ABI {client.Abi}{(client.IsRegistered == 0 ? ", not registered yet" : $", device {client.Device} ({client.Interface}), library {client.Library}")}");
+            }
+        }
+    }
+
+    private static void ShowWork(StateCopy state, Page page)
+    {
+        int held = CountMappings(state, MappingState.Held, out long ofHeld), advertised = CountMappings(state, MappingState.Advertised, out long ofAdvertised);
+        int fallback = CountMappings(state, MappingState.Fallback, out long ofFallback), unprotected = CountMappings(state, MappingState.Unprotected, out long ofUnprotected);
+        HealthRow health = state.Health;
+        page.Line($"mappings   {state.Mappings.Length} of {state.Capacity}: {held} held, {advertised} advertised, {fallback} fallback, {unprotected} unprotected; {ofHeld + ofAdvertised + ofFallback + ofUnprotected} references");
+        page.Line($"ports      {held + unprotected} of {Health.PortsInAll(health)} used, {health.LowestPort} to {health.HighestPort}");
+        page.Line($"requests   {state.Counter(Counter.Adds)} ADD, {state.Counter(Counter.Queries)} QUERY, {state.Counter(Counter.Removes)} REMOVE; "
+            + $"{state.Counter(Counter.Refused)} refused, {state.Counter(Counter.TooOld)} too old, {state.Counter(Counter.Undelivered)} not taken, {state.Counter(Counter.KernelOverruns)} overruns");
+        page.Line($"queries    {state.Counter(Counter.QueriesAccepted)} accepted, {state.Counter(Counter.QueriesRejected)} rejected, {state.Counter(Counter.QueriesUnreachable)} unreachable, "
+            + $"{state.Counter(Counter.QueriesUnanswered)} unanswered, {state.Counter(Counter.QueriesRemembered)} not asked again");
+        page.Line($"asked      {state.Counter(Counter.PeerRequests)} by peers: {state.Counter(Counter.AcceptsSent)} accepted, {state.Counter(Counter.RejectsSent)} rejected; {state.Counter(Counter.PeerDropped)} messages dropped");
+    }
+}

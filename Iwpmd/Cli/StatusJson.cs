@@ -1,0 +1,105 @@
+using System.Text.Json;
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Cli;
+
+/// <summary>The part of <c>iwpmd status --json</c> that comes from the state.</summary>
+internal static class StatusJson
+{
+    public static void Write(Utf8JsonWriter json, StateReading reading, StateCopy state)
+    {
+        ref readonly StateHeader header = ref state.Header;
+        HealthRow health = state.Health;
+        Json.Name(json, "version"u8, state.Build);
+        json.WriteNumber("pid"u8, reading.IsDaemonThere ? reading.ProcessId : header.ProcessId);
+        Json.Seconds(json, "started_seconds"u8, reading.Now - new TimeSpan(header.StartedAt));
+        Json.Seconds(json, "seen_seconds"u8, reading.SinceSeen);
+        Json.Seconds(json, "ended_seconds"u8, header.EndedAt == 0 ? null : reading.Now - new TimeSpan(header.EndedAt));
+        json.WriteString("origin"u8, health.Origin switch { StateOrigin.Fresh => "fresh"u8, StateOrigin.TakenOver => "taken_over"u8, _ => "restored"u8 });
+        json.WriteNumber("restored"u8, health.Restored);
+        json.WriteNumber("restored_of"u8, health.RestoredOf);
+        json.WriteString("kernel"u8, NameOf(health.Kernel));
+        WriteClients(json, state);
+        WriteMappings(json, state);
+        json.WriteStartObject("ports"u8);
+        json.WriteNumber("low"u8, health.LowestPort);
+        json.WriteNumber("high"u8, health.HighestPort);
+        json.WriteNumber("used"u8, Health.PortsUsed(state));
+        json.WriteNumber("total"u8, Health.PortsInAll(health));
+        json.WriteEndObject();
+        WriteLastFallback(json, health, reading.Now);
+        json.WriteStartObject("counters"u8);
+        foreach (CounterName counter in Counters.All)
+        {
+            json.WriteNumber(counter.Json, state.Counter(counter.Counter));
+        }
+        json.WriteEndObject();
+    }
+
+    private static string NameOf(HandshakeState kernel) => kernel switch
+    {
+        HandshakeState.HelloSent or HandshakeState.MapInfoSent => "introducing",
+        HandshakeState.Ready => "ready",
+        HandshakeState.Unusable => "unusable",
+        _ => "none",
+    };
+
+    private static void WriteClients(Utf8JsonWriter json, StateCopy state)
+    {
+        json.WriteStartArray("clients"u8);
+        for (int i = 0; i < state.Clients.Length; i++)
+        {
+            ref readonly ClientRow client = ref state.Clients[i];
+            if (client.Abi == 0 && client.IsRegistered == 0)
+            {
+                continue;
+            }
+            json.WriteStartObject();
+            json.WriteNumber("client"u8, i);
+            json.WriteNumber("abi"u8, client.Abi);
+            json.WriteBoolean("registered"u8, client.IsRegistered != 0);
+            Json.Name(json, "device"u8, client.Device);
+            Json.Name(json, "interface"u8, client.Interface);
+            Json.Name(json, "library"u8, client.Library);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
+    private static void WriteMappings(Utf8JsonWriter json, StateCopy state)
+    {
+        json.WriteStartObject("mappings"u8);
+        json.WriteNumber("count"u8, state.Mappings.Length);
+        json.WriteNumber("capacity"u8, state.Capacity);
+        json.WriteNumber("unreadable"u8, state.Unreadable);
+        long references = 0;
+        foreach (MappingState kind in Metrics.MappingStates)
+        {
+            json.WriteNumber(Mappings.NameOf(kind), Status.CountMappings(state, kind, out long some));
+            references += some;
+        }
+        json.WriteNumber("references"u8, references);
+        json.WriteEndObject();
+    }
+
+    private static void WriteLastFallback(Utf8JsonWriter json, in HealthRow health, TimeSpan now)
+    {
+        if (health.LastFallbackCause == FallbackCause.None)
+        {
+            json.WriteNull("last_fallback"u8);
+            return;
+        }
+        json.WriteStartObject("last_fallback"u8);
+        json.WriteString("peer"u8, ((InetEndpoint)health.LastFallbackPeer).AddressText());
+        json.WriteString("cause"u8, health.LastFallbackCause switch
+        {
+            FallbackCause.Unreachable => "unreachable"u8,
+            FallbackCause.NoAnswer => "no_answer"u8,
+            _ => "remembered"u8,
+        });
+        Json.Seconds(json, "seconds"u8, now - new TimeSpan(health.LastFallbackAt));
+        json.WriteEndObject();
+    }
+}

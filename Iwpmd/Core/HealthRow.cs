@@ -1,0 +1,46 @@
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Core;
+
+/// <summary>How the daemon is, for whoever reads the state: 64 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct HealthRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public PackedEndpoint LastFallbackPeer;
+    public long LastFallbackAt;
+    public FallbackCause LastFallbackCause;
+    public HandshakeState Kernel;
+    public StateOrigin Origin;
+    private readonly byte _unused;
+    public uint Unprotected;
+
+    /// <summary>Mappings that an earlier process left, and how many of their ports are held, or need none.</summary>
+    public uint RestoredOf, Restored;
+
+    /// <summary>The TCP ports that are mapped to, both ends included.</summary>
+    public ushort LowestPort, HighestPort;
+    private readonly uint _unused2;
+}
+
+/// <summary>How the daemon got its state.</summary>
+internal enum StateOrigin : byte
+{
+    Fresh = 0,
+
+    /// <summary>Read back from the state file.</summary>
+    Restored = 1,
+
+    /// <summary>And the sockets with it: the kernel noticed nothing.</summary>
+    TakenOver = 2,
+}
+
+/// <summary>Why a connection went on without the peer's port mapper.</summary>
+internal enum FallbackCause : byte
+{
+    None = 0,
+    Unreachable = 1,
+    NoAnswer = 2,
+    Remembered = 3,
+    Undelivered = 4,
+}

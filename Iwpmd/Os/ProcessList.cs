@@ -1,0 +1,91 @@
+using System.Globalization;
+using System.Text;
+
+namespace Iwpmd.Os;
+
+/// <summary>The processes of this host, as /proc shows them; what it hides is not there.</summary>
+internal static unsafe class ProcessList
+{
+    private const int LocalAddressAt = 1, InodeAt = 9; // "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode"
+    private const int TargetSize = 4096;
+
+    public static bool Exists(int processId) => processId > 0 && Libc.access($"/proc/{processId}", Libc.F_OK) == 0;
+
+    /// <summary>The program's name; empty when the process is gone.</summary>
+    public static string NameOf(int processId) => HostSettings.ReadFile($"/proc/{processId}/comm") ?? "";
+
+    /// <summary>Whether this is the network namespace of process 1; null when that is hidden.</summary>
+    public static bool? IsInFirstNetwork => ReadLink("/proc/1/ns/net") is { Length: > 0 } first ? first == ReadLink("/proc/self/ns/net") : null;
+
+    /// <summary>How many descriptors the process may have; 0 when that is hidden.</summary>
+    public static long DescriptorLimit(int processId) => ReadNumber($"/proc/{processId}/limits", "Max open files", NumberStyles.None);
+
+    public static bool HasCapability(int processId, int capability) => (ReadNumber($"/proc/{processId}/status", "CapEff:", NumberStyles.AllowHexSpecifier) >> capability & 1) != 0;
+
+    /// <summary>True when a UDP socket of either family is bound to this port in this network namespace; <paramref name="processId"/> is 0 when its owner is hidden.</summary>
+    public static bool TryFindUdpOwner(ushort port, out int processId)
+    {
+        string suffix = string.Create(CultureInfo.InvariantCulture, $":{port:X4}");
+        processId = 0;
+        bool isBound = false;
+        foreach (string table in (string[])["/proc/net/udp", "/proc/net/udp6"])
+        {
+            foreach (string line in (HostSettings.ReadFile(table) ?? "").Split('\n'))
+            {
+                string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+                if (words.Length > InodeAt && words[LocalAddressAt].EndsWith(suffix, StringComparison.Ordinal))
+                {
+                    isBound = true;
+                    processId = processId != 0 ? processId : FindOwner($"socket:[{words[InodeAt]}]");
+                }
+            }
+        }
+        return isBound;
+    }
+
+    /// <summary>The first number behind a name at the beginning of a line.</summary>
+    private static long ReadNumber(string path, string name, NumberStyles style)
+    {
+        foreach (string line in (HostSettings.ReadFile(path) ?? "").Split('\n'))
+        {
+            if (line.StartsWith(name, StringComparison.Ordinal))
+            {
+                string[] words = line[name.Length..].Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
+                return words.Length > 0 && long.TryParse(words[0], style, CultureInfo.InvariantCulture, out long number) ? number : 0;
+            }
+        }
+        return 0;
+    }
+
+    /// <summary>Where a symbolic link leads; empty when it cannot be read.</summary>
+    public static string ReadLink(string path)
+    {
+        byte* target = stackalloc byte[TargetSize];
+        nint length = Libc.readlink(path, target, TargetSize);
+        return Encoding.UTF8.GetString(target, (int)Math.Max(length, 0));
+    }
+
+    private static int FindOwner(string socket)
+    {
+        foreach (string process in Directory.GetDirectories("/proc"))
+        {
+            if (int.TryParse(Path.GetFileName(process), NumberStyles.None, CultureInfo.InvariantCulture, out int processId) && Holds(process, socket))
+            {
+                return processId;
+            }
+        }
+        return 0;
+    }
+
+    private static bool Holds(string process, string socket)
+    {
+        try
+        {
+            return Array.Exists(Directory.GetFiles(process + "/fd"), fd => ReadLink(fd) == socket);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false; // it is gone, or not ours to look at
+        }
+    }
+}

@@ -1,0 +1,38 @@
+# Completion of iwpmd for bash: the words of `iwpmd COMMAND --help`. Goes to bash-completion's folder as iwpmd.
+_iwpmd() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        status | mappings | peers | metrics | ping | doctor) command=${COMP_WORDS[i]} ;;
+        esac
+    done
+    case $command:$before in
+    ping:-c | ping:--count | *:-p | *:--port | *:-w | *:--watch | *:-a | *:--address) return ;;
+    *:-c | *:--config | *:-o | *:--output)
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        return
+        ;;
+    *:-l | *:--log-level)
+        mapfile -t COMPREPLY < <(compgen -W 'error warning info debug' -- "$word")
+        return
+        ;;
+    esac
+    local words
+    case $command in
+    status) words='--json --watch --config --help' ;;
+    mappings) words='--json --watch --address --port --config --help' ;;
+    peers) words='--json --watch --address --config --help' ;;
+    metrics) words='--output --config --help' ;;
+    ping)
+        words='--count --port --help'
+        if [[ $word != -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")
+            return
+        fi
+        ;;
+    doctor) words='--json --config --help' ;;
+    *) words='status mappings peers metrics ping doctor --systemd --foreground --takeover --config --log-level --check-config --version --help' ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -o filenames -F _iwpmd iwpmd

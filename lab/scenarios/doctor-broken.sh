@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The doctor and status name what is broken on a real kernel: no modules, another network namespace, a daemon that is dead, stopped or out of sight, a peer without one.
+. "${BASH_SOURCE%/*}/../steps.sh"
+finds() { # PATTERN COMMAND...
+    local pattern=$1
+    shift
+    text=$(a "$* || echo status \$?")
+    grep -qE "$pattern" <<< "$text" || fail "a line like '$pattern' from $*" "$text"
+}
+fails() { # PATTERN COMMAND...
+    finds "$@"
+    grep -qx 'status [13]' <<< "$text" || fail "a status that tells from ${*:2}" "$text"
+}
+scenario() {
+    local text
+    allow 'iwpm_(add_mapping|remove_mapping|register_pid): Unable to send'
+    if ! is_ours a; then
+        saw "rdma-core's daemon has no such commands"
+        return 0
+    fi
+    a "daemon freeze; sleep 6"
+    fails '^degraded: hung: process [0-9]+ has not looked at its sockets' iwpmd status
+    fails '^failure +daemon +hung: process' iwpmd doctor
+    a "daemon thaw; sleep 0.5; iwpmd status" > /dev/null || fail "healthy again" "not"
+
+    a "/usr/bin/ip netns add elsewhere"
+    fails '^failure +namespace +this is not the initial network namespace' /usr/bin/ip netns exec elsewhere iwpmd doctor
+    fails '^failure +udp +UDP port 3935 is not bound here, though the daemon runs' /usr/bin/ip netns exec elsewhere iwpmd doctor
+    a "/usr/bin/ip netns del elsewhere"
+
+    a "daemon kill"
+    fails '^not running: process [0-9]+ died' iwpmd status
+    fails '^failure +daemon +process [0-9]+ died.*start it' iwpmd doctor
+    a "modules unload"
+    fails '^failure +modules +iw_cm is not loaded.*modprobe iw_cm' iwpmd doctor
+    fails '^warning +devices +there is no iWARP device' iwpmd doctor
+    a "modules load && daemon start" > /dev/null
+
+    listen_unmapped 10.0.0.2 7001
+    connect a 10.0.0.2 7001
+    all_established 1
+    finds '^serving: .*, last fallback .* ago: 10.0.0.2 has no port mapper \(ICMP\)' iwpmd status
+    finds '^warning +peers +10.0.0.2 has no port mapper' iwpmd doctor
+    fails 'no port mapper \(ICMP unreachable' iwpmd ping 10.0.0.2 -c 1
+    b "daemon start"
+    forget_silent_peer a
+    saw "each named"
+}
+play "$@"
