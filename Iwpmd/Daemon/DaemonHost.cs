@@ -73,12 +73,7 @@ internal sealed class DaemonHost
         EnterSandbox();
 
         handOver.Store(_notify);
-        if (mapper.Mappings.Count > 0)
-        {
-            GrowDescriptorTable(); // their ports come now
-        }
-        mapper.Restore(Clock.Now);
-        ports.CloseSpares();
+        Restore(mapper, ports);
         if (!TryResume(mapper, holdings, handed, started))
         {
             mapper.Start(Clock.Now);
@@ -96,6 +91,16 @@ internal sealed class DaemonHost
             handOver.StorePorts(_notify);
         }
         return status;
+    }
+
+    private void Restore(PortMapper mapper, TcpPorts ports)
+    {
+        if (mapper.Mappings.Count > 0)
+        {
+            GrowDescriptorTable(); // their ports come now
+        }
+        mapper.Restore(Clock.Now);
+        ports.CloseSpares();
     }
 
     /// <summary>What an earlier process left: by hand-over from the running daemon, if that was asked for and there is one, else from the service manager.</summary>

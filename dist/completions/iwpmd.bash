@@ -31,7 +31,7 @@ _iwpmd() {
         fi
         ;;
     doctor) words='--json --config --help' ;;
-    *) words='status mappings peers metrics ping doctor --systemd --foreground --takeover --config --log-level --check-config --version --help' ;;
+    *) words='status mappings peers metrics ping doctor --systemd --foreground --takeover --config --log-level --no-sandbox --log-sandbox --check-config --version --help' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }
