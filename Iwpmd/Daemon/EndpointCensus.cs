@@ -113,9 +113,9 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
                 {
                     continue;
                 }
-                if (KernelRequest.TryParse(messages.Header, messages.Payload, out KernelRequest outcome, out _))
+                if (KernelRequest.TryReadOutcome(messages.Header, messages.Payload, question.Sequence, out int result))
                 {
-                    return outcome.Result; // DONE or ERROR
+                    return result;
                 }
                 visit(messages.Payload);
                 if ((messages.Header.Flags & NetlinkHeader.Multi) == 0)
