@@ -8,6 +8,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
@@ -29,7 +30,7 @@ out/iwpmd-static: $(SOURCES)
 
 # What Debian must have beside the SDK: the linker's tools for the executable, the others for the tests. The lab gets its own.
 BUILD_PACKAGES = gcc libc6-dev binutils
-TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux nftables
+TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux nftables systemd
 
 deps: deb-deps rpm-deps
 	$(call need,$(BUILD_PACKAGES) $(TEST_PACKAGES))
@@ -85,6 +86,7 @@ install: out/iwpmd
 	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) dist/90-iwpmd.rules
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service dist/iwpmd-metrics.service dist/iwpmd-metrics.timer
 	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(UNITDIR)/iwpmd.service $(DESTDIR)$(UNITDIR)/iwpmd-metrics.service
+	install -D -m 644 dist/iwpmd.sysusers $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
 

@@ -16,7 +16,7 @@ internal static class Run
         ReadyPipe? readyPipe = stays ? null : ReadyPipe.FromEnvironment();
         if (!stays && readyPipe is null)
         {
-            return Detach(options.Arguments);
+            return Detach(options);
         }
         var complaints = new List<string>();
         string path = options.ConfigPath ?? Configuration.DefaultPath;
@@ -40,9 +40,10 @@ internal static class Run
         return RunDaemon(configuration, options.Mode, path, complaints, null, console);
     }
 
-    private static int Detach(string[] arguments)
+    private static int Detach(RunOptions options)
     {
-        Errno error = DetachedLaunch.Run(arguments, out int status, out string operation);
+        Privileges.GiveAway(options);
+        Errno error = DetachedLaunch.Run(options.Arguments, out int status, out string operation);
         if (error != Errno.None)
         {
             Console.Error.WriteLine($"iwpmd: detach: {operation}: {error}: try --foreground");

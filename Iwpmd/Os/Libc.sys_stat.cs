@@ -5,7 +5,7 @@ namespace Iwpmd.Os;
 internal static unsafe partial class Libc
 {
     public const uint STATX_BASIC_STATS = 0x7ff;
-    public const ushort S_IFMT = 0xf000, S_IFREG = 0x8000;
+    public const ushort S_IFMT = 0xf000, S_IFREG = 0x8000, S_IFDIR = 0x4000;
 
     [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int mkdir(string path, uint mode);

@@ -31,6 +31,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial nint readlink(string path, byte* target, nuint size);
 
+    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int lchown(string path, uint owner, uint group);
+
     [LibraryImport(Name)]
     internal static partial int getpid();
 

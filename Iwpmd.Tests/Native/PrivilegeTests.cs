@@ -1,0 +1,100 @@
+using System.Globalization;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>What the daemon may do when root starts it, by hand and by its unit.</summary>
+public sealed class PrivilegeTests : IDisposable
+{
+    private const string NetAdminOnly = "0000000000001000";
+
+    private readonly Host _host = new();
+    private readonly SimulatedKernel _kernel = new();
+
+    public void Dispose()
+    {
+        foreach (int process in _kernel.Processes)
+        {
+            _ = Os.TestLibc.kill(process, NativeCalls.SIGKILL);
+            Assert.True(NativeCalls.AwaitExit(process, Patience.Exit));
+        }
+        _kernel.Dispose();
+        _host.Dispose();
+    }
+
+    [Fact]
+    public void Started_by_root_it_is_a_user_of_its_own_with_one_capability()
+    {
+        _host.Write("/etc/passwd", "root:x:0:0::/:/bin/sh\niwpmd:x:4711:4712::/run/iwpmd:/usr/sbin/nologin\n");
+        string[] status = Start();
+
+        Assert.Contains("Uid:\t4711\t4711\t4711\t4711", status);
+        Assert.Contains("Gid:\t4712\t4712\t4712\t4712", status);
+        Assert.Contains("Groups:\t", status.Select(line => line.TrimEnd(' ')));
+        AssertOneCapability(status);
+        Assert.Equal("4711 4711", _host.Run(() => $"{Owner("/run/iwpmd")} {Owner("/run/iwpmd/state")}"));
+    }
+
+    [Fact]
+    public void Without_that_user_it_stays_root_with_one_capability()
+    {
+        string[] status = Start();
+
+        Assert.Contains("Uid:\t0\t0\t0\t0", status);
+        AssertOneCapability(status);
+    }
+
+    [Fact]
+    public void What_root_left_behind_is_given_to_the_user_with_its_mappings()
+    {
+        Start();
+        ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
+        _kernel.Processes.ToList().ForEach(process => Os.TestLibc.kill(process, Os.TestLibc.SIGTERM));
+        Assert.True(NativeCalls.AwaitExit(_kernel.Processes[0], Patience.Exit));
+        Assert.True(_host.IsTcpPortFree(port));
+
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        Assert.Contains("Uid:\t4711\t4711\t4711\t4711", Start());
+        Assert.False(_host.IsTcpPortFree(port));
+    }
+
+    [Fact]
+    public void A_directory_of_somebody_else_is_left_alone()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/iwpmd");
+            File.WriteAllText("/run/iwpmd/state", "of root");
+            Tool.Run("chown", "coreutils", "4713", "/run/iwpmd");
+        });
+        Start();
+        Assert.Equal("4713 0", _host.Run(() => $"{Owner("/run/iwpmd")} {Owner("/run/iwpmd/state")}"));
+    }
+
+    [Fact]
+    public void The_unit_scores_at_most_one_and_a_half() => // of ten, the worst
+        Tool.Run("systemd-analyze", "systemd", "security", "--offline=true", "--threshold=15", Support.Repository.PathOf("dist/iwpmd.service"));
+
+    private static void AssertOneCapability(string[] status)
+    {
+        Assert.All((string[])["CapPrm", "CapEff", "CapBnd"], set => Assert.Contains($"{set}:\t{NetAdminOnly}", status));
+        Assert.Contains("NoNewPrivs:\t1", status);
+    }
+
+    private static string Owner(string path) => Tool.Run("stat", "coreutils", "-c", "%u", path).Trim();
+
+    /// <summary>Starts it detached and returns what the kernel says of it.</summary>
+    private string[] Start()
+    {
+        string folder = _kernel.Environment["SIMKERNEL"];
+        Tool.Run("chmod", "coreutils", "-R", "a+rwX", folder);
+        int before = _kernel.Processes.Length;
+        using var launcher = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]);
+        Assert.True(launcher.ExpectExit() == 0, launcher.Errors);
+        Assert.Equal("", launcher.Errors);
+        Assert.Equal(before + 1, _kernel.Processes.Length);
+        return File.ReadAllLines(string.Create(CultureInfo.InvariantCulture, $"/proc/{_kernel.Processes[before]}/status"));
+    }
+}

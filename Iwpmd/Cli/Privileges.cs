@@ -1,0 +1,39 @@
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+
+namespace Iwpmd.Cli;
+
+/// <summary>What a daemon that root starts without a service manager keeps of root: the one capability that it needs, in a user of its own if the host has it.</summary>
+internal static class Privileges
+{
+    private const string User = "iwpmd";
+
+    /// <summary>In the launcher, since capabilities belong to threads and the daemon has several before its first line runs.</summary>
+    public static void GiveAway(RunOptions options)
+    {
+        if (Limits.UserId != 0)
+        {
+            return;
+        }
+        string operation = "state_dir";
+        Errno error = LesserUser.TryFind(User, out uint userId, out uint groupId) ? LesserUser.GiveDirectory(StateDirectory(options), userId, groupId) : Errno.None;
+        error = error != Errno.None ? error : LesserUser.Become(userId, groupId, out operation);
+        if (error != Errno.None)
+        {
+            Console.Error.WriteLine($"iwpmd: privileges: {operation}: {error}: going on with those it has");
+        }
+    }
+
+    /// <summary>What is wrong with the configuration is the daemon's to say.</summary>
+    private static string StateDirectory(RunOptions options)
+    {
+        try
+        {
+            return Configuration.Load(options.ConfigPath ?? Configuration.DefaultPath, isRequired: false, []).StateDirectory;
+        }
+        catch (SetupException)
+        {
+            return new Configuration().StateDirectory;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+using System.Globalization;
+
+namespace Iwpmd.Os;
+
+/// <summary>
+/// Gives the privileges of root away but for the one that is needed. Only the calling thread loses them, since capabilities belong to threads: whatever program it starts next has no others.
+/// </summary>
+internal static unsafe class LesserUser
+{
+    private const string Users = "/etc/passwd"; // not by the C library, whose name services a static program does not have
+
+    /// <summary>Reads the ids of a user of this host.</summary>
+    public static bool TryFind(string name, out uint userId, out uint groupId)
+    {
+        (userId, groupId) = (0, 0);
+        try
+        {
+            foreach (string line in File.ReadLines(Users))
+            {
+                string[] fields = line.Split(':');
+                if (fields.Length > 3 && fields[0] == name)
+                {
+                    return uint.TryParse(fields[2], NumberStyles.None, CultureInfo.InvariantCulture, out userId) & uint.TryParse(fields[3], NumberStyles.None, CultureInfo.InvariantCulture, out groupId);
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // a host without users
+        }
+        return false;
+    }
+
+    /// <summary>Makes the directory, or what root has left in it, the user's. One that is not root's stays as it is: whose it is may have put anything there.</summary>
+    public static Errno GiveDirectory(string path, uint userId, uint groupId)
+    {
+        const uint Mode = 0x1ed; // 0755
+        if (Libc.mkdir(path, Mode) != 0 && Errno.Last is var failure && failure != Errno.Exists)
+        {
+            return failure;
+        }
+        Libc.statx status;
+        if (Libc.statx_(Libc.AT_FDCWD, path, Libc.AT_SYMLINK_NOFOLLOW, Libc.STATX_BASIC_STATS, &status) != 0)
+        {
+            return Errno.Last;
+        }
+        if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || status.stx_uid != 0)
+        {
+            return Errno.None;
+        }
+        foreach (string name in (string[])["state", "takeover"])
+        {
+            _ = Libc.lchown(Path.Combine(path, name), userId, groupId);
+        }
+        return Libc.lchown(path, userId, groupId) != 0 ? Errno.Last : Errno.None;
+    }
+
+    /// <summary>Keeps the right to settings of the network, which the kernel's announcements need; the others can never be had again. With user 0 the user stays.</summary>
+    public static Errno Become(uint userId, uint groupId, out string operation)
+    {
+        const int Kept = Libc.CAP_NET_ADMIN;
+        operation = "capset";
+        for (int other = 0; other <= Libc.CAP_LAST_CAP; other++)
+        {
+            if (other != Kept)
+            {
+                _ = Libc.prctl(Libc.PR_CAPBSET_DROP, (nuint)other, 0, 0, 0); // a kernel that does not know it has no such right to give
+            }
+        }
+        if (userId != 0)
+        {
+            operation = "setresuid";
+            _ = Libc.prctl(Libc.PR_SET_KEEPCAPS, 1, 0, 0, 0);
+            // The system calls themselves: the C library would ask all threads to follow, and those keep what they have until they end.
+            if (Libc.syscall(Libc.SYS_setgroups, 0, 0, null) != 0
+                || Libc.syscall(Libc.SYS_setresgid, (nint)groupId, (nint)groupId, (void*)groupId) != 0
+                || Libc.syscall(Libc.SYS_setresuid, (nint)userId, (nint)userId, (void*)userId) != 0)
+            {
+                return Errno.Last;
+            }
+        }
+        operation = "capset";
+        var header = new Libc.__user_cap_header_struct { version = Libc._LINUX_CAPABILITY_VERSION_3 };
+        Libc.__user_cap_data_struct* data = stackalloc Libc.__user_cap_data_struct[2];
+        data[0].effective = data[0].permitted = data[0].inheritable = 1u << Kept;
+        data[1] = default;
+        return Libc.syscall(Libc.SYS_capset, (nint)(&header), (nint)data, null) != 0
+            || Libc.prctl(Libc.PR_CAP_AMBIENT, Libc.PR_CAP_AMBIENT_RAISE, Kept, 0, 0) != 0
+            || Libc.prctl(Libc.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? Errno.Last : Errno.None;
+    }
+}
