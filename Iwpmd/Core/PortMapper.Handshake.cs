@@ -59,8 +59,9 @@ internal sealed partial class PortMapper
     public int KernelResult { get; private set; }
 
     /// <summary>
-    /// Goes on where an earlier process stood, on its netlink socket. Nothing is said to the kernel: HELLO would make the registration incomplete, and a listen that
-    /// is under way then fails. False when that one had not finished its handshake: <see cref="Start"/>.
+    /// Goes on where an earlier process stood, on its netlink socket. Nothing is asked of the kernel: HELLO would make the registration incomplete, and a listen that
+    /// is under way then fails; but for a MAPINFO_NUM of nothing, which does nothing: what stands in the socket behind its outcome is known to have come after it, so that
+    /// only the requests before it can be too old. False when that process had not finished its handshake: <see cref="Start"/>.
     /// </summary>
     public bool TryResume(Succession succession, TimeSpan now)
     {
@@ -73,6 +74,7 @@ internal sealed partial class PortMapper
         {
             Doubt(now);
         }
+        ToKernel(new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
         return true;
     }
 

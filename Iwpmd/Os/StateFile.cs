@@ -81,6 +81,13 @@ internal sealed unsafe class StateFile : IDisposable
     public static Errno TakePlace(string directory) =>
         Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? Errno.Last : Errno.None;
 
+    /// <summary>Whose the file is now: root can give it to another user while we have it open.</summary>
+    public bool IsOwnedBy(uint user)
+    {
+        Libc.statx status = default;
+        return Libc.statx_(Fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) == 0 && status.stx_uid == user;
+    }
+
     public static bool IsPlainFile(int fd)
     {
         Libc.statx status = default;
