@@ -73,12 +73,9 @@ internal sealed class DaemonHost
         EnterSandbox();
 
         handOver.Store(_notify);
-        Restore(mapper, ports);
-        if (!TryResume(mapper, holdings, handed, started))
-        {
-            mapper.Start(Clock.Now);
-        }
+        Begin(mapper, holdings, handed, started);
         transmitter.Drain();
+        GrowDescriptorTable();
         int status = loop.Run();
         if (status == ExitStatus.Unavailable)
         {
@@ -93,14 +90,19 @@ internal sealed class DaemonHost
         return status;
     }
 
-    private void Restore(PortMapper mapper, TcpPorts ports)
+    /// <summary>The ports of an earlier process first, then a word to the kernel, unless it need not notice.</summary>
+    private void Begin(PortMapper mapper, Holdings holdings, HandedOverFds handed, TimeSpan started)
     {
         if (mapper.Mappings.Count > 0)
         {
-            GrowDescriptorTable(); // their ports come now
+            GrowDescriptorTable();
         }
         mapper.Restore(Clock.Now);
-        ports.CloseSpares();
+        holdings.Ports.CloseSpares();
+        if (!TryResume(mapper, holdings, handed, started))
+        {
+            mapper.Start(Clock.Now);
+        }
     }
 
     /// <summary>What an earlier process left: by hand-over from the running daemon, if that was asked for and there is one, else from the service manager.</summary>
@@ -160,7 +162,6 @@ internal sealed class DaemonHost
             Log.Ready(_log, mapper.Mappings.Count, _range.Low, _range.High, (uint)state.Header.PortId);
             Notify("READY=1");
             _readyPipe?.ReportReady();
-            GrowDescriptorTable();
         }
         TimeSpan next = now + EventLoop.Tick;
         if (!_notify.IsActive)
@@ -201,7 +202,7 @@ internal sealed class DaemonHost
         }
     }
 
-    /// <summary>Only saves time: later, since each growth of it is waited for, and now, when nobody waits.</summary>
+    /// <summary>Only saves time: each growth of it is waited for, some milliseconds, so there is one, before many ports come and not before HELLO.</summary>
     private void GrowDescriptorTable() => _ = Limits.GrowDescriptorTable(WantedDescriptors);
 
     /// <summary>One for each port.</summary>
