@@ -127,6 +127,8 @@ static void announce(int fd, int kernel_end, int page)
 	memcpy(CMSG_DATA(&control.header), fds, sizeof fds);
 	if (syscall(SYS_sendmsg, player, &message, MSG_NOSIGNAL) < 0 || syscall(SYS_read, player, &seen, 1) != 1)
 		die("announce");
+	if (kernel->own_end)
+		return;
 	/* The byte can be read before its writer's kernel has signalled it: that signal, too, would be deadly. */
 	usleep(50000);
 	end_with(player);
@@ -307,7 +309,7 @@ static void replay(struct sock *s, const struct nlmsghdr *message)
 	while (left) {
 		uint32_t count = left < kernel->replay_per_datagram ? left : kernel->replay_per_datagram;
 
-		if (++datagrams == REPLAY_DATAGRAMS)
+		if (++datagrams == REPLAY_DATAGRAMS && !kernel->replay_whole)
 			return; /* "Insufficient skbs for map info" */
 		memcpy(bytes, next, count * each);
 		memcpy(bytes + count * each, &end, sizeof end);

@@ -37,6 +37,8 @@ struct simkernel {
 	int32_t action[SIMKERNEL_OPERATIONS];
 	uint32_t quiet;               /* the player does not want to see what the daemon sends */
 	uint32_t hold_receive;        /* 1: the next receive does not return, as in a process that gets no processor, before this is 0; 2 says that one is held */
+	uint32_t replay_whole;        /* the replay is not cut off after 19 datagrams, as a kernel does */
+	uint32_t own_end;             /* the player ends the daemon itself: its own end is no signal, and opening the socket takes no longer than it must */
 };
 
 struct simsocket {
