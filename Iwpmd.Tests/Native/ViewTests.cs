@@ -38,6 +38,22 @@ public sealed class ViewTests
     }
 
     [Fact]
+    public void Twenty_five_thousand_mappings_are_shown_whole()
+    {
+        using Scene scene = new Scene().Ready();
+        uint last = 0;
+        for (int i = 0; i < 25_000; i++)
+        {
+            last = scene.Kernel.Send(Scene.Add($"10.0.0.1:{i + 1000}", flags: 1));
+        }
+        scene.Kernel.Expect(Iwpmd.Wire.KernelReplyKind.AddMapping, last);
+
+        string[] locals = [.. Json(scene.Host, 0, "mappings").GetProperty("mappings").EnumerateArray().Select(mapping => Text(mapping, "local"))];
+        Assert.Equal(Enumerable.Range(0, 25_000).Select(i => $"10.0.0.1:{i + 1000}"), locals);
+        Assert.Equal(25_001, Command.Run(scene.Host, "mappings").Output.TrimEnd().Split('\n').Length);
+    }
+
+    [Fact]
     public void A_restart_tells_how_many_came_back()
     {
         using Scene scene = new Scene().Ready();
