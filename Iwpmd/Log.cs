@@ -45,6 +45,9 @@ internal static partial class Log
     [LoggerMessage(112, LogLevel.Warning, "kernel: {Kind} for request {Sequence} was not taken ({Result}): {Local} goes on unmapped{Suppressed}")]
     public static partial void KernelUndelivered(ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed);
 
+    [LoggerMessage(117, LogLevel.Warning, "kernel: another process said hello in our place: taken back; ask who is local and uses NETLINK_RDMA (ss -f netlink){Suppressed}")]
+    public static partial void KernelUsurped(ILogger log, string suppressed);
+
     [LoggerMessage(201, LogLevel.Debug, "mapping: added: {Local} -> {Mapped} (client {Client}, {State})")]
     public static partial void MappingAdded(ILogger log, InetEndpoint local, InetEndpoint mapped, int client, Core.MappingState state);
 

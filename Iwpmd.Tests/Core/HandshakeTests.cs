@@ -305,6 +305,51 @@ public class HandshakeTests
     }
 
     [Fact]
+    public void Another_process_that_said_hello_is_noticed_at_the_next_registration_which_is_answered_and_what_it_got_is_doubted()
+    {
+        var world = new World();
+        world.Add("0.0.0.0:5000");
+        world.Pass(TimeSpan.FromSeconds(5));
+        Register(world, 50);
+        world.Pass(TimeSpan.FromMilliseconds(2));
+        Assert.Equal((KernelReplyKind.RegisterPid, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
+        Assert.Equal(1ul, world.Counter(Counter.Usurpations));
+        Assert.True(world.Mapper.WantsCensus(world.Now + TimeSpan.FromSeconds(10)));
+    }
+
+    [Fact]
+    public void Registrations_of_connections_that_begin_at_once_are_nobody_elses_hello()
+    {
+        var world = new World();
+        Register(world, 50);
+        Register(world, 51);
+        world.Pass(TimeSpan.FromMilliseconds(2));
+        Assert.Equal([50u, 51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid).Select(reply => reply.RequestSequence));
+        Assert.Equal(0ul, world.Counter(Counter.Usurpations));
+    }
+
+    [Fact]
+    public void A_registration_that_another_process_answered_first_is_followed_by_a_hello_but_not_too_often()
+    {
+        var world = new World();
+        for (uint i = 0; i < 3; i++)
+        {
+            Register(world, 50 + (20 * i));
+            world.Pass(TimeSpan.FromMilliseconds(2));
+            world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid), -22, world.Now);
+            world.Drain();
+            if (world.Mapper.Kernel == HandshakeState.HelloSent)
+            {
+                Hello(world, 60);
+                Outcome(world, KernelOperation.Done);
+            }
+            world.Pass(TimeSpan.FromSeconds(4));
+        }
+        Assert.Single(world.ToKernel, reply => reply.Kind == KernelReplyKind.Hello);
+        Assert.InRange(world.Counter(Counter.Usurpations), 3ul, 5ul);
+    }
+
+    [Fact]
     public void A_row_that_was_being_written_when_the_process_died_is_dropped_not_believed()
     {
         var before = new World();

@@ -12,6 +12,7 @@ internal static class Run
 {
     public static int Execute(RunOptions options)
     {
+        StandardDescriptors.Fill();
         bool stays = options.Systemd || options.Foreground;
         ReadyPipe? readyPipe = stays ? null : ReadyPipe.FromEnvironment();
         if (!stays && readyPipe is null)

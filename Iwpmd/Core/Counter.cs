@@ -36,4 +36,5 @@ internal enum Counter
     RequestCopies,
     RemoteInfosDeferred,
     RemoteInfosDropped,
+    Usurpations,
 }

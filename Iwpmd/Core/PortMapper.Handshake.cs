@@ -42,13 +42,20 @@ internal sealed partial class PortMapper
     /// <summary>Differs: the kernel has the buffer for the answer to REG_PID only after its multicast returned: 1 ms, and one more for what passes between the clock and the receive.</summary>
     private static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(2);
 
+    /// <summary>A hello that is answered by another one makes connections fail meanwhile: so it is said again only now and then.</summary>
+    private static readonly TimeSpan ReclaimPause = TimeSpan.FromSeconds(10);
+
+    /// <summary>Many connections that begin at once register each for itself.</summary>
+    private static readonly TimeSpan RegistrationsOfOneStart = TimeSpan.FromMilliseconds(100);
+
     /// <summary>More than a receive buffer of the default size can hold.</summary>
     private const int HeldLimit = 16384;
 
     private readonly Fifo<HeldRequest> _held = new(16);
     private readonly Fifo<PendingRegistration> _registrations = new(4);
-    private LogGate _overrunGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogGate _overrunGate = new(TimeSpan.FromSeconds(10), burst: 1), _usurpedGate = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _nextSequence, _helloSequence;
+    private TimeSpan _nextReclaim;
 
     public HandshakeState Kernel => _state.Health.Kernel;
 
@@ -167,6 +174,10 @@ internal sealed partial class PortMapper
             Refuse(request, MappingError.UserLibrary, answerBy, "another library name is registered");
             return;
         }
+        if (client.IsRegistered != 0 && (answerBy - AnswerWithin).Ticks > client.RegisteredAt + RegistrationsOfOneStart.Ticks)
+        {
+            OnUsurped(now);
+        }
         if (client.IsRegistered == 0)
         {
             Log.KernelRegistered(_log, request.Device, request.Interface, request.Client, AbiOf(request.Client));
@@ -182,6 +193,34 @@ internal sealed partial class PortMapper
             return;
         }
         _registrations.Enqueue() = new PendingRegistration(request.Client, request.Sequence, request.Device, now + RegistrationDelay, answerBy);
+    }
+
+    /// <summary>
+    /// Any process can say hello to the kernel, which then believes that one to be the port mapper, and asks all of its group to register anew at the next connection.
+    /// Our answer to that takes the place back. What was sent to the other meanwhile is lost: mostly REMOVEs.
+    /// </summary>
+    private void OnUsurped(TimeSpan now)
+    {
+        Count(Counter.Usurpations);
+        if (_usurpedGate.TryPass(now, out string suppressed))
+        {
+            Log.KernelUsurped(_log, suppressed);
+        }
+        if (_mappings.Count > 0)
+        {
+            Doubt(now);
+        }
+    }
+
+    /// <summary>The kernel has no use for our answer to its registration: somebody else answered in our name.</summary>
+    private void OnRegistrationLost(TimeSpan now)
+    {
+        OnUsurped(now);
+        if (now >= _nextReclaim)
+        {
+            _nextReclaim = now + ReclaimPause;
+            Start(now);
+        }
     }
 
     private void AnswerRegistrations(TimeSpan now)

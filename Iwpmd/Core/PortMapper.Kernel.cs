@@ -58,6 +58,10 @@ internal sealed partial class PortMapper
                 FallBack(slot);
             }
         }
+        else if (reply.Kind == KernelReplyKind.RegisterPid && result < 0)
+        {
+            OnRegistrationLost(now);
+        }
         else if (reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo)
         {
             OnHandshake(new KernelRequest { Operation = KernelOperation.Error, Sequence = reply.Sequence, Result = result }, now);

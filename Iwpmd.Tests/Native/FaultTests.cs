@@ -1,0 +1,176 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary>What the host can do to a daemon: each fault of the table in README.md that has no test elsewhere. The kernel is told at once, and service comes back by itself.</summary>
+public sealed class FaultTests : IDisposable
+{
+    private readonly Host _host = new();
+    private readonly SimulatedKernel _kernel = new();
+    private DaemonProcess? _daemon;
+
+    public void Dispose()
+    {
+        _daemon?.Dispose();
+        _kernel.Dispose();
+        _host.Dispose();
+    }
+
+    [Fact]
+    public void At_the_limit_of_descriptors_an_ADD_is_refused_at_once_and_the_next_is_served_when_there_are_some()
+    {
+        Start();
+        Limit("nofile", $"{Descriptors() + 3}");
+        List<KernelRequest> added = [];
+        int refused = 0;
+        for (int i = 0; i < 10; i++)
+        {
+            KernelRequest add = Scene.Add($"10.0.0.1:{5000 + i}");
+            DaemonMessage answer = AnswerTo(_kernel.Send(add));
+            refused += answer.Kind == KernelReplyKind.HandleError ? 1 : 0;
+            if (answer.Kind == KernelReplyKind.HandleError)
+            {
+                Assert.Equal(MappingError.CannotCreate, answer.Reply.Error);
+                continue;
+            }
+            added.Add(add);
+        }
+        Assert.InRange(refused, 1, 9);
+        Assert.Contains("raise the limit of open files", _daemon!.ExpectLog("host: no TCP port claimed"));
+        int before = Descriptors();
+        _kernel.Send(Scene.Remove($"10.0.0.1:{added[0].Local.Port}"));
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:6000")));
+        Assert.Equal(before, Descriptors());
+    }
+
+    [Fact]
+    public void With_no_port_free_an_ADD_is_refused_at_once_and_the_next_is_served_when_there_is_one()
+    {
+        _host.Write("/etc/iwpmd.conf", "port_range=40000-40001\n");
+        Start();
+        int before = Descriptors();
+        ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5001")));
+        for (int i = 0; i < 30; i++)
+        {
+            Assert.Equal(MappingError.CannotCreate, _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5002"))).Error);
+        }
+        Assert.Contains("widen port_range", _daemon!.ExpectLog("host: no TCP port claimed"));
+        Assert.Equal(before + 2, Descriptors()); // thirty refused ones leave none
+        _kernel.Send(Scene.Remove("10.0.0.1:5000"));
+        Assert.Equal(port, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5003"))).MappedLocal.Port);
+    }
+
+    [Fact]
+    public void With_no_memory_to_be_had_it_goes_on_serving()
+    {
+        Start();
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))); // all that is needed is there now
+        Limit("as", "1");
+        for (int i = 1; i <= 200; i++)
+        {
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"10.0.0.1:{5000 + i}")));
+        }
+        Assert.False(_daemon!.HasExited);
+    }
+
+    [Fact]
+    public void On_a_full_run_it_serves_without_a_record()
+    {
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/iwpmd");
+            Tool.Run("mount", "util-linux", "-t", "tmpfs", "-o", "size=64k", "full", "/run/iwpmd");
+        });
+        Start();
+        Assert.Contains("ENOSPC", _daemon!.ExpectLog("going on without it"));
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        _daemon.Stop();
+    }
+
+    [Fact]
+    public void Without_a_syslog_or_with_stderr_closed_it_serves()
+    {
+        using var silent = DaemonProcess.Start(_host, _kernel, ["sh", "-c", $"exec {Binaries.Ours} --foreground 0<&- 1>&- 2>&-"]);
+        _kernel.ExpectHandshake();
+        _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        silent.Stop();
+
+        using var launcher = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]); // detached, on a host without /dev/log
+        Assert.Equal(0, launcher.ExpectExit());
+        int process = _kernel.Processes[^1];
+        try
+        {
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5001")));
+        }
+        finally
+        {
+            _ = Os.TestLibc.kill(process, NativeCalls.SIGKILL);
+            Assert.True(NativeCalls.AwaitExit(process, Patience.Exit));
+        }
+    }
+
+    [Fact]
+    public void Queries_end_at_once_while_there_is_no_way_and_go_out_when_there_is_one_again()
+    {
+        (Host near, Host far) = Host.Pair();
+        using (near)
+        using (far)
+        using (var peer = new Peer(far, "10.0.0.2"))
+        {
+            _daemon = DaemonProcess.Foreground(near, _kernel);
+            Ready();
+            near.Ip("addr del 10.0.0.1/24 dev eth0");
+            KernelReply alone = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:5000", "10.0.0.2:7174")));
+            Assert.Equal((MappingError.None, 7174), (alone.Error, alone.MappedRemote.Port));
+            _daemon.ExpectLog("query: fallback");
+
+            near.Ip("addr add 10.0.0.1/24 dev eth0");
+            uint asked = 0;
+            var waited = Stopwatch.StartNew();
+            while (!peer.ReceiveAll().Any())
+            {
+                Assert.True(waited.Elapsed < Patience.Answer, "no Request comes");
+                asked = _kernel.Send(Scene.Query($"10.0.0.1:{6000 + asked % 1000}", "10.0.0.2:7174")); // the host is remembered for five seconds
+                Thread.Sleep(500);
+            }
+        }
+    }
+
+    [Fact]
+    public void The_loopback_interface_going_and_coming_changes_nothing_for_the_kernel()
+    {
+        Start();
+        _host.Ip("link set lo down");
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        _host.Ip("link set lo up");
+        using Peer peer = new(_host, "127.0.0.1", 0);
+        peer.Send(new IPEndPoint(IPAddress.Loopback, Peer.MapperPort), Peer.Request(7, "127.0.0.1:5001", "127.0.0.1:7999", "127.0.0.1:5002"));
+        Assert.Equal(PeerMessageType.Reject, Peer.Parse(peer.Receive().Bytes).Type);
+    }
+
+    private void Start()
+    {
+        _daemon = DaemonProcess.Foreground(_host, _kernel);
+        Ready();
+    }
+
+    private void Ready()
+    {
+        _daemon!.ExpectLog("daemon: ready");
+        _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
+    }
+
+    private DaemonMessage AnswerTo(uint sequence) => _kernel.ExpectMessage(m => m.Verdict == 0 && m.IsRequest && m.Reply.RequestSequence == sequence, $"an answer to {sequence}");
+
+    private int Descriptors() => Directory.GetFiles($"/proc/{_daemon!.Id}/fd").Length;
+
+    private void Limit(string resource, string value) =>
+        Tool.Run("prlimit", "util-linux", "--pid", _daemon!.Id.ToString(CultureInfo.InvariantCulture), $"--{resource}={value}");
+}
