@@ -45,9 +45,10 @@ check: deps all static deb rpm
 	lab/lab build
 	dotnet test Iwpmd.Tests --nologo
 
-# The whole matrix of scenarios, builds of soft iWARP and pairs of daemons.
-lab: deps all
+# The whole matrix of scenarios, builds of soft iWARP and pairs of daemons; then what outlives the daemon, under systemd.
+lab: deps all deb
 	lab/run
+	lab/run --lasting
 
 # Noise at the daemon for as long as SECONDS says; see fuzz/README.md.
 SECONDS ?= 60

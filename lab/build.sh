@@ -2,7 +2,7 @@
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-host_tools=(qemu-system-x86 gcc libc6-dev make xz-utils)
+host_tools=(qemu-system-x86 gcc libc6-dev make xz-utils debootstrap e2fsprogs)
 unpacked=(busybox-static iproute2 libmnl0 libbpf1 libelf1 libcap2 libbsd0 libmd0 zlib1g strace libunwind8 libnl-3-200 libnl-route-3-200
     libibverbs1 libibverbs-dev ibverbs-providers librdmacm1 librdmacm-dev rdmacm-utils rdma-core)
 siw_builds=(stock map full)
@@ -120,11 +120,11 @@ build_base() {
     kernel=$(cat "$root/kernel")
     rm -rf "$tree"
     mkdir -p "$tree"/{bin,sbin,dev,proc,sys,run,tmp,etc/libibverbs.d,usr/sbin,usr/bin,lib/modules} "$tree/usr/lib/x86_64-linux-gnu/libibverbs"
-    for program in rdmatest tcpport guest/agent; do
+    for program in rdmatest tcpport portwatch guest/agent; do
         gcc -O2 -Wall -Wextra -I "$root/usr/include" -L "$libraries" -Wl,-rpath-link,"$libraries" -Wl,--as-needed -o "$build/$(basename "$program")" "$lab/$program.c" -lrdmacm -libverbs -lpthread
     done
     add_binaries "$tree" /bin "$root/bin/busybox"
-    add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,agent} "$root"/usr/bin/{rping,strace} "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/rdma)" "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/ip)"
+    add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,portwatch,agent} "$root"/usr/bin/{rping,strace} "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/rdma)" "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/ip)"
     add_binaries "$tree" /usr/lib/x86_64-linux-gnu/libibverbs "$libraries"/libibverbs/libsiw-rdmav*.so
     cp "$root/etc/libibverbs.d/siw.driver" "$tree/etc/libibverbs.d/"
     # rping ends its threads with pthread_exit, which loads this one by name.
@@ -132,10 +132,10 @@ build_base() {
     # The programs are found by name; the shell that runs the scripts is busybox.
     ln -s busybox "$tree/bin/sh"
     cp "$lab/guest/init" "$tree/init"
-    cp "$lab"/guest/{daemon,device,cable,modules,settle} "$tree/usr/bin/"
+    cp "$lab"/guest/{daemon,rows,load,early,device,cable,modules,settle} "$tree/usr/bin/"
     chmod 755 "$tree/init" "$tree"/usr/bin/*
-    for module in kernel/drivers/{virtio,net/net_failover,net/virtio_net,infiniband/core} kernel/net/{9p,core,802} kernel/fs/{9p,fscache,netfs,configfs} \
-        kernel/lib/libcrc32c kernel/crypto/crc32c_generic modules.builtin modules.order modules.builtin.modinfo; do
+    for module in kernel/drivers/{virtio,block/virtio_blk,net/net_failover,net/virtio_net,infiniband/core} kernel/net/{9p,core,802} kernel/fs/{9p,fscache,netfs,configfs,ext4,jbd2,mbcache} \
+        kernel/lib/{libcrc32c,crc16} kernel/crypto/crc32c_generic modules.builtin modules.order modules.builtin.modinfo; do
         (cd "$root" && find "lib/modules/$kernel/$module"* -type f 2> /dev/null) | while read -r program; do
             mkdir -p "$tree/$(dirname "$program")" && cp "$root/$program" "$tree/$program"
         done
@@ -152,11 +152,13 @@ first_of() {
     die "none of $* exists"
 }
 
-build_all() {
+build_all() { # [IMAGE...]
+    local image
     mkdir -p "$build"
     (
         flock 8
         build_siw
         build_base
+        for image; do build_image "$image"; done
     ) 8> "$build/lock"
 }

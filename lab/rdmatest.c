@@ -1,6 +1,7 @@
 // rdmatest: listens on and connects to RDMA addresses through librdmacm, and says in one line each what came of it and how long it took.
 //
 //   rdmatest listen  ADDR PORT[-PORT] [--threads N] [--seconds LIFE]
+//   rdmatest churn   ADDR PORT[-PORT] [--threads N] [--seconds LIFE]      listeners that come and go
 //   rdmatest connect ADDR PORT[-PORT] [--parallel N] [--times N] [--timeout S] [--hold S]
 //
 // Unlike rping it ends in bounded time whatever happens: an answer that does not come is printed as "timeout".
@@ -11,6 +12,8 @@
 #include <pthread.h>
 #include <rdma/rdma_cma.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,31 +149,56 @@ static void serve(struct rdma_event_channel *channel)
 	}
 }
 
+static struct rdma_cm_id *listen_on(struct rdma_event_channel *channel, int port)
+{
+	struct sockaddr_storage at = endpoint(port);
+	struct rdma_cm_id *id = NULL;
+	double start = now_ms(), took;
+	int failed = rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) || rdma_bind_addr(id, (struct sockaddr *)&at) || rdma_listen(id, 128);
+	int why = errno;
+
+	took = now_ms() - start;
+	pthread_mutex_lock(&listen_lock);
+	if (failed)
+		listen_errno = why;
+	else
+		listened++;
+	if (took > listen_slowest)
+		listen_slowest = took;
+	pthread_mutex_unlock(&listen_lock);
+	return id;
+}
+
 static void *listener(void *argument)
 {
 	int index = (int)(long)argument;
 	struct rdma_event_channel *channel = open_channel();
 
 	pthread_barrier_wait(&start_line);
-	for (int port = first_port + index; port <= last_port; port += threads) {
-		struct sockaddr_storage at = endpoint(port);
-		struct rdma_cm_id *id;
-		double start = now_ms(), took;
-		int failed = rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) || rdma_bind_addr(id, (struct sockaddr *)&at) || rdma_listen(id, 128);
-		int why = errno;
-
-		took = now_ms() - start;
-		pthread_mutex_lock(&listen_lock);
-		if (failed)
-			listen_errno = why;
-		else
-			listened++;
-		if (took > listen_slowest)
-			listen_slowest = took;
-		pthread_mutex_unlock(&listen_lock);
-	}
+	for (int port = first_port + index; port <= last_port; port += threads)
+		listen_on(channel, port);
 	pthread_barrier_wait(&start_line);
 	serve(channel);
+	return NULL;
+}
+
+static atomic_bool churn_over;
+
+static void *churner(void *argument)
+{
+	int index = (int)(long)argument;
+	struct rdma_event_channel *channel = open_channel();
+
+	pthread_barrier_wait(&start_line);
+	while (!churn_over)
+		for (int port = first_port + index; port <= last_port && !churn_over; port += threads) {
+			struct rdma_cm_id *id = listen_on(channel, port);
+
+			if (id)
+				rdma_destroy_id(id);
+			usleep(20000);
+		}
+	pthread_barrier_wait(&start_line);
 	return NULL;
 }
 
@@ -334,6 +362,7 @@ static int wait_for_signal(double seconds)
 static int usage(void)
 {
 	fputs("usage: rdmatest listen ADDR PORT[-PORT] [--threads N] [--seconds LIFE]\n"
+	      "       rdmatest churn ADDR PORT[-PORT] [--threads N] [--seconds LIFE]\n"
 	      "       rdmatest connect ADDR PORT[-PORT] [--parallel N] [--times N] [--timeout S] [--hold S]\n", stderr);
 	return 64;
 }
@@ -386,6 +415,16 @@ int main(int argc, char **argv)
 		if (listened)
 			wait_for_signal(life);
 		return listened == ports ? 0 : 1;
+	}
+	if (!strcmp(argv[1], "churn")) {
+		pthread_barrier_init(&start_line, NULL, threads + 1);
+		run_threads(threads, churner);
+		pthread_barrier_wait(&start_line);
+		wait_for_signal(life);
+		churn_over = true;
+		pthread_barrier_wait(&start_line);
+		printf("churned %d slowest %.0f ms%s%s\n", listened, listen_slowest, listen_errno ? ", last failure: " : "", listen_errno ? strerror(listen_errno) : "");
+		return listen_errno != 0;
 	}
 	if (!strcmp(argv[1], "connect")) {
 		int wanted = parallel * times, status;

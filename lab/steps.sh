@@ -199,7 +199,7 @@ restarts() { # HOW (of daemon)
     done
 }
 
-healthy='eth[01] speed is unknown|Using ABI version|siw: |SoftiWARP|ADDRCONF|random: |hrtimer: interrupt took'
+healthy='systemd|eth[01] speed is unknown|Using ABI version|siw: |SoftiWARP|ADDRCONF|random: |hrtimer: interrupt took'
 
 settle() { # HOST
     local text left

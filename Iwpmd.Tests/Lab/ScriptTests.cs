@@ -22,6 +22,9 @@ public class ScriptTests(ITestOutputHelper output)
     public Task The_short_matrix_passes() => Passes("lab/run", "--quarter");
 
     [Fact]
+    public Task A_restart_and_a_crash_under_systemd_lose_nothing() => Passes("lab/run", "--lasting --quarter");
+
+    [Fact]
     public Task The_deb_installs_beside_rdma_core_and_goes_without_a_trace() => Passes("deb/test");
 
     [Fact]

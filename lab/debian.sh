@@ -1,0 +1,67 @@
+# The Debian system that a host boots with --systemd: a root file system in an image for each daemon, made of Debian's packages.
+
+debian=$out/debian
+ours_package() { first_of ${IWPMD_DEB:+"$IWPMD_DEB"} "$top"/out/iwpmd_*.deb; }
+
+# Everything but the daemon under test and the lab's own files. rdma-core is in it, as on most hosts: our package takes its daemon's place.
+build_debian_base() {
+    [[ -e $debian/complete ]] && return
+    say "building a Debian system with systemd"
+    rm -rf "$debian"
+    mkdir -p "$debian"
+    timeout 900 debootstrap --variant=minbase --include=systemd-sysv,udev,kmod,iproute2,busybox-static,ibverbs-providers,librdmacm1,rdma-core bookworm "$debian/base" > "$debian/log" || die "debootstrap failed, see $debian/log"
+    rm -rf "$debian"/base/var/{cache/apt,lib/apt/lists}/* "$debian"/base/usr/share/{doc,locale,man}/*
+    touch "$debian/complete"
+}
+
+# What would only cost time, or fail for want of hardware.
+masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer getty.target systemd-logind.service
+    systemd-machine-id-commit.service systemd-random-seed.service systemd-update-utmp.service systemd-tmpfiles-clean.timer systemd-pstore.service
+    dev-hugepages.mount dev-mqueue.mount sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount proc-sys-fs-binfmt_misc.automount
+    modprobe@{configfs,dm_mod,drm,efi_pstore,fuse,loop}.service)
+
+# The same sources with a higher version, for the upgrade.
+build_newer_package() {
+    local tree=$debian/newer inputs
+    inputs=("$top"/{Makefile,Directory.build.props} $(find "$top"/{Iwpmd,deb,dist} -type f -not -path '*/bin/*' -not -path '*/obj/*'))
+    fresh "$debian/newer.stamp" "${inputs[@]}" && return
+    say "building a newer package"
+    rm -rf "$tree"
+    mkdir -p "$tree/out"
+    tar -c -C "$top" --exclude=./out --exclude=./.git --exclude=bin --exclude=obj . | tar -x -C "$tree"
+    sed -i 's:</Version>:.1</Version>:' "$tree/Directory.build.props"
+    make -C "$tree" deb > "$debian/newer.log" 2>&1 || die "no newer package, see $debian/newer.log"
+    mv "$tree"/out/iwpmd_*.deb "$debian/newer.deb"
+    rm -rf "$tree"
+    digest "${inputs[@]}" > "$debian/newer.stamp"
+}
+
+build_image() { # c|ours
+    local package='' tree=$debian/tree kernel file inputs
+    [[ $1 != ours ]] || package=$(ours_package)
+    inputs=("$lab/debian.sh" "$build/base.stamp" $(find "$lab/debian" -type f) $package)
+    build_debian_base
+    fresh "$debian/$1.stamp" "${inputs[@]}" && return
+    say "building the root file system ($1)"
+    kernel=$(cat "$root/kernel")
+    rm -rf "$tree"
+    cp -a "$debian/base" "$tree"
+    if [[ -n $package ]]; then
+        cp "$package" "$tree/tmp/iwpmd.deb"
+        chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 || die "the package does not install, see $debian/log"
+    fi
+    cp -r "$lab/debian/." "$tree/"
+    for file in "${masked[@]}"; do ln -sf /dev/null "$tree/etc/systemd/system/$file"; done
+    # The device keeps its name. No module but those of the lab is there.
+    ln -s /dev/null "$tree/etc/udev/rules.d/60-rdma-persistent-naming.rules"
+    for file in "$tree"/etc/rdma/modules/*.conf; do [[ $file == */iwpmd.conf ]] || : > "$file"; done
+    mkdir -p "$tree/share"
+    cp "$build"/{rdmatest,tcpport,portwatch,agent} "$lab"/guest/{rows,load,device,cable,modules,settle} "$tree/usr/local/bin/"
+    for file in killall pidof sysctl dmesg; do ln -s /bin/busybox "$tree/usr/local/bin/$file"; done
+    cp -r "$build/tree/lib/modules" "$tree/usr/lib/"
+    chroot "$tree" depmod "$kernel"
+    rm -f "$tree/etc/hostname" "$debian/$1.img"
+    mke2fs -q -t ext4 -O ^has_journal -d "$tree" "$debian/$1.img" 700M > /dev/null
+    rm -rf "$tree"
+    digest "${inputs[@]}" > "$debian/$1.stamp"
+}
