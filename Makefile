@@ -13,7 +13,7 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
 
-.PHONY: all static install deps check demo lab fuzz deb rpm clean
+.PHONY: all static install deps check demo lab fuzz bench bench-lab deb rpm clean
 
 all: out/iwpmd
 
@@ -54,6 +54,14 @@ lab: deps all deb
 SECONDS ?= 60
 fuzz: deps all
 	fuzz/run --seconds $(SECONDS)
+
+# Our daemon beside rdma-core's, by numbers; see bench/README.md. BENCH=--quick for a glance. bench-lab: the same on a real kernel.
+bench: deps all static
+	$(call need,valgrind)
+	bench/run $(BENCH)
+
+bench-lab: deps all
+	bench/lab
 
 clean:
 	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj

@@ -1,0 +1,317 @@
+/* The rows: which load, at which size, of which daemons. */
+#define _GNU_SOURCE
+#include "bench.h"
+
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MOST_REAL_PORTS 19000    /* below a limit of 20000 descriptors, with room for what is added on top */
+
+static int rounds = 5, operations = 600;
+static bool quick;
+
+static double field(const struct figure *figure, int which) { return (&figure->rate)[which]; }
+
+/* The median of each number over the rounds. */
+static struct figure middle(const struct figure *figures, int count)
+{
+	struct figure result;
+	double values[64];
+
+	for (int which = 0; which < (int)(sizeof result / sizeof(double)); which++) {
+		for (int i = 0; i < count; i++)
+			values[i] = field(&figures[i], which);
+		(&result.rate)[which] = median_of(values, count);
+	}
+	return result;
+}
+
+/* The same load of several daemons in turn, so that what disturbs one disturbs all. */
+static void measure(struct row *row, struct subject *subjects, int count, load *load, int window, uint32_t flags)
+{
+	struct figure figures[PROGRAMS][64];
+
+	for (int round = -1; round < rounds; round++) {
+		for (int i = 0; i < count; i++) {
+			struct subject *s = &subjects[round & 1 ? count - 1 - i : i];
+			struct figure figure = load(s, round < 0 ? operations / 4 : operations, window, flags);
+
+			if (round >= 0)
+				figures[s - subjects][round] = figure;
+		}
+	}
+	for (int i = 0; i < count; i++) {
+		row->has[subjects[i].program] = true;
+		row->seen[subjects[i].program] = middle(figures[i], rounds);
+	}
+	print_row(row);
+}
+
+static void note(struct row *row, enum program program, double value)
+{
+	row->has[program] = true;
+	row->seen[program].cpu = value;
+}
+
+static void start(struct subject *s, enum program program, const struct options *options)
+{
+	subject_start(s, program, options);
+	register_client(s);
+}
+
+static void memory(struct subject *subjects, int count, int size, const char *what, const char *key)
+{
+	struct row *rss = add_row("Memory", key, size, MEGABYTES, "RSS, %s", what), *pss = add_row("Memory", NULL, size, MEGABYTES, "PSS, %s", what);
+	double resident, share;
+
+	for (int i = 0; i < count; i++) {
+		subject_memory(&subjects[i], &resident, &share);
+		note(rss, subjects[i].program, resident);
+		note(pss, subjects[i].program, share);
+	}
+	print_row(rss);
+	print_row(pss);
+}
+
+static void stop_all(struct subject *subjects, int count)
+{
+	for (int i = 0; i < count; i++)
+		subject_stop(&subjects[i], SIGTERM);
+}
+
+static void peers(struct subject *subjects, int count, int size, const char *kind)
+{
+	measure(add_row("Peers", "request", size, LOAD, "Request, Accept, Ack: %s, 1 outstanding", kind), subjects, count, load_requests, 1, 0);
+	measure(add_row("Peers", "request16", size, LOAD, "Request, Accept, Ack: %s, 16 outstanding", kind), subjects, count, load_requests, 16, 0);
+	measure(add_row("Peers", NULL, size, LOAD, "Request, Reject: %s", kind), subjects, count, load_rejects, 1, 0);
+}
+
+static void real_ports(void)
+{
+	struct subject subjects[2];
+	int sizes[] = { 100, 1000, 5000, 10000, MOST_REAL_PORTS };
+
+	for (int i = 0; i < 2; i++)
+		start(&subjects[i], i, &(struct options){ 0 });
+	memory(subjects, 2, 0, "idle, with -s", "idle");
+	for (int i = 0; i < 5; i++) {
+		int size = sizes[i];
+
+		if (quick && i % 2 == 1)
+			continue;
+		for (int j = 0; j < 2; j++)
+			fill(&subjects[j], size, 0);
+		measure(add_row("Kernel, real ports", "add", size, LOAD, "ADD, 1 outstanding"), subjects, 2, load_adds, 1, 0);
+		measure(add_row("Kernel, real ports", "add64", size, LOAD, "ADD, 64 outstanding"), subjects, 2, load_adds, 64, 0);
+		measure(add_row("Kernel, real ports", NULL, size, LOAD, "ADD and REMOVE in turn"), subjects, 2, load_churn, 1, 0);
+		measure(add_row("Kernel, real ports", NULL, size, LOAD, "QUERY with its peer, and REMOVE"), subjects, 2, load_queries, 1, 0);
+		if (size == 100 || size == 5000)
+			peers(subjects, 2, size, "real ports");
+		memory(subjects, 2, size, "real ports", NULL);
+	}
+	stop_all(subjects, 2);
+}
+
+static void no_port_map(void)
+{
+	struct subject subjects[2];
+	int sizes[] = { 100, 5000, 25000, 100000 };
+
+	for (int i = 0; i < 2; i++)
+		start(&subjects[i], i, &(struct options){ .max_mappings = i == OURS ? 65536 * 2 : 0 });
+	for (int i = 0; i < (quick ? 3 : 4); i++) {
+		int size = sizes[i], count = size > 25000 ? 1 : 2; /* C would take minutes to get there */
+
+		if (quick && i == 1)
+			continue;
+		for (int j = 0; j < count; j++)
+			fill(&subjects[j], size, NO_PORT_MAP);
+		measure(add_row("Kernel, NO_PORT_MAP", "advertise", size, LOAD, "ADD, 1 outstanding"), subjects, count, load_adds, 1, NO_PORT_MAP);
+		measure(add_row("Kernel, NO_PORT_MAP", "advertise64", size, LOAD, "ADD, 64 outstanding"), subjects, count, load_adds, 64, NO_PORT_MAP);
+		measure(add_row("Kernel, NO_PORT_MAP", NULL, size, LOAD, "ADD and REMOVE in turn"), subjects, count, load_churn, 1, NO_PORT_MAP);
+		if (size != 5000)
+			peers(subjects, count, size, "NO_PORT_MAP");
+		memory(subjects, count, size, "NO_PORT_MAP", "memory");
+	}
+	stop_all(subjects, 2);
+}
+
+/* The host's own range: half of it is 14116 ports. */
+static void default_range(void)
+{
+	int size = quick ? 15000 : 18000;
+	struct row *row = add_row("Kernel, real ports", "range", size, MILLISECONDS, "all of them, default port range, 64 outstanding");
+
+	for (int i = 0; i < 2; i++) {
+		struct subject s;
+		double started;
+
+		start(&s, i, &(struct options){ .ports = "32768 60999" });
+		started = seconds(CLOCK_MONOTONIC);
+		fill(&s, size, 0);
+		note(row, i, (seconds(CLOCK_MONOTONIC) - started) * 1e3);
+		subject_stop(&s, SIGTERM);
+	}
+	print_row(row);
+}
+
+/* From exec, in turn. From a state: that of a daemon that was killed; only ours has one. */
+static void starts(struct row *row, struct row *processor, const struct options *options, bool from_state, int size, uint32_t flags)
+{
+	int count = from_state ? 1 : 2;
+	double times[2][64], used[2][64];
+	struct subject s;
+
+	if (from_state) {
+		start(&s, OURS, options);
+		fill(&s, size, flags);
+		subject_stop(&s, SIGKILL);
+	}
+	for (int round = 0; round < rounds; round++) {
+		for (int program = 0; program < count; program++) {
+			struct options again = *options;
+
+			again.keep_state = from_state;
+			subject_start(&s, program, &again);
+			times[program][round] = (options->replay ? s.ready : s.hello) * 1e3;
+			used[program][round] = cpu(&s) / 1e3;
+			subject_stop(&s, from_state && round < rounds - 1 ? SIGKILL : SIGTERM);
+		}
+	}
+	for (int program = 0; program < count; program++) {
+		note(row, program, median_of(times[program], rounds));
+		note(processor, program, median_of(used[program], rounds));
+	}
+	print_row(row);
+	print_row(processor);
+}
+
+#define STARTS(key, size, options, from_state, count, flags, name) \
+	starts(add_row("Start", key, size, MILLISECONDS, name), add_row("Start", NULL, size, MILLISECONDS, name ": CPU"), options, from_state, count, flags)
+
+static void starting(void)
+{
+	int kept = rounds, ports = MOST_REAL_PORTS;
+
+	rounds = quick ? 11 : 21;
+	STARTS("hello", 0, (&(struct options){ 0 }), false, 0, 0, "exec to HELLO");
+	rounds = quick ? 1 : 3;
+	STARTS("replay", ports, (&(struct options){ .replay = ports }), false, 0, 0, "exec to the end of a replay, real ports");
+	STARTS("replay-advertised", 25000, (&(struct options){ .replay = 25000, .replay_flags = NO_PORT_MAP }), false, 0, 0, "exec to the end of a replay, NO_PORT_MAP");
+	STARTS(NULL, ports, (&(struct options){ 0 }), true, ports, 0, "exec to HELLO, from the state file, real ports");
+	STARTS(NULL, 25000, (&(struct options){ 0 }), true, 25000, NO_PORT_MAP, "exec to HELLO, from the state file, NO_PORT_MAP");
+	rounds = kept;
+}
+
+static void detached(void)
+{
+	struct subject subjects[2];
+
+	for (int i = 0; i < 2; i++)
+		start(&subjects[i], i, &(struct options){ .way = DETACHED });
+	memory(subjects, 2, 0, "idle, as a daemon with syslog", "idle-syslog");
+	stop_all(subjects, 2);
+}
+
+static void sizes(void)
+{
+	struct row *row = add_row("Size", "binary", 0, BYTES, "executable (rdma-core's needs libnl-3, libsystemd and their libraries)");
+	struct stat file;
+
+	for (int i = 0; i < 2; i++)
+		if (stat(program_paths[i], &file) == 0)
+			note(row, i, file.st_size);
+	print_row(row);
+	if (stat("out/iwpmd-static", &file) == 0) {
+		row = add_row("Size", "static", 0, BYTES, "static executable");
+		note(row, OURS, file.st_size);
+		print_row(row);
+	}
+}
+
+/* Against programs in C that do the same (reference), or only make the same calls (floor): see README.md. The floor also shows what the generator can do. */
+static void floors(void)
+{
+	struct subject subjects[4];
+	static const enum program order[] = { OURS, THEIRS, REFERENCE, FLOOR };
+
+	for (int flags = 0; flags < 2; flags++) {
+		const char *group = flags ? "Floor, NO_PORT_MAP" : "Floor, real ports";
+
+		for (int i = 0; i < 4; i++) {
+			start(&subjects[i], order[i], &(struct options){ 0 });
+			fill(&subjects[i], 1000, flags);
+		}
+		measure(add_row(group, flags ? NULL : "floor", 1000, LOAD, "ADD, 1 outstanding"), subjects, 4, load_adds, 1, flags);
+		measure(add_row(group, flags ? NULL : "floor64", 1000, LOAD, "ADD, 64 outstanding"), subjects, 4, load_adds, 64, flags);
+		measure(add_row(group, NULL, 1000, LOAD, "Request, Accept, Ack: 1 outstanding"), subjects, 4, load_requests, 1, flags);
+		measure(add_row(group, flags ? NULL : "floor16", 1000, LOAD, "Request, Accept, Ack: 16 outstanding"), subjects, 4, load_requests, 16, flags);
+		stop_all(subjects, 4);
+	}
+}
+
+/* One load alone, for tools that count: bench --only LOAD --count N PROGRAM. */
+static int only(const char *name, enum program program, int count)
+{
+	static const struct { const char *name; load *load; uint32_t flags; } loads[] = {
+		{ "add", load_adds, 0 }, { "advertise", load_adds, NO_PORT_MAP }, { "churn", load_churn, 0 }, { "query", load_queries, 0 }, { "request", load_requests, 0 }, { "reject", load_rejects, 0 },
+	};
+	struct subject s;
+
+	for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
+		if (strcmp(loads[i].name, name) != 0)
+			continue;
+		start(&s, program, &(struct options){ 0 });
+		fill(&s, 100, loads[i].flags);
+		if (count)
+			loads[i].load(&s, count, 1, loads[i].flags);
+		subject_stop(&s, SIGTERM);
+		return 0;
+	}
+	die("no load %s", name);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = { { "quick", 0, 0, 'q' }, { "only", 1, 0, 'o' }, { "count", 1, 0, 'n' }, { "program", 1, 0, 'p' }, { 0 } };
+	const char *load_name = NULL;
+	double started = seconds(CLOCK_MONOTONIC);
+	int option, count = 0, program = OURS;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'q': quick = true, rounds = 3, operations = 500; break;
+		case 'o': load_name = optarg; break;
+		case 'n': count = atoi(optarg); break;
+		case 'p': program = atoi(optarg); break;
+		default: return 2;
+		}
+	}
+	if (argc - optind != PROGRAMS + 1 || !getenv("BENCH_SIMKERNEL"))
+		return fputs("bench: use bench/run\n", stderr), 2;
+	for (int i = 0; i < PROGRAMS; i++)
+		program_paths[i] = argv[optind + i];
+	if (unshare(CLONE_NEWNET) != 0)
+		die("unshare: must be root");
+	setpriority(PRIO_PROCESS, 0, -15); /* of all that is started from here: what else runs on the machine must not be what is measured */
+	if (load_name)
+		return only(load_name, program, count);
+	print_header();
+	read_counts(argv[optind + PROGRAMS]);
+	starting();
+	detached();
+	sizes();
+	real_ports();
+	no_port_map();
+	default_range();
+	floors();
+	write_report(argv[optind + PROGRAMS], rounds, seconds(CLOCK_MONOTONIC) - started);
+	return 0;
+}
