@@ -29,6 +29,14 @@ public partial class LogManualTests
     }
 
     [Fact]
+    public void No_two_lines_have_one_number()
+    {
+        string[] numbers = [.. Number().Matches(Read("Iwpmd/Log.cs")).Select(number => number.Groups[1].Value)];
+
+        Assert.Equal(numbers.Distinct(), numbers);
+    }
+
+    [Fact]
     public void A_line_that_is_not_explained_is_seen()
     {
         string[] messages = Messages("[LoggerMessage(1, LogLevel.Warning, \"a: b: {X} of {Y}{Suppressed}\")]\n[LoggerMessage(2, LogLevel.Debug, \"c: d\")]");
@@ -42,6 +50,9 @@ public partial class LogManualTests
         LoggerMessage\((?<id>\d+),\ LogLevel\.(?:Information|Warning|Error|Critical),\ "(?<text>[^"]*)"\)
         """, RegexOptions.IgnorePatternWhitespace)]
     private static partial Regex Line();
+
+    [GeneratedRegex(@"LoggerMessage\((\d+),")]
+    private static partial Regex Number();
 
     [GeneratedRegex(@"\{\w+\}")]
     private static partial Regex Placeholder();

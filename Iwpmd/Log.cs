@@ -96,7 +96,7 @@ internal static partial class Log
     [LoggerMessage(116, LogLevel.Warning, "kernel: receive failed: {Error}")]
     public static partial void KernelReceiveFailed(ILogger log, Os.Errno error);
 
-    [LoggerMessage(117, LogLevel.Debug, "kernel: census: {Devices} iWARP devices, {Endpoints} endpoints: {Result}")]
+    [LoggerMessage(120, LogLevel.Debug, "kernel: census: {Devices} iWARP devices, {Endpoints} endpoints: {Result}")]
     public static partial void CensusTaken(ILogger log, int devices, ulong endpoints, string result);
 
     [LoggerMessage(118, LogLevel.Information, "kernel: census: {Count} mappings missed what the kernel said while nobody listened: set right")]

@@ -26,6 +26,7 @@ internal static class Counters
         new(Counter.KernelOverruns, "kernel_overruns", "kernel_overruns", "", "Times that the netlink receive buffer overflowed."),
         new(Counter.HeldDropped, "held_dropped", "kernel_requests_dropped", "", "Requests dropped since too many waited for the replay to end."),
         new(Counter.ForeignNetlink, "foreign_netlink", "netlink_foreign", "", "Netlink messages of processes that are not the kernel."),
+        new(Counter.Usurpations, "usurpations", "usurpations", "", "Times that another process said hello to the kernel in our place."),
         new(Counter.Replayed, "replayed", "mappings_replayed", "", "Mappings that the kernel replayed."),
         new(Counter.ClaimsFailed, "claims_failed", "port_claims_failed", "", "TCP ports that could not be claimed."),
         new(Counter.PeerRequests, "requests_received", Received, "type=\"request\"", ReceivedHelp),
