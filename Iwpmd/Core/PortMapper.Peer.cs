@@ -40,24 +40,16 @@ internal sealed partial class PortMapper
         }
     }
 
-    /// <summary>ICMP says that nobody takes what we sent to <paramref name="peer"/>; a handle of 0 means that it did not quote which message.</summary>
+    /// <summary>
+    /// ICMP says that nobody takes what we sent to <paramref name="peer"/>, and quotes the handle. One that quotes too little to have it (0) is not believed:
+    /// without the handle anyone can make it up who guesses a port number, and the deadline ends the query too.
+    /// </summary>
     public void HandleUnreachable(in InetEndpoint peer, ulong handle, TimeSpan now)
     {
-        if (handle != 0)
+        int slot = handle == 0 ? -1 : _conversations.FindQuery(handle);
+        if (slot >= 0 && peer.SameAddress(_conversations[slot].Peer))
         {
-            int quoted = _conversations.FindQuery(handle);
-            if (quoted >= 0 && peer.SameAddress(_conversations[quoted].Peer))
-            {
-                EndUnreachable(quoted, now);
-            }
-            return;
-        }
-        for (int slot = 0; slot < _state.Header.ConversationsTouched; slot++)
-        {
-            if (_conversations[slot].Role == ConversationRole.Querying && peer.SameAddress(_conversations[slot].Peer))
-            {
-                EndUnreachable(slot, now);
-            }
+            EndUnreachable(slot, now);
         }
     }
 
