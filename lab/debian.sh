@@ -39,7 +39,7 @@ build_newer_package() {
 build_image() { # c|ours
     local package='' tree=$debian/tree kernel file inputs
     [[ $1 != ours ]] || package=$(ours_package)
-    inputs=("$lab/debian.sh" "$build/base.stamp" $(find "$lab/debian" -type f) $package)
+    inputs=("$lab/debian.sh" "$lab/guest/daemon-systemd" "$build/base.stamp" $(find "$lab/debian" -type f) $package)
     build_debian_base
     fresh "$debian/$1.stamp" "${inputs[@]}" && return
     say "building the root file system ($1)"
@@ -57,6 +57,7 @@ build_image() { # c|ours
     for file in "$tree"/etc/rdma/modules/*.conf; do [[ $file == */iwpmd.conf ]] || : > "$file"; done
     mkdir -p "$tree/share"
     cp "$build"/{rdmatest,tcpport,portwatch,agent} "$lab"/guest/{rows,load,device,cable,modules,settle} "$tree/usr/local/bin/"
+    cp "$lab/guest/daemon-systemd" "$tree/usr/local/bin/daemon"
     for file in killall pidof sysctl dmesg; do ln -s /bin/busybox "$tree/usr/local/bin/$file"; done
     cp -r "$build/tree/lib/modules" "$tree/usr/lib/"
     chroot "$tree" depmod "$kernel"

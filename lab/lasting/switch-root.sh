@@ -6,7 +6,8 @@ known_by='lost|unit active|hosts start'
 scenario() {
     local daemons
     "$lab/lab" up "$dir" --siw "$siw" --daemon-a "${pair%,*}" --daemon-b "${pair#*,}" --systemd --early --life 2400 || fail "the hosts start" "not"
-    daemons=$(here "pidof iwpmd")
+    # The first may be about to leave.
+    daemons=$(here "for i in 1 2 3 4 5 6 7 8 9 10; do set -- \$(pidof iwpmd); [ \$# -eq 1 ] && break; sleep 0.5; done; echo \$*")
     [[ $daemons == "$(here "daemon pid")" ]] || fail "one daemon, the unit's" "$daemons"
     here "tr '\\0' ' ' < /proc/$daemons/cmdline" | grep -q -- --systemd || fail "the unit's daemon" "another"
     count_live=10
