@@ -86,10 +86,10 @@ static void stop_all(struct subject *subjects, int count)
 		subject_stop(&subjects[i], SIGTERM);
 }
 
-static void peers(struct subject *subjects, int count, int size, const char *kind)
+static void peers(struct subject *subjects, int count, int size, const char *kind, const char *one, const char *sixteen)
 {
-	measure(add_row("Peers", "request", size, LOAD, "Request, Accept, Ack: %s, 1 outstanding", kind), subjects, count, load_requests, 1, 0);
-	measure(add_row("Peers", "request16", size, LOAD, "Request, Accept, Ack: %s, 16 outstanding", kind), subjects, count, load_requests, 16, 0);
+	measure(add_row("Peers", one, size, LOAD, "Request, Accept, Ack: %s, 1 outstanding", kind), subjects, count, load_requests, 1, 0);
+	measure(add_row("Peers", sixteen, size, LOAD, "Request, Accept, Ack: %s, 16 outstanding", kind), subjects, count, load_requests, 16, 0);
 	measure(add_row("Peers", NULL, size, LOAD, "Request, Reject: %s", kind), subjects, count, load_rejects, 1, 0);
 }
 
@@ -113,7 +113,7 @@ static void real_ports(void)
 		measure(add_row("Kernel, real ports", NULL, size, LOAD, "ADD and REMOVE in turn"), subjects, 2, load_churn, 1, 0);
 		measure(add_row("Kernel, real ports", NULL, size, LOAD, "QUERY with its peer, and REMOVE"), subjects, 2, load_queries, 1, 0);
 		if (size == 100 || size == 5000)
-			peers(subjects, 2, size, "real ports");
+			peers(subjects, 2, size, "real ports", "real-request", "real-request16");
 		memory(subjects, 2, size, "real ports", NULL);
 	}
 	stop_all(subjects, 2);
@@ -137,7 +137,7 @@ static void no_port_map(void)
 		measure(add_row("Kernel, NO_PORT_MAP", "advertise64", size, LOAD, "ADD, 64 outstanding"), subjects, count, load_adds, 64, NO_PORT_MAP);
 		measure(add_row("Kernel, NO_PORT_MAP", NULL, size, LOAD, "ADD and REMOVE in turn"), subjects, count, load_churn, 1, NO_PORT_MAP);
 		if (size != 5000)
-			peers(subjects, count, size, "NO_PORT_MAP");
+			peers(subjects, count, size, "NO_PORT_MAP", "request", "request16");
 		memory(subjects, count, size, "NO_PORT_MAP", "memory");
 	}
 	stop_all(subjects, 2);
