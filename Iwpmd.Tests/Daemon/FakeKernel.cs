@@ -59,11 +59,11 @@ internal sealed class FakeKernel : IDisposable
                 continue;
             }
             KernelReply reply = KernelBytes.ToReply(buffer[..length]);
-            if (reply.Kind == KernelReplyKind.Hello)
+            bool other = Outcomes.TryDequeue(out KernelRequest outcome);
+            if (reply.Kind == KernelReplyKind.Hello && outcome.Operation != KernelOperation.Error)
             {
                 Say(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
             }
-            bool other = Outcomes.TryDequeue(out KernelRequest outcome);
             Say((other ? outcome : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
             _told.Add(reply);
         }

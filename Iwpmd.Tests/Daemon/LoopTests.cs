@@ -112,6 +112,17 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
+    public void A_hello_that_was_lost_is_said_again_and_is_no_refusal()
+    {
+        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
+        _kernel.Say(new KernelRequest { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = 1, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") });
+        Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
+        Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind);
+        KernelReply replay = _kernel.Next();
+        Assert.Equal((KernelReplyKind.MapInfo, KernelProtocol.Abi), (replay.Kind, replay.Abi));
+    }
+
+    [Fact]
     public void An_add_holds_a_real_port_until_its_remove()
     {
         _kernel.Say(Add(5000, 7));

@@ -98,16 +98,19 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
             {
                 SeenEmptyAt = Math.Max(SeenEmptyAt, sentAt); // what stands behind the outcome came after it: so a socket that is never empty is served too
             }
-            if (result != -Errno.Busy.Number && result != -Errno.NoBufferSpace.Number && result != -Errno.Again.Number)
+            if (!IsLost(result))
             {
                 return result;
             }
-            ReceiveAll(); // the kernel answers so while our receive buffer is full, and the message is lost
+            ReceiveAll();
         }
         return result;
     }
 
     public void Dispose() => socket.Dispose();
+
+    /// <summary>The kernel answers so while our receive buffer is full, and the message is lost: it must be sent again.</summary>
+    private static bool IsLost(int result) => result == -Errno.Busy.Number || result == -Errno.NoBufferSpace.Number || result == -Errno.Again.Number;
 
     private int ReceiveOutcome(uint sequence)
     {
@@ -166,7 +169,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         if (awaited is uint sequence && KernelRequest.TryReadOutcome(header, payload, sequence, out int result))
         {
             outcome = result;
-            if (!_inInboxToo)
+            if (!_inInboxToo || IsLost(result))
             {
                 return;
             }
