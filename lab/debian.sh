@@ -23,13 +23,13 @@ masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
 # The same sources with a higher version, for the upgrade.
 build_newer_package() {
     local tree=$debian/newer inputs
-    inputs=("$top"/{Makefile,Directory.build.props} $(find "$top"/{Iwpmd,deb,dist} -type f -not -path '*/bin/*' -not -path '*/obj/*'))
+    inputs=("$top"/{Makefile,Directory.Build.props} $(find "$top"/{Iwpmd,deb,dist} -type f -not -path '*/bin/*' -not -path '*/obj/*'))
     fresh "$debian/newer.stamp" "${inputs[@]}" && return
     say "building a newer package"
     rm -rf "$tree"
     mkdir -p "$tree/out"
     tar -c -C "$top" --exclude=./out --exclude=./.git --exclude=bin --exclude=obj . | tar -x -C "$tree"
-    sed -i 's:</Version>:.1</Version>:' "$tree/Directory.build.props"
+    sed -i 's:</Version>:.1</Version>:' "$tree/Directory.Build.props"
     make -C "$tree" deb > "$debian/newer.log" 2>&1 || die "no newer package, see $debian/newer.log"
     mv "$tree"/out/iwpmd_*.deb "$debian/newer.deb"
     rm -rf "$tree"
