@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -236,6 +237,72 @@ static void sizes(void)
 	}
 }
 
+/* One of our commands on the state of a daemon, at the priority of any other program; its process. */
+static pid_t read_state(const struct subject *s, const char *command, const char *form)
+{
+	char config[100];
+	pid_t pid;
+
+	snprintf(config, sizeof config, "%s/conf", s->folder);
+	if ((pid = fork()) == 0) {
+		freopen("/dev/null", "w", stdout);
+		setpriority(PRIO_PROCESS, 0, 0);
+		execl(program_paths[OURS], "iwpmd", command, "-c", config, form, (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+static double time_of(const struct subject *s, const char *command, const char *form)
+{
+	double begun = seconds(CLOCK_MONOTONIC);
+	int status;
+
+	waitpid(read_state(s, command, form), &status, 0);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) > 1) /* 1 is degraded, which a daemon without a device may be */
+		die("iwpmd %s: status %x", command, status);
+	return 1000 * (seconds(CLOCK_MONOTONIC) - begun);
+}
+
+/* How long a look at 25,000 mappings takes, and what the daemon's requests feel of one look after the other. */
+static void readers(void)
+{
+	static const struct { const char *command, *form, *key; } looks[] = {
+		{ "mappings", "--json", "look-mappings" }, { "status", NULL, "look-status" }, { "peers", NULL, "look-peers" }, { "metrics", NULL, "look-metrics" },
+	};
+	struct subject s;
+	double values[64], with[64], without[64];
+	int status;
+
+	start(&s, OURS, &(struct options){ 0 });
+	fill(&s, 25000, NO_PORT_MAP);
+	for (int i = 0; i < 4; i++) {
+		struct row *row = add_row("Looks at the state", looks[i].key, 25000, MILLISECONDS, "iwpmd %s%s%s", looks[i].command, looks[i].form ? " " : "", looks[i].form ? looks[i].form : "");
+
+		for (int round = 0; round < rounds; round++)
+			values[round] = time_of(&s, looks[i].command, looks[i].form);
+		note(row, OURS, median_of(values, rounds));
+		print_row(row);
+	}
+	for (int round = 0; round < rounds; round++) {
+		pid_t watcher;
+
+		without[round] = load_adds(&s, operations, 1, NO_PORT_MAP).p99;
+		if ((watcher = fork()) == 0)
+			for (;;)
+				waitpid(read_state(&s, "mappings", "--json"), &status, 0);
+		with[round] = load_adds(&s, operations, 1, NO_PORT_MAP).p99;
+		kill(watcher, SIGKILL);
+		waitpid(watcher, &status, 0);
+		values[round] = with[round] / without[round];
+	}
+	struct row *row = add_row("Looks at the state", "look-p99", 25000, MILLISECONDS, "ADD, p99 while one look follows the other, to without (a ratio)");
+
+	note(row, OURS, median_of(values, rounds));
+	print_row(row);
+	subject_stop(&s, SIGTERM);
+}
+
 /* Against programs in C that do the same (reference), or only make the same calls (floor): see README.md. The floor also shows what the generator can do. */
 static void floors(void)
 {
@@ -311,6 +378,7 @@ int main(int argc, char **argv)
 	real_ports();
 	no_port_map();
 	default_range();
+	readers();
 	floors();
 	write_report(argv[optind + PROGRAMS], rounds, seconds(CLOCK_MONOTONIC) - started);
 	return 0;

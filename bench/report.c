@@ -200,6 +200,11 @@ static const struct target targets[] = {
 	{ "RSS idle, syslog daemon, MB", "idle-syslog", 0, VALUE, OURS_ONLY, 8 },
 	{ "RSS idle, -s, MB", "idle", 0, VALUE, OURS_ONLY, 10 },
 	{ "RSS, NO_PORT_MAP", "memory", 25000, VALUE, RATIO, 1.0 },
+	{ "iwpmd mappings --json, ms", "look-mappings", 25000, VALUE, OURS_ONLY, 100 },
+	{ "iwpmd status, ms", "look-status", 25000, VALUE, OURS_ONLY, 50 },
+	{ "iwpmd peers, ms", "look-peers", 25000, VALUE, OURS_ONLY, 50 },
+	{ "iwpmd metrics, ms", "look-metrics", 25000, VALUE, OURS_ONLY, 50 },
+	{ "ADD, p99 with one look after the other, to without", "look-p99", 25000, VALUE, OURS_ONLY, 1.2 },
 	{ "executable, MB", "binary", 0, VALUE, OURS_ONLY, 4.5e6 },
 	{ "static executable, MB", "static", 0, VALUE, OURS_ONLY, 6e6 },
 };

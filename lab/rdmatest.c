@@ -279,8 +279,14 @@ static void *connector(void *argument)
 		if (round == 0)
 			pthread_barrier_wait(&start_line);
 		start = now_ms();
+		// The port that the library chose may be one that a port mapper holds: siw as built here ("map") binds it, and as for any TCP program it is in use. Another one, then.
+		for (int tries = 0; id && (outcome = connect_once(channel, id, deadline, &why)) == FAILED && why == EADDRINUSE && tries < 3; tries++) {
+			rdma_destroy_qp(id);
+			rdma_destroy_id(id);
+			printf("in use, port %d again\n", port);
+			id = resolve(channel, port, deadline);
+		}
 		if (id) {
-			outcome = connect_once(channel, id, deadline, &why);
 			show(rdma_get_local_addr(id), own, sizeof own);
 			show(rdma_get_peer_addr(id), peer, sizeof peer);
 		}

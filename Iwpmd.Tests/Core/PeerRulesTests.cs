@@ -427,4 +427,21 @@ public class PeerRulesTests
         Assert.Equal((KernelReplyKind.QueryMapping, 40000, 40001), (world.LastToKernel.Kind, world.LastToKernel.MappedRemote.Port, world.LastToKernel.MappedLocal.Port));
         Assert.Equal(0ul, world.Counter(Counter.PeerDropped));
     }
+
+    [Fact]
+    public void Listeners_that_go_before_the_Ack_do_not_use_up_what_the_kernel_may_be_told()
+    {
+        var world = new World();
+        for (int i = 0; i < 1000; i++)
+        {
+            world.Sent.Clear();
+            world.Add("10.0.0.1:5000");
+            world.Request("10.0.0.2:40000", "10.0.0.2:6000", "10.0.0.1:5000", handle: (ulong)i + 1);
+            Assert.Equal(KernelReplyKind.RemoteInfo, world.LastToKernel.Kind);
+            PeerMessage accept = world.ToPeers.Last().Message;
+            world.Remove("10.0.0.1:5000");
+            world.FromPeer("10.0.0.2:40000", accept.AsAck());
+            world.Now += TimeSpan.FromMilliseconds(1);
+        }
+    }
 }

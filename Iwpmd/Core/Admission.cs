@@ -118,8 +118,19 @@ internal sealed class Admission
         return _unconfirmed[slot % Mappings].TryTake(s_unconfirmed, now) ? RemoteInfoCredit.OfMapping : RemoteInfoCredit.None;
     }
 
-    /// <summary>An Ack came for what the kernel was told on the mapping's account.</summary>
-    public void GiveBack(int slot) => _unconfirmed[slot % Mappings].GiveBack(s_unconfirmed);
+    /// <summary>An Ack came for what the kernel was told on this account.</summary>
+    public void GiveBack(RemoteInfoCredit account, int slot, in InetEndpoint source)
+    {
+        ref Source proven = ref _proven.Find(source);
+        if (account == RemoteInfoCredit.OfMapping)
+        {
+            _unconfirmed[slot % Mappings].GiveBack(s_unconfirmed);
+        }
+        else if (account == RemoteInfoCredit.OfHost && !Unsafe.IsNullRef(ref proven) && proven.Unconfirmed > 0)
+        {
+            proven.Unconfirmed--;
+        }
+    }
 
     /// <summary>False when the kernel was told of so many peers of this mapping that it must do without.</summary>
     public bool TryTellKernel(int slot, TimeSpan now) => _remoteInfos[slot % Mappings].TryTake(_remoteInfoRate, now);

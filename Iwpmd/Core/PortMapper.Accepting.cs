@@ -59,7 +59,9 @@ internal sealed partial class PortMapper
         int slot = _conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
         if (slot >= 0 && !IsMappingAlive(_conversations[slot]))
         {
-            _conversations.Close(slot); // the mapping went while the Ack was on its way
+            // The mapping went while the Ack was on its way. What the kernel was told of is not a lie of a stranger: nobody but us can make it go.
+            _admission.GiveBack(_conversations[slot].RemoteInfo, _conversations[slot].Slot, arrival.From);
+            _conversations.Close(slot);
             return;
         }
         if (slot < 0)
@@ -87,7 +89,7 @@ internal sealed partial class PortMapper
         switch (_conversations[slot].RemoteInfo)
         {
             case RemoteInfoCredit.OfMapping:
-                _admission.GiveBack(_conversations[slot].Slot);
+                _admission.GiveBack(RemoteInfoCredit.OfMapping, _conversations[slot].Slot, peer);
                 break;
             case RemoteInfoCredit.None:
                 TellRemoteInfo(slot, now);

@@ -23,4 +23,24 @@ internal static class UnixAddress
         // An abstract name is as long as the address says; a path ends with a NUL.
         return Libc.offsetof_sockaddr_un__sun_path + length + (isAbstract ? 0 : 1);
     }
+
+    /// <summary>Opens a socket of this type, with flags, and connects it to a path.</summary>
+    public static Errno TryConnect(int typeAndFlags, string path, out int fd)
+    {
+        fd = -1;
+        Span<byte> address = stackalloc byte[Libc.sizeof_sockaddr_un];
+        int length = Write(address, path);
+        Errno error = length == 0 ? Errno.Invalid : SocketFd.Open(Libc.AF_UNIX, typeAndFlags, 0, out fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+        error = SocketFd.Connect(fd, address[..length]);
+        if (error != Errno.None)
+        {
+            SocketFd.Close(fd);
+            fd = -1;
+        }
+        return error;
+    }
 }

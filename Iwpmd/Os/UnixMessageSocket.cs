@@ -47,24 +47,7 @@ internal static unsafe class UnixMessageSocket
         return error;
     }
 
-    public static Errno Connect(string path, out int fd)
-    {
-        fd = -1;
-        Span<byte> address = stackalloc byte[Libc.sizeof_sockaddr_un];
-        int length = UnixAddress.Write(address, path);
-        Errno error = length == 0 ? Errno.Invalid : SocketFd.Open(Libc.AF_UNIX, Flags, 0, out fd);
-        if (error != Errno.None)
-        {
-            return error;
-        }
-        error = SocketFd.Connect(fd, address[..length]);
-        if (error != Errno.None)
-        {
-            SocketFd.Close(fd);
-            fd = -1;
-        }
-        return error;
-    }
+    public static Errno Connect(string path, out int fd) => UnixAddress.TryConnect(Flags, path, out fd);
 
     /// <summary>The next connection and whose it is.</summary>
     public static Errno Accept(int listening, int sendBuffer, out int fd, out uint userId)
