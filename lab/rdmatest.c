@@ -283,7 +283,6 @@ static void *connector(void *argument)
 		for (int tries = 0; id && (outcome = connect_once(channel, id, deadline, &why)) == FAILED && why == EADDRINUSE && tries < 3; tries++) {
 			rdma_destroy_qp(id);
 			rdma_destroy_id(id);
-			printf("in use, port %d again\n", port);
 			id = resolve(channel, port, deadline);
 		}
 		if (id) {

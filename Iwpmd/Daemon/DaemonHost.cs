@@ -17,6 +17,9 @@ internal enum StartMode
 /// <summary>Sets the daemon up in order: limits, state, sockets, hello; then runs it and ends it in order.</summary>
 internal sealed class DaemonHost
 {
+    /// <summary>Between two lines for the manager, however fast the mappings change: each is work for it and for whoever watches it.</summary>
+    private static readonly TimeSpan StatusPause = TimeSpan.FromSeconds(1);
+
     private const int SpareDescriptors = 64;
 
     private readonly Configuration _configuration;
@@ -28,7 +31,7 @@ internal sealed class DaemonHost
     private PortRange _range;
     private string _status = "";
     private bool _isReady;
-    private TimeSpan _watchdogAt;
+    private TimeSpan _watchdogAt, _statusAt;
 
     public DaemonHost(Configuration configuration, StartMode mode, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log) =>
         (_configuration, _mode, _notify, _readyPipe, _log) = (configuration, mode, notify, readyPipe, log);
@@ -160,7 +163,7 @@ internal sealed class DaemonHost
         {
             _isReady = true;
             Log.Ready(_log, mapper.Mappings.Count, _range.Low, _range.High, (uint)state.Header.PortId);
-            Notify("READY=1");
+            Notify(_notify.SendSurely("READY=1"));
             _readyPipe?.ReportReady();
         }
         TimeSpan next = now + EventLoop.Tick;
@@ -172,12 +175,16 @@ internal sealed class DaemonHost
         {
             if (now >= _watchdogAt)
             {
-                Notify("WATCHDOG=1");
+                Notify(_notify.Send("WATCHDOG=1"));
                 _watchdogAt = now + interval;
             }
             next = _watchdogAt < next ? _watchdogAt : next;
         }
-        ReportStatus(mapper, state);
+        if (now >= _statusAt)
+        {
+            _statusAt = now + StatusPause;
+            ReportStatus(mapper, state);
+        }
         return next;
     }
 
@@ -189,13 +196,12 @@ internal sealed class DaemonHost
         if (status != _status)
         {
             _status = status;
-            Notify($"STATUS={status}");
+            Notify(_notify.Send($"STATUS={status}"));
         }
     }
 
-    private void Notify(string text)
+    private void Notify(Errno error)
     {
-        Errno error = _notify.Send(text);
         if (error != Errno.None)
         {
             Log.NotifyFailed(_log, error);

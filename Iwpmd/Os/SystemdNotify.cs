@@ -43,12 +43,15 @@ internal sealed class SystemdNotify : IDisposable
             : Errno.MessageTooLong;
     }
 
+    /// <summary>The same for what must not be lost: waits a second at most when the manager has much to read.</summary>
+    public Errno SendSurely(string state) => !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.UTF8.GetBytes(state), [], Patience);
+
     /// <summary>Has the manager keep copies of descriptors for the next start, whatever becomes of this process. Not polled: a bound TCP socket would look dead.</summary>
     public Errno Store(string name, params ReadOnlySpan<int> fds) =>
         !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.ASCII.GetBytes($"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fds, Patience);
 
     /// <summary>Has it drop what it keeps by this name.</summary>
-    public Errno Drop(string name) => Send($"FDSTOREREMOVE=1\nFDNAME={name}");
+    public Errno Drop(string name) => SendSurely($"FDSTOREREMOVE=1\nFDNAME={name}");
 
     /// <summary>Returns when the manager has dealt with all that was sent to it: it cannot tell whose a message is once the sender is gone.</summary>
     public unsafe Errno AwaitManager(TimeSpan timeout)
