@@ -33,6 +33,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
 
     public SimulatedKernel(int abi = 4)
     {
+        File.Copy(Binaries.SimulatedKernel, Library); // a daemon of another user may not reach where it was built
         string file = Path.Combine(_folder, "kernel");
         File.WriteAllBytes(file, new byte[FileSize]);
         int fd = Libc.open(file, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
@@ -53,8 +54,10 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     /// <summary>Complaints of the judge do not fail the test: for the C daemon, which deserves some.</summary>
     public bool IsForgiving { get; init; }
 
+    private string Library => Path.Combine(_folder, "simkernel.so");
+
     /// <summary>What makes a process see this kernel.</summary>
-    public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string> { ["LD_PRELOAD"] = Binaries.SimulatedKernel, ["SIMKERNEL"] = _folder };
+    public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string> { ["LD_PRELOAD"] = Library, ["SIMKERNEL"] = _folder };
 
     /// <summary>The socket that was opened last.</summary>
     public SimulatedSocket Socket
