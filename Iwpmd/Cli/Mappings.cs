@@ -11,14 +11,9 @@ internal sealed class Mappings(ViewOptions options) : IView
 {
     public int Show(StateReading reading, Page page)
     {
-        if (reading.State is not StateCopy state)
+        if (!View.TryBeginTable(reading, page, out StateCopy? state))
         {
-            Console.Error.WriteLine($"iwpmd: {reading.Problem}");
-            return StatusOf(reading);
-        }
-        if (!reading.IsDaemonThere || reading.Condition == DaemonCondition.Hung)
-        {
-            page.Line(page.Paint(Health.Of(reading, default).Sentence, Colour.Red));
+            return View.StatusOf(reading);
         }
         int[] rows = Select(state);
         new Table("LOCAL", "MAPPED", "STATE", "REFS", "CLIENT", "AGE", "IDLE", "FOR", "FLAGS").Write(page, rows.Length, row => Cells(state, rows[row], reading.Now));
@@ -36,12 +31,8 @@ internal sealed class Mappings(ViewOptions options) : IView
         }
         json.WriteEndArray();
         json.WriteEndObject();
-        return StatusOf(reading);
+        return View.StatusOf(reading);
     }
-
-    /// <summary>0 when there was something to show.</summary>
-    public static int StatusOf(StateReading reading) =>
-        reading.State is not null ? ExitStatus.Ended : reading.Condition == DaemonCondition.Unreadable ? ExitStatus.Failure : ExitStatus.NotRunning;
 
     public static string NameOf(MappingState state) => state switch
     {

@@ -11,14 +11,9 @@ internal sealed class Peers(ViewOptions options) : IView
 {
     public int Show(StateReading reading, Page page)
     {
-        if (reading.State is not StateCopy state)
+        if (!View.TryBeginTable(reading, page, out StateCopy? state))
         {
-            Console.Error.WriteLine($"iwpmd: {reading.Problem}");
-            return Mappings.StatusOf(reading);
-        }
-        if (!reading.IsDaemonThere || reading.Condition == DaemonCondition.Hung)
-        {
-            page.Line(page.Paint(Health.Of(reading, default).Sentence, Colour.Red));
+            return View.StatusOf(reading);
         }
         int[] rows = Select(state);
         new Table("HOST", "LAST SEEN", "MEDIAN", "WORST", "ACCEPTS", "REJECTS", "TIMEOUTS", "UNREACHABLE", "NOT ASKED FOR")
@@ -37,7 +32,7 @@ internal sealed class Peers(ViewOptions options) : IView
         }
         json.WriteEndArray();
         json.WriteEndObject();
-        return Mappings.StatusOf(reading);
+        return View.StatusOf(reading);
     }
 
     /// <summary>Of the last round trips; null when the host never answered.</summary>

@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
+using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Wire;
 
@@ -50,6 +52,26 @@ internal static class View
 
     /// <summary>Of a mapping or a host.</summary>
     public static bool Fits(ViewOptions options, in InetEndpoint endpoint) => options.Address is not InetEndpoint address || address.SameAddress(endpoint);
+
+    /// <summary>What stands before a table: why there is none, or that what it shows is not what is.</summary>
+    public static bool TryBeginTable(StateReading reading, Page page, [NotNullWhen(true)] out StateCopy? state)
+    {
+        state = reading.State;
+        if (state is null)
+        {
+            Console.Error.WriteLine($"iwpmd: {reading.Problem}");
+            return false;
+        }
+        if (!reading.IsDaemonThere || reading.Condition == DaemonCondition.Hung)
+        {
+            page.Line(page.Paint(Health.Of(reading, default).Sentence, Colour.Red));
+        }
+        return true;
+    }
+
+    /// <summary>0 when there was something to show.</summary>
+    public static int StatusOf(StateReading reading) =>
+        reading.State is not null ? ExitStatus.Ended : reading.Condition == DaemonCondition.Unreadable ? ExitStatus.Failure : ExitStatus.NotRunning;
 
     private static int Show(StateReader reader, IView view, Page page)
     {

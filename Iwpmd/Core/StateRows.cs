@@ -188,8 +188,6 @@ internal readonly ref struct RowChange<T>
 /// <summary>Sequence and checksum of any row.</summary>
 internal static class StateRow
 {
-    private const int ReadTries = 1000;
-
     public static ref uint Sequence<T>(ref T row)
         where T : unmanaged, IStateRow => ref Words(ref row)[0];
 
@@ -221,24 +219,6 @@ internal static class StateRow
                 row = default;
             }
         }
-    }
-
-    /// <summary>Copies a row that another process may be changing; false when it never held still.</summary>
-    public static bool TryRead<T>(ref T row, out T copy)
-        where T : unmanaged, IStateRow
-    {
-        for (int i = 0; i < ReadTries; i++)
-        {
-            uint before = Volatile.Read(ref Sequence(ref row));
-            copy = row;
-            Interlocked.MemoryBarrier();
-            if ((before & 1) == 0 && before == Volatile.Read(ref Sequence(ref row)) && IsSound(ref copy))
-            {
-                return true;
-            }
-        }
-        copy = default;
-        return false;
     }
 
     private static uint Checksum(ReadOnlySpan<uint> row)

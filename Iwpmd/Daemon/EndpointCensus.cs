@@ -12,7 +12,7 @@ namespace Iwpmd.Daemon;
 internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
 {
     private const int BufferSize = 32768, ReceiveBuffer = 1024 * 1024;
-    private const int MostDevices = 64;
+    private const ulong Unknown = ulong.MaxValue;
     private static readonly TimeSpan s_wait = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<uint, ulong> _devices = []; // the iWARP ones, with the number of their endpoints
@@ -50,17 +50,27 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
         int result = Ask(socket, buffer, DeviceResources.AskSystem(buffer, ++_sequence, socket.PortId), payload => _isShared = DeviceResources.IsShared(payload));
         result = result != 0 ? result : Ask(socket, buffer, DeviceResources.AskDevices(buffer, ++_sequence, socket.PortId), AddDevice);
         result = result != 0 ? result : AskCounts(socket, buffer);
-        ulong before = _devices.Values.Aggregate(0ul, (sum, count) => sum + count);
+        ulong before = Total();
         foreach (uint device in _devices.Keys)
         {
             result = result != 0 ? result : Ask(socket, buffer, DeviceResources.AskEndpoints(buffer, ++_sequence, socket.PortId, device), CountEndpoints);
         }
         result = result != 0 ? result : AskCounts(socket, buffer);
-        ulong after = _devices.Values.Aggregate(0ul, (sum, count) => sum + count);
+        ulong after = Total();
         return result != 0 ? new Errno(-result).ToString()
             : !_isShared ? "devices of other network namespaces are not shown"
             : before != _seen || after != _seen ? $"{_seen} endpoints are shown, {before} were there before and {after} after"
             : null;
+    }
+
+    private ulong Total()
+    {
+        ulong total = 0;
+        foreach (ulong endpoints in _devices.Values)
+        {
+            total = endpoints == Unknown || total == Unknown ? Unknown : total + endpoints;
+        }
+        return total;
     }
 
     private int AskCounts(NetlinkSocket socket, byte[] buffer) =>
@@ -74,9 +84,9 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
 
     private void AddDevice(ReadOnlySpan<byte> payload)
     {
-        if (DeviceResources.TryReadDevice(payload, out uint device, out bool isIwarp) && isIwarp && _devices.Count < MostDevices)
+        if (DeviceResources.TryReadDevice(payload, out uint device, out bool isIwarp) && isIwarp)
         {
-            _devices[device] = 0;
+            _devices[device] = Unknown; // a device that is not counted leaves the census incomplete
         }
     }
 

@@ -39,8 +39,8 @@ internal sealed class StateOpening(Configuration configuration, Guid bootId, ILo
         {
             return InMemory(capacity);
         }
-        string? problem = File!.ExistingLength == 0 ? "it is new" : StateLayout.WhyUnusable(File.Existing, bootId, out _);
-        return problem is null ? GoOn(capacity) : Renew(capacity, problem);
+        string? problem = StateLayout.WhyUnusable(File!.Existing, bootId, out StateShape shape);
+        return problem is null ? GoOn(shape, capacity) : Renew(capacity, File.ExistingLength == 0 ? "it is new" : problem);
     }
 
     public void Dispose() => File?.Dispose();
@@ -61,19 +61,18 @@ internal sealed class StateOpening(Configuration configuration, Guid bootId, ILo
     }
 
     /// <summary>Another max_mappings or another version has another shape. Never one with less room than there are mappings.</summary>
-    private StateLayout GoOn(StateCapacity capacity)
+    private StateLayout GoOn(in StateShape shape, StateCapacity capacity)
     {
         Origin = StateOrigin.Restored;
-        _ = StateLayout.WhyUnusable(File!.Existing, bootId, out StateShape shape);
         if (shape != StateLayout.ShapeOf(capacity))
         {
-            capacity = StateCapacity.For(Math.Max(configuration.MaxMappings, StateConversion.CountMappings(File.Existing, shape)));
+            capacity = StateCapacity.For(Math.Max(configuration.MaxMappings, StateConversion.CountMappings(File!.Existing, shape)));
         }
         if (shape != StateLayout.ShapeOf(capacity))
         {
             return Convert(shape, capacity);
         }
-        var state = new StateLayout(File.Address, capacity);
+        var state = new StateLayout(File!.Address, capacity);
         Log.StateRestored(log, FilePath, state.Header.Build);
         state.Header.Build = _identity.Build;
         return state;

@@ -97,7 +97,7 @@ internal sealed class HandedOverFds
 
     private void AddFile(int fd)
     {
-        if (File < 0 && StateFile.IsPlainFile(fd))
+        if (File < 0 && FileStatus.ReadPlain(fd, out _, out _) == Errno.None)
         {
             File = fd;
             return;

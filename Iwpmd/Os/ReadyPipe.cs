@@ -53,11 +53,10 @@ internal sealed unsafe class ReadyPipe
         {
             return;
         }
-        Libc.statx stderr, other;
-        bool isOpen = Status(StandardError, &stderr);
+        bool isOpen = FileStatus.Read(StandardError, out Libc.statx stderr) == Errno.None;
         for (int fd = FirstFreeFd; isOpen && fd < CopiesBelow; fd++)
         {
-            if (Status(fd, &other) && (stderr.stx_ino, stderr.stx_dev_major, stderr.stx_dev_minor) == (other.stx_ino, other.stx_dev_major, other.stx_dev_minor))
+            if (FileStatus.Read(fd, out Libc.statx other) == Errno.None && (stderr.stx_ino, stderr.stx_dev_major, stderr.stx_dev_minor) == (other.stx_ino, other.stx_dev_major, other.stx_dev_minor))
             {
                 _ = Libc.dup3(_nothing, fd, Libc.O_CLOEXEC);
             }
@@ -65,6 +64,4 @@ internal sealed unsafe class ReadyPipe
         _ = Libc.dup3(_nothing, StandardError, 0);
         _ = Libc.close(_nothing);
     }
-
-    private static bool Status(int fd, Libc.statx* status) => Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, status) == 0;
 }

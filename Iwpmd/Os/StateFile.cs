@@ -57,9 +57,8 @@ internal sealed unsafe class StateFile : IDisposable
     {
         file = null;
         operation = "statx";
-        Libc.statx status = default;
-        return Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) != 0 ? Closed(fd, Errno.Last)
-            : Map(fd, (long)status.stx_size, (long)status.stx_size, out file, out operation);
+        Errno error = FileStatus.Read(fd, out Libc.statx status);
+        return error != Errno.None ? Closed(fd, error) : Map(fd, (long)status.stx_size, (long)status.stx_size, out file, out operation);
     }
 
     /// <summary>A new file beside the one that is there; <see cref="TakePlace"/> puts it in that one's place, in one step.</summary>
@@ -82,17 +81,7 @@ internal sealed unsafe class StateFile : IDisposable
         Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? Errno.Last : Errno.None;
 
     /// <summary>Whose the file is now: root can give it to another user while we have it open.</summary>
-    public bool IsOwnedBy(uint user)
-    {
-        Libc.statx status = default;
-        return Libc.statx_(Fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) == 0 && status.stx_uid == user;
-    }
-
-    public static bool IsPlainFile(int fd)
-    {
-        Libc.statx status = default;
-        return Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) == 0 && (status.stx_mode & Libc.S_IFMT) == Libc.S_IFREG;
-    }
+    public bool IsOwnedBy(uint user) => FileStatus.Read(Fd, out Libc.statx status) == Errno.None && status.stx_uid == user;
 
     /// <summary>
     /// Turns the whole content into zeros by giving its pages back, so that those nobody touches again cost no memory.
@@ -123,22 +112,16 @@ internal sealed unsafe class StateFile : IDisposable
 
     private static Errno Secure(int fd, out long existing, out string operation)
     {
-        Libc.statx status = default;
         existing = 0;
         operation = "lock";
         if (Libc.flock(fd, Libc.LOCK_EX | Libc.LOCK_NB) != 0)
         {
             return Errno.Last;
         }
-        operation = "statx";
-        if (Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) != 0)
+        Errno error = FileStatus.ReadPlain(fd, out Libc.statx status, out operation);
+        if (error != Errno.None)
         {
-            return Errno.Last;
-        }
-        operation = "type";
-        if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFREG)
-        {
-            return Errno.Invalid;
+            return error;
         }
         operation = "owner";
         if (status.stx_uid != Libc.geteuid())

@@ -34,17 +34,11 @@ internal sealed unsafe class StateView : IDisposable
 
     private static Errno Map(int fd, out StateView? view, out string operation)
     {
-        Libc.statx status = default;
         view = null;
-        operation = "statx";
-        if (Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &status) != 0)
+        Errno error = FileStatus.ReadPlain(fd, out Libc.statx status, out operation);
+        if (error != Errno.None)
         {
-            return Errno.Last;
-        }
-        operation = "type";
-        if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFREG)
-        {
-            return Errno.Invalid;
+            return error;
         }
         operation = "mmap";
         nint address = Libc.mmap(0, (nuint)status.stx_size, Libc.PROT_READ, Libc.MAP_SHARED, fd, 0);

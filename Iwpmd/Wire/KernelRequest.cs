@@ -32,6 +32,9 @@ internal enum KernelOperation : byte
 /// </summary>
 internal readonly record struct KernelRequest
 {
+    private KernelRequest(in NetlinkHeader header) =>
+        (Operation, Client, Sequence) = ((KernelOperation)header.Operation, (byte)header.Client, header.Sequence);
+
     public KernelOperation Operation { get; init; }
 
     /// <summary>The netlink client (a kernel module's number) that asks, and that the answer must name.</summary>
@@ -144,7 +147,7 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_REG_ULIB_NAME: library = attributes.Name(IWPM_ULIBNAME_SIZE); break;
             }
         }
-        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Interface = name, Device = device, Library = library };
+        request = new KernelRequest(header) { Interface = name, Device = device, Library = library };
         return attributes.Error ?? (device.Text.IsEmpty || library.Text.IsEmpty ? "device or library name is missing" : null);
     }
 
@@ -161,7 +164,7 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_MANAGE_FLAGS: flags = attributes.UInt32(); break;
             }
         }
-        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Local = local, Flags = flags };
+        request = new KernelRequest(header) { Local = local, Flags = flags };
         return attributes.Error ?? (local.Family == IpFamily.None ? "address is missing" : null);
     }
 
@@ -179,7 +182,7 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_QUERY_FLAGS: flags = attributes.UInt32(); break;
             }
         }
-        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Local = local, Remote = remote, Flags = flags };
+        request = new KernelRequest(header) { Local = local, Remote = remote, Flags = flags };
         return attributes.Error ?? (local.Family == IpFamily.None || remote.Family == IpFamily.None ? "address is missing" : null);
     }
 
@@ -197,7 +200,7 @@ internal readonly record struct KernelRequest
                 case IWPM_NLA_MAPINFO_FLAGS: flags = attributes.UInt32(); break;
             }
         }
-        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Local = local, Mapped = mapped, Flags = flags };
+        request = new KernelRequest(header) { Local = local, Mapped = mapped, Flags = flags };
         return attributes.Error
             ?? (local.Family == IpFamily.None || mapped.Family == IpFamily.None ? "address is missing" : null)
             ?? (local.Family != mapped.Family ? "families of local and mapped address differ" : null);
@@ -217,7 +220,7 @@ internal readonly record struct KernelRequest
                 seen = true;
             }
         }
-        request = new KernelRequest { Operation = (KernelOperation)header.Operation, Client = (byte)header.Client, Sequence = header.Sequence, Number = number };
+        request = new KernelRequest(header) { Number = number };
         return attributes.Error ?? (seen ? null : "number is missing");
     }
 

@@ -1,0 +1,26 @@
+namespace Iwpmd.Os;
+
+/// <summary>What the kernel says of an open file: struct statx.</summary>
+internal static unsafe class FileStatus
+{
+    public static Errno Read(int fd, out Libc.statx status)
+    {
+        fixed (Libc.statx* result = &status)
+        {
+            status = default;
+            return Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, result) != 0 ? Errno.Last : Errno.None;
+        }
+    }
+
+    /// <summary>The same of a plain file; of anything else <see cref="Errno.Invalid"/> with operation "type".</summary>
+    public static Errno ReadPlain(int fd, out Libc.statx status, out string operation)
+    {
+        operation = "statx";
+        Errno error = Read(fd, out status);
+        if (error == Errno.None && (status.stx_mode & Libc.S_IFMT) != Libc.S_IFREG)
+        {
+            (error, operation) = (Errno.Invalid, "type");
+        }
+        return error;
+    }
+}
