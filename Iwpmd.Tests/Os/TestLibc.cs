@@ -22,6 +22,9 @@ internal static unsafe partial class TestLibc
     internal static partial int kill(int pid, int signal);
 
     [LibraryImport("libc", SetLastError = true)]
+    internal static partial nint signal(int signal, nint handler);
+
+    [LibraryImport("libc", SetLastError = true)]
     internal static partial int unshare(int flags);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
