@@ -67,7 +67,7 @@ stop_listening() { on "$1" "killall rdmatest; while pidof rdmatest > /dev/null; 
 connect() { # HOST ADDRESS PORT[-PORT] [ARGS]
     local host=$1 summary
     shift
-    result=$(on "$host" "rdmatest connect $*") || true
+    result=$(on "$host" "rdmatest connect $*") || result+=$'\n'"exit status $?"
     summarize
 }
 # The same while something else is done; connected waits for its end.
