@@ -54,10 +54,9 @@ public sealed class DoctorTests
     }
 
     [Fact]
-    public void A_dead_daemon_and_what_it_left()
+    public void A_dead_daemon()
     {
         using Scene scene = new Scene().Ready();
-        scene.AddMapping("10.0.0.1:5000");
         scene.Daemon.Kill();
 
         (string result, string text) = Find(scene.Host, "daemon");
@@ -65,6 +64,23 @@ public sealed class DoctorTests
         Assert.Contains($"process {scene.Daemon.Id} died", text);
         Assert.EndsWith(": start it (systemctl start iwpmd)", text);
         Assert.Equal("ok", Find(scene.Host, "udp").Result);
+        Assert.Equal("ok", Find(scene.Host, "state").Result);
+    }
+
+    [Fact]
+    public void A_state_from_a_dead_process()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.AddMapping("10.0.0.1:5000");
+        scene.Daemon.Kill();
+
+        (string result, string text) = Find(scene.Host, "state");
+        Assert.Equal("warning", result);
+        Assert.Equal($"/run/iwpmd/state is what process {scene.Daemon.Id} left, with 1 mapping whose ports are free for other programs: start iwpmd, which claims them again", text);
+        CommandResult status = Command.Run(scene.Host, "status");
+        Assert.Equal(3, status.Status);
+        Assert.StartsWith($"not running: process {scene.Daemon.Id} died, ", status.Output);
+        Assert.Contains("the ports of its 1 mapping are free for other programs until it is started again", status.Output);
     }
 
     [Fact]

@@ -52,7 +52,10 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
     {
         string folder = configuration.StateDirectory, parent = Path.GetDirectoryName(folder) ?? "/";
         return Directory.Exists(folder)
-            ? HostSettings.MayWrite(folder) ? Finding.Good("state", $"{folder} can be written to") : Finding.Bad("state", $"{folder} cannot be written to", "correct its permissions, or set another state_dir")
+            ? !HostSettings.MayWrite(folder) ? Finding.Bad("state", $"{folder} cannot be written to", "correct its permissions, or set another state_dir")
+                : reading is { IsDaemonThere: false, State: { Mappings.Length: > 0 } left }
+                    ? Finding.Doubtful("state", $"{folder}/state is what process {left.Header.ProcessId} left, with {Words.Count(left.Mappings.Length, "mapping")} whose ports are free for other programs", "start iwpmd, which claims them again")
+                : Finding.Good("state", $"{folder} can be written to")
             : HostSettings.MayWrite(parent) ? Finding.Good("state", $"{folder} will be made at the next start")
             : Finding.Bad("state", $"{folder} cannot be made", $"let {parent} be a directory that can be written to, or set another state_dir");
     }
