@@ -84,6 +84,12 @@ internal static partial class Log
     [LoggerMessage(304, LogLevel.Warning, "peer: flood: {Refused} Requests were not served in the last {Seconds} s: {OverAll} beyond request_rate, {OverSource} beyond the source_rate of their host, {Denied} of hosts that may not ask")]
     public static partial void RequestsRefused(ILogger log, long refused, long seconds, long overAll, long overSource, long denied);
 
+    [LoggerMessage(306, LogLevel.Warning, "peer: flood: most of what unknown hosts send is dropped unread until it is less; hosts that proved themselves are served{Suppressed}")]
+    public static partial void Flood(ILogger log, string suppressed);
+
+    [LoggerMessage(307, LogLevel.Warning, "peer: flood: the kernel takes no filter ({Error}): raise net.core.optmem_max, or known hosts suffer from it too")]
+    public static partial void FloodNotFiltered(ILogger log, Os.Errno error);
+
     [LoggerMessage(113, LogLevel.Warning, "kernel: {Kind} not sent: the kernel may have given up waiting, and an answer after that can crash it{Suppressed}")]
     public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind, string suppressed);
 

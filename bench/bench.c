@@ -303,6 +303,46 @@ static void readers(void)
 	subject_stop(&s, SIGTERM);
 }
 
+static pid_t flood(const struct subject *s, int seed)
+{
+	char target[32], number[16];
+	pid_t pid;
+
+	snprintf(target, sizeof target, "10.9.%d.1", s->number);
+	snprintf(number, sizeof number, "%d", seed);
+	if ((pid = fork()) == 0) {
+		freopen("/dev/null", "w", stdout);
+		setpriority(PRIO_PROCESS, 0, 19); /* it shares the generator's processor, and must not be what the generator waits for */
+		execl(getenv("BENCH_FLOOD"), "flood", target, "10.0.0.1", "1000", "1000000", number, (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+/* A million Requests of strangers at full speed: what they cost those who are known. */
+static void flooded(void)
+{
+	struct row *row = add_row("Under a flood", "flood-p99", 100, MILLISECONDS, "ADD, p99 during a million Requests of strangers, to idle (a ratio)");
+	struct row *missed = add_row("Under a flood", "flood-missed", 100, MILLISECONDS, "Requests of known hosts not answered within 1 s (percent)");
+	double ratios[64], shares[64];
+	int asked, answered;
+	struct subject s;
+
+	start(&s, OURS, &(struct options){ .bounded = true });
+	fill(&s, 100, 0);
+	for (int round = 0; round < rounds; round++) {
+		double idle = adds_beside(&s, 0, &asked, &answered).p99;
+
+		ratios[round] = adds_beside(&s, flood(&s, round + 1), &asked, &answered).p99 / idle;
+		shares[round] = 100.0 * (asked - answered) / asked;
+	}
+	note(row, OURS, median_of(ratios, rounds));
+	note(missed, OURS, median_of(shares, rounds));
+	print_row(row);
+	print_row(missed);
+	subject_stop(&s, SIGTERM);
+}
+
 /* Against programs in C that do the same (reference), or only make the same calls (floor): see README.md. The floor also shows what the generator can do. */
 static void floors(void)
 {
@@ -332,6 +372,8 @@ static int only(const char *name, enum program program, int count)
 	};
 	struct subject s;
 
+	if (strcmp(name, "flood") == 0)
+		return flooded(), 0;
 	for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
 		if (strcmp(loads[i].name, name) != 0)
 			continue;
@@ -379,6 +421,7 @@ int main(int argc, char **argv)
 	no_port_map();
 	default_range();
 	readers();
+	flooded();
 	floors();
 	write_report(argv[optind + PROGRAMS], rounds, seconds(CLOCK_MONOTONIC) - started);
 	return 0;

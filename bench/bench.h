@@ -38,6 +38,7 @@ struct options {
 	uint32_t replay_flags;
 	int first_mapping;         /* the replay's first one */
 	bool keep_state;           /* of the subject that was here before */
+	bool bounded;              /* by the daemon's own bounds on what it serves */
 };
 
 /* What was seen of one load. Times are microseconds; the rate is operations a second. */
@@ -62,6 +63,7 @@ size_t put_mapping(uint8_t *to, struct subject *s, int operation, int index, uin
 void fill(struct subject *s, int size, uint32_t flags);
 typedef struct figure load(struct subject *s, int count, int window, uint32_t flags);
 load load_adds, load_churn, load_requests, load_rejects, load_queries;
+struct figure adds_beside(struct subject *s, pid_t flood, int *asked, int *answered);
 
 /* report.c */
 enum unit { LOAD, MILLISECONDS, MEGABYTES, BYTES, INSTRUCTIONS };

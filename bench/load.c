@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -225,7 +226,7 @@ struct figure load_churn(struct subject *s, int count, int window, uint32_t flag
 
 static void put16(uint8_t *at, uint16_t value) { at[0] = value >> 8, at[1] = value; }
 
-/* A Request from one of 1000 hosts. */
+/* A Request from one of 1000 hosts, which the handle names. */
 static void send_request(struct subject *s, int mapping)
 {
 	struct sockaddr_storage asked = address_of(mapping, false);
@@ -250,19 +251,29 @@ static void send_request(struct subject *s, int mapping)
 		die("sendmsg");
 }
 
+static void send_ack(struct subject *s, uint8_t *answer, struct sockaddr_in *to)
+{
+	struct iovec iov = { answer, 48 };
+	union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))]; } control = { .header = { CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO } };
+	struct in_pktinfo source = { 0 };
+	struct msghdr message = { .msg_name = to, .msg_namelen = sizeof *to, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+
+	memcpy(&source.ipi_spec_dst, answer + 16, 4);
+	memcpy(CMSG_DATA(&control.header), &source, sizeof source);
+	answer[0] = 0x24;
+	sendmsg(s->peer, &message, 0);
+}
+
 /* An answer; false when it is to none that waits: C sends its Accepts again. An Accept gets its Ack. */
 static bool take_answer(struct subject *s, int type)
 {
 	uint8_t answer[65];
 	struct sockaddr_in from;
-	struct iovec iov = { answer, sizeof answer };
-	union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))]; } control = { .header = { CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO } };
-	struct in_pktinfo source = { 0 };
-	struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &iov, .msg_iovlen = 1 };
+	socklen_t size = sizeof from;
 	uint64_t handle;
 	bool awaited;
 
-	if (recvmsg(s->peer, &message, 0) != 48)
+	if (recvfrom(s->peer, answer, sizeof answer, 0, (struct sockaddr *)&from, &size) != 48)
 		die("%s does not answer a Request", program_names[s->program]);
 	memcpy(&handle, answer + 8, sizeof handle);
 	awaited = handle + IN_FLIGHT >= s->handle && sent_at[handle % IN_FLIGHT] != 0;
@@ -271,15 +282,8 @@ static bool take_answer(struct subject *s, int type)
 	if (awaited)
 		sample(handle);
 	sent_at[handle % IN_FLIGHT] = awaited ? 0 : sent_at[handle % IN_FLIGHT];
-	if (answer[0] >> 4 != 1)
-		return awaited;
-	memcpy(&source.ipi_spec_dst, answer + 16, 4);
-	memcpy(CMSG_DATA(&control.header), &source, sizeof source);
-	message.msg_control = &control;
-	message.msg_controllen = sizeof control;
-	answer[0] = 0x24;
-	iov.iov_len = 48;
-	sendmsg(s->peer, &message, 0);
+	if (answer[0] >> 4 == 1)
+		send_ack(s, answer, &from);
 	return awaited;
 }
 
@@ -364,4 +368,79 @@ struct figure load_queries(struct subject *s, int count, int window, uint32_t fl
 	own = seconds(CLOCK_PROCESS_CPUTIME_ID) - own;
 	settle(s);
 	return figure_of(count, elapsed, cpu(s) - before, own);
+}
+
+/* ---- during a flood ---- */
+
+#define KNOWN_HOSTS 8
+#define ASK_EVERY 0.01           /* seconds; of all of them */
+#define ASK_AGAIN 0.5            /* as both daemons do at the latest */
+#define IN_TIME 1.0
+#define MAX_ASKED 4096
+
+static struct { uint64_t handle; double at; bool again, answered; } questions[MAX_ASKED];
+
+static void ask(struct subject *s, int number)
+{
+	s->handle = questions[number].handle;
+	send_request(s, 0);
+}
+
+/* What known hosts have heard by now, and what they ask again. Returns how many were answered in time. */
+static int turn_peers(struct subject *s, int asked)
+{
+	double now = seconds(CLOCK_MONOTONIC);
+	uint8_t answer[65];
+	struct sockaddr_in from;
+	socklen_t size = sizeof from;
+	uint64_t handle;
+	int answered = 0;
+
+	while (recvfrom(s->peer, answer, sizeof answer, MSG_DONTWAIT, (struct sockaddr *)&from, &size) == 48) {
+		memcpy(&handle, answer + 8, sizeof handle);
+		for (int i = 0; i < asked; i++)
+			if (questions[i].handle == handle && now - questions[i].at <= IN_TIME)
+				questions[i].answered = true;
+		if (answer[0] >> 4 == 1)
+			send_ack(s, answer, &from);
+	}
+	for (int i = 0; i < asked; i++) {
+		answered += questions[i].answered;
+		if (!questions[i].answered && !questions[i].again && now - questions[i].at > ASK_AGAIN) {
+			questions[i].again = true;
+			ask(s, i);
+		}
+	}
+	return answered;
+}
+
+/* ADD and REMOVE a thousand times a second while the process FLOOD runs (for a second when that is 0), and known hosts that ask meanwhile. */
+struct figure adds_beside(struct subject *s, pid_t flood, int *asked, int *answered)
+{
+	static uint64_t round;
+	double started = seconds(CLOCK_MONOTONIC), ended = 0, now;
+	int operation, error;
+	uint32_t sequence;
+
+	round++;
+	*asked = sample_count = 0;
+	for (now = started; !ended || now - ended < IN_TIME + 0.1; now = seconds(CLOCK_MONOTONIC)) {
+		if (!ended && *asked < MAX_ASKED && now - started >= *asked * ASK_EVERY) {
+			questions[*asked] = (typeof(*questions)){ .handle = (round * MAX_ASKED + *asked) * 1000 + *asked % KNOWN_HOSTS, .at = now };
+			ask(s, (*asked)++);
+		}
+		*answered = turn_peers(s, *asked);
+		if (!ended) {
+			tell_mapping(s, RDMA_NL_IWPM_ADD_MAPPING, s->size, 0);
+			do
+				sequence = hear(s, &operation, &error); /* of peers as well */
+			while (operation == RDMA_NL_IWPM_REMOTE_INFO);
+			sample(sequence);
+			take_away(s, s->size, 1);
+		}
+		usleep(1000);
+		if (!ended && (flood ? waitpid(flood, NULL, WNOHANG) == flood : now - started > 1))
+			ended = now;
+	}
+	return figure_of(sample_count, now - started, 0, 0);
 }

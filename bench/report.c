@@ -205,6 +205,8 @@ static const struct target targets[] = {
 	{ "iwpmd peers, ms", "look-peers", 25000, VALUE, OURS_ONLY, 50 },
 	{ "iwpmd metrics, ms", "look-metrics", 25000, VALUE, OURS_ONLY, 50 },
 	{ "ADD, p99 with one look after the other, to without", "look-p99", 25000, VALUE, OURS_ONLY, 1.2 },
+	{ "ADD, p99 during a flood, to idle", "flood-p99", 100, VALUE, OURS_ONLY, 3 },
+	{ "Requests of known hosts unanswered during a flood, percent", "flood-missed", 100, VALUE, OURS_ONLY, 5 },
 	{ "executable, MB", "binary", 0, VALUE, OURS_ONLY, 4.5e6 },
 	{ "static executable, MB", "static", 0, VALUE, OURS_ONLY, 6e6 },
 };

@@ -226,8 +226,8 @@ void subject_start(struct subject *s, enum program program, const struct options
 	listen_for_sockets(s);
 	snprintf(path, sizeof path, "%s/conf", s->folder);
 	/* The generator is one host that asks more than the bounds allow. */
-	snprintf(text, sizeof text, "state_dir=%s/state\nmax_mappings=%d\nrequest_rate=1000000\nsource_rate=1000000\nremote_info_rate=100000\n", s->folder,
-		options->max_mappings ? options->max_mappings : 65536);
+	snprintf(text, sizeof text, "state_dir=%s/state\nmax_mappings=%d\n%s", s->folder, options->max_mappings ? options->max_mappings : 65536,
+		options->bounded ? "" : "request_rate=1000000\nsource_rate=1000000\nremote_info_rate=100000\n");
 	write_file(path, text);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ready) != 0)
 		die("socketpair");

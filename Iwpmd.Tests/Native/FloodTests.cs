@@ -44,7 +44,7 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         long rss = Rss();
         long cpu = CpuTicks();
 
-        using Process flooding = _outside.Run(() => Process.Start(new ProcessStartInfo("taskset", ["-c", "0", flood, "10.0.0.1", "7174", $"{Count}", "1"]) { RedirectStandardOutput = true })!);
+        using Process flooding = _outside.Run(() => Process.Start(new ProcessStartInfo("nice", ["-n", "19", "taskset", "-c", "0", flood, "10.0.0.1", "10.0.0.1", "7174", $"{Count}", "1"]) { RedirectStandardOutput = true })!);
         var clock = Stopwatch.StartNew();
         double[] busy = [];
         var adding = new Thread(() => busy = AddsWhile(() => !flooding.HasExited));

@@ -1,8 +1,8 @@
 /*
  * Sends Requests as fast as it can, each with a source, a handle and a connecting endpoint of its own, to UDP port 3935 of a host; every other one asks for the
- * endpoint that is given, the others for any. Says how many it sent and how long that took, in nanoseconds. Needs CAP_NET_RAW.
+ * endpoint that is given, the others for another port. Says how many it sent and how long that took, in nanoseconds. Needs CAP_NET_RAW.
  *
- *   flood TARGET ASKED-PORT COUNT SEED
+ *   flood TARGET ASKED-ADDRESS ASKED-PORT COUNT SEED
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define BATCH 64
+#define BATCH 8
 #define MAPPER_PORT 3935
 
 struct request {
@@ -40,7 +40,7 @@ static uint64_t dice(void)
 /* 11.0.0.0/8: nobody's. */
 static uint32_t stranger(void) { return htonl(0x0b000000u | (uint32_t)(dice() >> 40)); }
 
-static void fill(struct request *r, uint32_t target, uint16_t port)
+static void fill(struct request *r, uint32_t target, uint32_t asked, uint16_t port)
 {
 	uint64_t noise = dice();
 
@@ -51,7 +51,7 @@ static void fill(struct request *r, uint32_t target, uint16_t port)
 	r->handle = dice();
 	r->connecting[0] = r->mapped[0] = r->ip.saddr;
 	r->connecting_port = r->mapped_port = htons(1024 + (noise >> 20) % 60000);
-	r->accepting[0] = target;
+	r->accepting[0] = asked;
 	r->accepting_port = noise >> 63 ? htons(port) : (uint16_t)(noise >> 40);
 }
 
@@ -71,13 +71,14 @@ int main(int count, char **words)
 	struct sockaddr_in to = { .sin_family = AF_INET };
 	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	long long wanted, sent = 0, began = nanoseconds();
+	struct in_addr asked;
 
-	if (count != 5 || fd < 0 || inet_pton(AF_INET, words[1], &to.sin_addr) != 1) {
-		fprintf(stderr, "flood: %s\n", fd < 0 ? strerror(errno) : "TARGET ASKED-PORT COUNT SEED");
+	if (count != 6 || fd < 0 || inet_pton(AF_INET, words[1], &to.sin_addr) != 1 || inet_pton(AF_INET, words[2], &asked) != 1) {
+		fprintf(stderr, "flood: %s\n", fd < 0 ? strerror(errno) : "TARGET ASKED-ADDRESS ASKED-PORT COUNT SEED");
 		return 1;
 	}
-	wanted = atoll(words[3]);
-	state = strtoull(words[4], NULL, 0) | 1;
+	wanted = atoll(words[4]);
+	state = strtoull(words[5], NULL, 0) | 1;
 	for (int i = 0; i < BATCH; i++) {
 		vectors[i] = (struct iovec){ &requests[i], sizeof requests[i] };
 		messages[i].msg_hdr = (struct msghdr){ .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &vectors[i], .msg_iovlen = 1 };
@@ -86,7 +87,7 @@ int main(int count, char **words)
 		int n = wanted - sent < BATCH ? (int)(wanted - sent) : BATCH, done;
 
 		for (int i = 0; i < n; i++)
-			fill(&requests[i], to.sin_addr.s_addr, (uint16_t)atoi(words[2]));
+			fill(&requests[i], to.sin_addr.s_addr, asked.s_addr, (uint16_t)atoi(words[3]));
 		done = sendmmsg(fd, messages, n, 0);
 		if (done < 0 && errno != ENOBUFS && errno != EINTR) {
 			perror("flood: sendmmsg");

@@ -42,6 +42,41 @@ public sealed unsafe class UdpSocketTests : IDisposable
         Assert.Equal(asked, answer.From);
     }
 
+    [Theory]
+    [InlineData("127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0", 1)]
+    [InlineData("127.0.0.1:0", "127.0.0.2:0", "127.0.9.9:0", 300)]
+    [InlineData("127.0.0.1:0", "127.0.0.2:0", "127.77.0.1:0", 30_000)] // their networks only
+    [InlineData("[::1]:0", "[fd00::7]:0", "[fd00:2::7]:0", 1)]
+    [InlineData("[::1]:0", "[fd00::7]:0", "[fd00:2::7]:0", 300)]
+    public void A_filter_lets_known_sources_through_and_a_share_of_others(string to, string known, string stranger, int knownInAll) => InLoopbackNamespace(() =>
+    {
+        const int Count = 2000;
+        InetEndpoint from = InetEndpoint.Parse(known), other = InetEndpoint.Parse(stranger);
+        UdpSocket sender = Open(from.Family), receiver = Open(from.Family);
+        ulong first = from.Family == IpFamily.V4 ? from.Low : from.High;
+        ulong[] sources = [.. Enumerable.Range(0, knownInAll).Select(i => first + (ulong)(7 * i * (i % 2)))];
+        Random.Shared.Shuffle(sources);
+        InetEndpoint target = InetEndpoint.Parse(to).WithPort(receiver.Port);
+        int Arrived(InetEndpoint source)
+        {
+            int arrived = 0;
+            for (int i = 0; i < Count; i++)
+            {
+                Assert.Equal(Errno.None, sender.Send("hello"u8, target, source));
+                arrived += receiver.Receive(_buffer, out _) == Errno.None ? 1 : 0;
+            }
+            return arrived;
+        }
+
+        Assert.Equal(Errno.None, receiver.Filter(SourceFilter.Make(from.Family, sources, share: 4)));
+        Assert.Equal(Count, Arrived(from));
+        Assert.InRange(Arrived(other), Count / 8, Count / 2);
+
+        Assert.Equal(Errno.None, receiver.Filter(null));
+        Assert.Equal(Errno.None, receiver.Filter(null));
+        Assert.Equal(Count, Arrived(other));
+    });
+
     [Fact]
     public void A_v6_source_address_can_be_chosen() => InLoopbackNamespace(() =>
     {
@@ -222,7 +257,7 @@ public sealed unsafe class UdpSocketTests : IDisposable
         *(ushort*)(interfaceRequest + 16) = Up;
         TestLibc.Succeed(TestLibc.ioctl(fd, TestLibc.SIOCSIFFLAGS, interfaceRequest));
         byte* addressRequest = stackalloc byte[24]; // in6_ifreq: address 16, prefix length 4, interface 4
-        foreach (string text in (string[])["[fe80::7]:0", "[fd00::7]:0"])
+        foreach (string text in (string[])["[fe80::7]:0", "[fd00::7]:0", "[fd00:2::7]:0"])
         {
             InetEndpoint.Parse(text).WriteAddress(new Span<byte>(addressRequest, 16));
             (*(uint*)(addressRequest + 16), *(uint*)(addressRequest + 20)) = (64, 1);
@@ -238,7 +273,7 @@ public sealed unsafe class UdpSocketTests : IDisposable
     {
         const int Tentative = 0x40;
         string[] lines = File.ReadAllLines("/proc/thread-self/net/if_inet6");
-        return lines.Length == 3 && lines.All(line => (Convert.ToInt32(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[4], 16) & Tentative) == 0);
+        return lines.Length == 4 && lines.All(line => (Convert.ToInt32(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[4], 16) & Tentative) == 0);
     }
 
     private static InetEndpoint DeadPort(string loopback)

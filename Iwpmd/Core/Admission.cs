@@ -30,7 +30,8 @@ internal readonly record struct Refusals(long OverAll, long OverSource, long Den
 /// </summary>
 internal sealed class Admission
 {
-    private const int Strangers = 2048, ProvenHosts = 32768;
+    public const int ProvenHosts = 32768;
+    private const int Strangers = 2048;
     private const int Mappings = 1024, Rejections = 8192; // shared by those whose numbers are equal in the last bits
 
     /// <summary>
@@ -50,6 +51,7 @@ internal sealed class Admission
     private readonly ulong _secret;
     private TokenBucket _all;
     private Refusals _refusals;
+    private long _inVain;
 
     private record struct Rejection(uint Hash, uint Milliseconds);
 
@@ -63,6 +65,9 @@ internal sealed class Admission
         _proven = new SourceTable(ProvenHosts, secret);
     }
 
+    /// <summary>Requests a second of all hosts that have not proved themselves.</summary>
+    public int RequestRate => _settings.RequestRate;
+
     public bool IsAllowed(in InetEndpoint source) => _settings.Access.Contains(source);
 
     /// <summary>Whether a Request from this source is served.</summary>
@@ -71,22 +76,42 @@ internal sealed class Admission
         if (!IsAllowed(source))
         {
             _refusals = _refusals with { Denied = _refusals.Denied + 1 };
+            _inVain++;
             return false;
         }
         ref Source proven = ref _proven.Find(source);
         bool isStranger = Unsafe.IsNullRef(ref proven);
-        if (isStranger && !_all.TryTake(_allRate, now))
-        {
-            _refusals = _refusals with { OverAll = _refusals.OverAll + 1 };
-            return false;
-        }
         if (!(isStranger ? ref _strangers.FindOrAdd(source) : ref proven).Bucket.TryTake(_sourceRate, now))
         {
             _refusals = _refusals with { OverSource = _refusals.OverSource + 1 };
+            _inVain += isStranger ? 1 : 0;
+            return false;
+        }
+        if (isStranger && !_all.TryTake(_allRate, now)) // last: one host that lies about nothing takes nothing from the others
+        {
+            _refusals = _refusals with { OverAll = _refusals.OverAll + 1 };
+            _inVain++;
             return false;
         }
         return true;
     }
+
+    /// <summary>Datagrams of hosts that have not proved themselves, and of which nothing came, since the last call.</summary>
+    public long TakeInVain()
+    {
+        long taken = _inVain;
+        _inVain = 0;
+        return taken;
+    }
+
+    /// <summary>What this host sent means nothing.</summary>
+    public void CountInVain(in InetEndpoint source) => _inVain += IsProven(source) ? 0 : 1;
+
+    /// <summary>Writes the v4 addresses, or v6 networks of 64 bits, of the hosts that proved themselves; returns how many.</summary>
+    public int CopyProven(IpFamily family, Span<ulong> to) => _proven.Copy(family, to);
+
+    /// <summary>How many hosts proved themselves so far; one that came back after others took its place counts anew.</summary>
+    public long ProvenInAll { get; private set; }
 
     /// <summary>The source is there: it named what it can only have from us.</summary>
     public void Prove(in InetEndpoint source, TimeSpan now)
@@ -96,6 +121,7 @@ internal sealed class Admission
             return; // it can make no Requests, so it needs no row
         }
         ref Source stranger = ref _strangers.Find(source);
+        ProvenInAll += IsProven(source) ? 0 : 1;
         ref Source proven = ref _proven.FindOrAdd(source);
         proven.Unconfirmed = 0;
         if (proven.Bucket.FullAt < now.Ticks) // a new one, or one that was not seen for long: others make room before it now

@@ -44,7 +44,7 @@ internal sealed partial class PortMapper
 
     private void Reject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
-        if (_admission.IsRejectedAlready(arrival.From, message, CopyIgnored, now))
+        if (Admission.IsRejectedAlready(arrival.From, message, CopyIgnored, now))
         {
             Count(Counter.RequestCopies);
             return;
@@ -60,7 +60,7 @@ internal sealed partial class PortMapper
         if (slot >= 0 && !IsMappingAlive(_conversations[slot]))
         {
             // The mapping went while the Ack was on its way. What the kernel was told of is not a lie of a stranger: nobody but us can make it go.
-            _admission.GiveBack(_conversations[slot].RemoteInfo, _conversations[slot].Slot, arrival.From);
+            Admission.GiveBack(_conversations[slot].RemoteInfo, _conversations[slot].Slot, arrival.From);
             _conversations.Close(slot);
             return;
         }
@@ -85,11 +85,11 @@ internal sealed partial class PortMapper
 
     private void Confirm(int slot, in InetEndpoint peer, TimeSpan now)
     {
-        _admission.Prove(peer, now);
+        Admission.Prove(peer, now);
         switch (_conversations[slot].RemoteInfo)
         {
             case RemoteInfoCredit.OfMapping:
-                _admission.GiveBack(RemoteInfoCredit.OfMapping, _conversations[slot].Slot, peer);
+                Admission.GiveBack(RemoteInfoCredit.OfMapping, _conversations[slot].Slot, peer);
                 break;
             case RemoteInfoCredit.None:
                 TellRemoteInfo(slot, now);
@@ -112,7 +112,7 @@ internal sealed partial class PortMapper
                 Slot = mapping,
                 Generation = _mappings[mapping].Generation,
                 Client = _mappings[mapping].Client,
-                RemoteInfo = _admission.CreditRemoteInfo(mapping, arrival.From, now),
+                RemoteInfo = Admission.CreditRemoteInfo(mapping, arrival.From, now),
                 StartedAt = now.Ticks,
                 Deadline = deadline.Ticks,
             },
@@ -139,7 +139,7 @@ internal sealed partial class PortMapper
     {
         ref readonly ConversationRow row = ref _conversations[slot];
         ref readonly MappingRow mapping = ref _mappings[row.Slot];
-        if (!_admission.TryTellKernel(row.Slot, now))
+        if (!Admission.TryTellKernel(row.Slot, now))
         {
             Count(Counter.RemoteInfosDropped);
             return;

@@ -147,7 +147,7 @@ internal sealed partial class PortMapper
             return;
         }
         ref readonly ConversationRow row = ref _conversations[slot];
-        _admission.Prove(arrival.From, now);
+        Admission.Prove(arrival.From, now);
         if (row.IsSettled == 0)
         {
             Count(Counter.QueriesAccepted);
@@ -169,7 +169,7 @@ internal sealed partial class PortMapper
             return;
         }
         Count(Counter.QueriesRejected);
-        _admission.Prove(arrival.From, now);
+        Admission.Prove(arrival.From, now);
         ref readonly ConversationRow row = ref _conversations[slot];
         _peers.Answered(row.Peer, PeerMessageType.Reject, now - new TimeSpan(row.LastSentAt), now);
         AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);

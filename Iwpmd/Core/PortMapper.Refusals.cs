@@ -15,6 +15,7 @@ internal sealed partial class PortMapper
     public void Drop(in InetEndpoint from, string? reason, TimeSpan now)
     {
         Count(Counter.PeerDropped);
+        Admission.CountInVain(from);
         if (_log.IsEnabled(LogLevel.Debug) && _droppedGate.TryPass(now, out string suppressed))
         {
             Log.PeerDropped(_log, from, reason, suppressed);
@@ -24,7 +25,7 @@ internal sealed partial class PortMapper
     private bool TryAdmit(in InetEndpoint source, TimeSpan now)
     {
         Count(Counter.PeerRequests);
-        if (_admission.TryAdmit(source, now))
+        if (Admission.TryAdmit(source, now))
         {
             return true;
         }
@@ -42,7 +43,7 @@ internal sealed partial class PortMapper
             return;
         }
         _reportRefusalsAt = TimeSpan.MaxValue;
-        Refusals refused = _admission.TakeRefusals();
+        Refusals refused = Admission.TakeRefusals();
         _state.Counters[(int)Counter.RequestsOverRate] += (ulong)refused.OverAll;
         _state.Counters[(int)Counter.RequestsOverSourceRate] += (ulong)refused.OverSource;
         _state.Counters[(int)Counter.RequestsDenied] += (ulong)refused.Denied;

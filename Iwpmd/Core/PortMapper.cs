@@ -43,7 +43,6 @@ internal sealed partial class PortMapper
     private readonly MappingTable _mappings;
     private readonly Conversations _conversations;
     private readonly PeerTable _peers;
-    private readonly Admission _admission;
     private int _unprotected;
     private TimeSpan _retryUnprotectedAt;
     private LogGate _protectedGate = new(TimeSpan.FromSeconds(10), burst: 100);
@@ -59,7 +58,7 @@ internal sealed partial class PortMapper
         StateRow.DropUnsound(state.Peers);
         _mappings = new MappingTable(state);
         _conversations = new Conversations(state, random());
-        _admission = new Admission(settings.Admission, random());
+        Admission = new Admission(settings.Admission, random());
         _peers = new PeerTable(state);
         _replayed = new int[_mappings.Capacity];
     }
@@ -69,6 +68,8 @@ internal sealed partial class PortMapper
     public MappingTable Mappings => _mappings;
 
     public Conversations Conversations => _conversations;
+
+    public Admission Admission { get; }
 
     /// <summary>When Expire has something to do; MaxValue when nothing waits.</summary>
     public TimeSpan NextDeadline

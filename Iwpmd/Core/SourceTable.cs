@@ -50,6 +50,21 @@ internal sealed class SourceTable(int capacity, ulong secret)
         return ref set[oldest];
     }
 
+    /// <summary>Writes the sources of a family, v4 addresses or v6 networks of 64 bits; returns how many.</summary>
+    public int Copy(IpFamily family, Span<ulong> to)
+    {
+        int count = 0;
+        foreach (ref readonly Source source in _sources.AsSpan())
+        {
+            bool isV4 = source.Key >> 32 == uint.MaxValue;
+            if (source.Key != 0 && isV4 == (family == IpFamily.V4))
+            {
+                to[count++] = isV4 ? ~source.Key : source.Key;
+            }
+        }
+        return count;
+    }
+
     private static ulong KeyOf(in InetEndpoint address) =>
         address.Family == IpFamily.V4 ? ~address.Low // as no v6 address begins
         : address.High == 0 ? 1 : address.High; // ::1, and 0 is an empty row

@@ -11,7 +11,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     public static readonly TimeSpan Tick = TimeSpan.FromSeconds(2);
 
     /// <summary>How much of one source is served before the others have their turn.</summary>
-    private const int BatchLimit = 64, PeerBatchLimit = 32;
+    private const int BatchLimit = 64, PeerBatchLimit = 8;
 
     /// <summary>While peers talk the netlink socket is looked at when there is something, and this often.</summary>
     private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(500);
@@ -25,6 +25,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1); // Differs: one more shows what is too long, and is dropped instead of cut
     private readonly byte[] _quoted = new byte[PeerMessage.RequestSize];
     private readonly UdpSocket[] _peers = peers.All.ToArray();
+    private readonly FloodGate _gate = new(mapper.Admission, peers, log);
 
     /// <summary>Called at every wake-up, with the time; returns when it wants to be called next.</summary>
     public required Func<TimeSpan, TimeSpan> OnWake { get; init; }
@@ -81,6 +82,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
                     return ExitStatus.Ended;
                 }
             }
+            _gate.Look(now);
             mapper.Expire(now);
             transmitter.Drain();
             if (mapper.Kernel == HandshakeState.Unusable && !mapper.WasReady)

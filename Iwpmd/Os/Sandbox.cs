@@ -53,25 +53,20 @@ internal static unsafe class Sandbox
         {
             return Errno.Last;
         }
-        List<Libc.sock_filter> rules = Rules(mode == SandboxMode.Log ? Libc.SECCOMP_RET_LOG : Libc.SECCOMP_RET_KILL_PROCESS);
-        fixed (Libc.sock_filter* first = CollectionsMarshal.AsSpan(rules))
-        {
-            var program = new Libc.sock_fprog { len = (ushort)rules.Count, filter = first };
-            return Libc.syscall(Libc.SYS_seccomp, Libc.SECCOMP_SET_MODE_FILTER, Libc.SECCOMP_FILTER_FLAG_TSYNC, &program) != 0 ? Errno.Last : Errno.None;
-        }
+        return Rules(mode == SandboxMode.Log ? Libc.SECCOMP_RET_LOG : Libc.SECCOMP_RET_KILL_PROCESS).JudgeCalls();
     }
 
-    private static List<Libc.sock_filter> Rules(uint refuse)
+    private static BpfProgram Rules(uint refuse)
     {
-        var rules = new List<Libc.sock_filter>(256);
-        Load(rules, Libc.offsetof_seccomp_data__arch);
-        rules.Add(Jump(Libc.BPF_JEQ, Libc.AUDIT_ARCH_X86_64, otherwise: 0, then: 1)); // the numbers of others mean other calls
-        Return(rules, refuse);
-        Load(rules, Libc.offsetof_seccomp_data__nr);
+        var rules = new BpfProgram();
+        rules.Load(Libc.offsetof_seccomp_data__arch);
+        rules.Jump(Libc.BPF_JEQ, Libc.AUDIT_ARCH_X86_64, otherwise: 0, then: 1); // the numbers of others mean other calls
+        rules.Return(refuse);
+        rules.Load(Libc.offsetof_seccomp_data__nr);
         foreach (int call in Harmless)
         {
-            rules.Add(Jump(Libc.BPF_JEQ, (uint)call, then: 0, otherwise: 1));
-            Return(rules, Libc.SECCOMP_RET_ALLOW);
+            rules.Jump(Libc.BPF_JEQ, (uint)call, then: 0, otherwise: 1);
+            rules.Return(Libc.SECCOMP_RET_ALLOW);
         }
         Allow(rules, Libc.SYS_openat, argument: 2, Writing, refuse, 0);
         Allow(rules, Libc.SYS_open, argument: 1, Writing, refuse, 0);
@@ -83,32 +78,25 @@ internal static unsafe class Sandbox
         Allow(rules, Libc.SYS_prctl, argument: 0, -1, refuse, Libc.PR_SET_NAME);
         Allow(rules, Libc.SYS_tgkill, argument: 0, -1, refuse, Libc.getpid()); // abort()
         Allow(rules, Libc.SYS_prlimit64, argument: 2, -1, refuse, 0); // only to read
-        rules.Add(Jump(Libc.BPF_JEQ, Libc.SYS_clone3, then: 2, otherwise: 0)); // its flags are behind a pointer: the C library takes clone instead
-        rules.Add(Jump(Libc.BPF_JGE, OtherNumbers, then: 2, otherwise: 0));
-        rules.Add(Jump(Libc.BPF_JGE, Unknown, then: 0, otherwise: 1));
-        Return(rules, Libc.SECCOMP_RET_ERRNO | NoSuchCall);
-        Return(rules, refuse);
+        rules.Jump(Libc.BPF_JEQ, Libc.SYS_clone3, then: 2, otherwise: 0); // its flags are behind a pointer: the C library takes clone instead
+        rules.Jump(Libc.BPF_JGE, OtherNumbers, then: 2, otherwise: 0);
+        rules.Jump(Libc.BPF_JGE, Unknown, then: 0, otherwise: 1);
+        rules.Return(Libc.SECCOMP_RET_ERRNO | NoSuchCall);
+        rules.Return(refuse);
         return rules;
     }
 
     /// <summary>Allows a call when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these values.</summary>
-    private static void Allow(List<Libc.sock_filter> rules, int call, int argument, int mask, uint refuse, params ReadOnlySpan<int> values)
+    private static void Allow(BpfProgram rules, int call, int argument, int mask, uint refuse, params ReadOnlySpan<int> values)
     {
-        rules.Add(Jump(Libc.BPF_JEQ, (uint)call, then: 0, otherwise: 3 + (2 * values.Length)));
-        Load(rules, Libc.offsetof_seccomp_data__args + (argument * sizeof(ulong)));
-        rules.Add(new Libc.sock_filter { code = Libc.BPF_ALU | Libc.BPF_AND | Libc.BPF_K, k = (uint)mask });
+        rules.Jump(Libc.BPF_JEQ, (uint)call, then: 0, otherwise: 3 + (2 * values.Length));
+        rules.Load(Libc.offsetof_seccomp_data__args + (argument * sizeof(ulong)));
+        rules.Compute(Libc.BPF_AND, (uint)mask);
         foreach (int value in values)
         {
-            rules.Add(Jump(Libc.BPF_JEQ, (uint)value, then: 0, otherwise: 1));
-            Return(rules, Libc.SECCOMP_RET_ALLOW);
+            rules.Jump(Libc.BPF_JEQ, (uint)value, then: 0, otherwise: 1);
+            rules.Return(Libc.SECCOMP_RET_ALLOW);
         }
-        Return(rules, refuse);
+        rules.Return(refuse);
     }
-
-    private static void Load(List<Libc.sock_filter> rules, int offset) => rules.Add(new Libc.sock_filter { code = Libc.BPF_LD | Libc.BPF_W | Libc.BPF_ABS, k = (uint)offset });
-
-    private static void Return(List<Libc.sock_filter> rules, uint action) => rules.Add(new Libc.sock_filter { code = Libc.BPF_RET | Libc.BPF_K, k = action });
-
-    private static Libc.sock_filter Jump(int test, uint value, int then, int otherwise) =>
-        new() { code = (ushort)(Libc.BPF_JMP | test | Libc.BPF_K), k = value, jt = (byte)then, jf = (byte)otherwise };
 }

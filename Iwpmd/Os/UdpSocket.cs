@@ -67,9 +67,13 @@ internal sealed unsafe partial class UdpSocket : IDisposable
     public static UdpSocket? Adopt(int fd)
     {
         Span<byte> address = stackalloc byte[Sockaddr.In6Size];
-        return SocketFd.ReadLocalAddress(fd, address, out int length) == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local) && local.Port != 0
-            ? new UdpSocket(fd, local.Family, local.Port)
-            : null;
+        if (SocketFd.ReadLocalAddress(fd, address, out int length) != Errno.None || !Sockaddr.TryRead(address[..length], out InetEndpoint local) || local.Port == 0)
+        {
+            return null;
+        }
+        var socket = new UdpSocket(fd, local.Family, local.Port);
+        _ = socket.Filter(null); // of a flood that its process did not outlive
+        return socket;
     }
 
     /// <summary>
@@ -152,6 +156,13 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         error = error != Errno.None ? error : SocketFd.ReadLocalAddress(fd, address, out length);
         SocketFd.Close(fd);
         return error == Errno.None && !Sockaddr.TryRead(address[..length], out source) ? Errno.FamilyNotSupported : error;
+    }
+
+    /// <summary>Drops unread what this program says, instead of what an earlier one said; null: nothing.</summary>
+    public Errno Filter(BpfProgram? program)
+    {
+        Errno error = program is null ? SocketFd.SetOption(Fd, Libc.SOL_SOCKET, Libc.SO_DETACH_FILTER, 0) : program.JudgeDatagrams(Fd);
+        return error == Errno.NoSuchEntry ? Errno.None : error; // there was none
     }
 
     public void Dispose() => SocketFd.Close(Fd);

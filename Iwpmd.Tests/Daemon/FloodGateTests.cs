@@ -1,0 +1,117 @@
+using Iwpmd.Core;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+using Iwpmd.Tests.Os;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging.Abstractions;
+using Xunit;
+
+namespace Iwpmd.Tests.Daemon;
+
+/// <summary>What is read of strangers and of known hosts while a flood lasts: real sockets, a clock of our own.</summary>
+[Collection(OsCollection.Name)]
+public sealed class FloodGateTests : IDisposable
+{
+    private const int Rate = 1000, Sent = 1000;
+    private static readonly InetEndpoint s_known = InetEndpoint.Parse("127.0.0.2:0"), s_stranger = InetEndpoint.Parse("127.0.0.3:0");
+
+    private readonly Admission _admission = new(new AdmissionSettings { RequestRate = Rate }, secret: 1);
+    private readonly PeerSockets _peers = PeerSockets.Open(0, [], NullLogger.Instance);
+    private readonly UdpSocket _sender;
+    private readonly FloodGate _gate;
+    private readonly byte[] _buffer = new byte[64];
+    private TimeSpan _now = TimeSpan.FromSeconds(1000);
+
+    public FloodGateTests()
+    {
+        Assert.Equal(Errno.None, UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? sender, out _));
+        _sender = sender!;
+        _gate = new FloodGate(_admission, _peers, NullLogger.Instance);
+        Pass(0);
+    }
+
+    public void Dispose()
+    {
+        _sender.Dispose();
+        _peers.Dispose();
+    }
+
+    /// <summary>A tenth of a second in which so many strangers ask.</summary>
+    private void Pass(int requests)
+    {
+        for (int i = 0; i < requests; i++)
+        {
+            _admission.TryAdmit(new InetEndpoint(IpFamily.V4, 0, (11u << 24) + (uint)Random.Shared.Next(1 << 24), 1), _now);
+        }
+        _now += TimeSpan.FromSeconds(0.1);
+        _gate.Look(_now);
+    }
+
+    private int Read(InetEndpoint from)
+    {
+        UdpSocket answering = _peers.Find(IpFamily.V4, PeerSocket.Answering)!;
+        int read = 0;
+        for (int i = 0; i < Sent; i++)
+        {
+            Assert.Equal(Errno.None, _sender.Send("hello"u8, InetEndpoint.Parse("127.0.0.1:0").WithPort(answering.Port), from));
+            read += answering.Receive(_buffer, out _) == Errno.None ? 1 : 0;
+        }
+        return read;
+    }
+
+    [Fact]
+    public void What_the_bounds_allow_is_read()
+    {
+        Pass(Rate);      // as many as may come at once
+        Pass(2 * Rate / 10);
+
+        Assert.Equal(1, _gate.Share);
+        Assert.Equal(Sent, Read(s_stranger));
+    }
+
+    [Fact]
+    public void Of_a_flood_most_is_not_read_but_all_of_known_hosts()
+    {
+        _admission.Prove(s_known, _now);
+        Pass(3 * Rate); // thirty times what is served
+
+        Assert.Equal(16, _gate.Share);
+        Assert.InRange(Read(s_stranger), 1, Sent / 4);
+        Assert.Equal(Sent, Read(s_known));
+    }
+
+    [Fact]
+    public void Who_proves_himself_during_a_flood_is_known()
+    {
+        Pass(3 * Rate);
+        _admission.Prove(s_stranger, _now);
+        Pass(3 * Rate / 16);
+
+        Assert.Equal(Sent, Read(s_stranger));
+    }
+
+    [Fact]
+    public void It_follows_the_flood_and_ends_with_it()
+    {
+        Pass(3 * Rate);
+        Pass(30 * Rate / 16); // ten times as much
+        Assert.InRange(_gate.Share, 128, 512);
+
+        for (int i = 0; i < 10; i++)
+        {
+            Pass(0);
+        }
+        Assert.Equal(1, _gate.Share);
+        Assert.Equal(Sent, Read(s_stranger));
+    }
+
+    [Fact]
+    public void A_socket_that_is_taken_over_reads_all()
+    {
+        Pass(3 * Rate);
+        UdpSocket socket = _peers.Find(IpFamily.V4, PeerSocket.Answering)!;
+
+        Assert.Equal(socket.Port, UdpSocket.Adopt(socket.Fd)!.Port);
+        Assert.Equal(Sent, Read(s_stranger));
+    }
+}
