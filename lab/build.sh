@@ -120,11 +120,11 @@ build_base() {
     kernel=$(cat "$root/kernel")
     rm -rf "$tree"
     mkdir -p "$tree"/{bin,sbin,dev,proc,sys,run,tmp,etc/libibverbs.d,usr/sbin,usr/bin,lib/modules} "$tree/usr/lib/x86_64-linux-gnu/libibverbs"
-    for program in rdmatest tcpport portwatch guest/agent; do
+    for program in rdmatest tcpport portwatch usurp guest/agent; do
         gcc -O2 -Wall -Wextra -I "$root/usr/include" -L "$libraries" -Wl,-rpath-link,"$libraries" -Wl,--as-needed -o "$build/$(basename "$program")" "$lab/$program.c" -lrdmacm -libverbs -lpthread
     done
     add_binaries "$tree" /bin "$root/bin/busybox"
-    add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,portwatch,agent} "$root"/usr/bin/{rping,strace} "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/rdma)" "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/ip)"
+    add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,portwatch,usurp,agent} "$root"/usr/bin/{rping,strace} "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/rdma)" "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/ip)"
     add_binaries "$tree" /usr/lib/x86_64-linux-gnu/libibverbs "$libraries"/libibverbs/libsiw-rdmav*.so
     cp "$root/etc/libibverbs.d/siw.driver" "$tree/etc/libibverbs.d/"
     # rping ends its threads with pthread_exit, which loads this one by name.
