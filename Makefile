@@ -9,17 +9,25 @@ UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+INITDIR ?= $(SYSCONFDIR)/init.d
+FIREWALLDDIR ?= $(PREFIX)/lib/firewalld/services
+DOCDIR ?= $(PREFIX)/share/doc/iwpmd
 
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
 
-.PHONY: all static install deps check demo lab fuzz bench bench-lab deb rpm clean
+.PHONY: all static install deps check demo lab fuzz bench bench-lab deb rpm dist reproduce clean
 
 all: out/iwpmd
 
 out/iwpmd: $(SOURCES)
 	$(PUBLISH) --artifacts-path out/build/dynamic -o out/build/dynamic/publish
 	strip -o $@ out/build/dynamic/publish/iwpmd
+
+# What is in it, for whoever must know that (SPDX).
+out/iwpmd.spdx.json: out/iwpmd dist/sbom
+	dist/sbom out/iwpmd out/build/dynamic/obj/Iwpmd/project.assets.json $(VERSION) $$SOURCE_DATE_EPOCH > $@.new
+	mv $@.new $@
 
 # A changed link property alone does not relink: a folder of its own.
 static: out/iwpmd-static
@@ -29,8 +37,8 @@ out/iwpmd-static: $(SOURCES)
 	strip -o $@ out/build/static/publish/iwpmd
 
 # What Debian must have beside the SDK: the linker's tools for the executable, the others for the tests. The lab gets its own.
-BUILD_PACKAGES = gcc libc6-dev binutils
-TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux nftables systemd
+BUILD_PACKAGES = gcc libc6-dev binutils jq
+TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux nftables systemd apparmor selinux-policy-dev checkpolicy semodule-utils
 
 deps: deb-deps rpm-deps
 	$(call need,$(BUILD_PACKAGES) $(TEST_PACKAGES))
@@ -66,12 +74,26 @@ bench-lab: deps all
 clean:
 	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj
 
-# What a package of any kind takes. out/iwpmd goes with it, so that it is not built twice.
 VERSION = $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
-PACKAGED = Makefile Directory.Build.props nuget.config LICENSE $(wildcard README.md NEWS) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd out/iwpmd
-PACK = tar --create --exclude=bin --exclude=obj $(PACKAGED)
+# Of the last change, so that the same sources make the same package; in what `make dist` makes, the files have that date.
+export SOURCE_DATE_EPOCH ?= $(shell [ -e .git ] && git log -1 --format=%ct 2> /dev/null || stat -c %Y Directory.Build.props)
+SAME = --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
+
+# The sources as a release: what git knows of, or in an unpacked release all that was in it. All else can be made from that.
+dist:
+	mkdir -p out
+	{ [ -e .git ] && git ls-files || find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -type f -print; } | tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:' --files-from=- | gzip -9n > out/iwpmd-$(VERSION).tar.gz
+
+# Builds everything in two folders and compares.
+reproduce: deb-deps rpm-deps dist
+	dist/reproduce out/iwpmd-$(VERSION).tar.gz
+
+# What a package of any kind takes. What was built goes with it, so that it is not built twice.
+BUILT = out/iwpmd out/iwpmd.spdx.json
+PACKAGED = Makefile Directory.Build.props nuget.config LICENSE $(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT)
+PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
 # What deb, rpm and their tests need of Debian, and how it is installed if it is not there.
-DEB_DEPS = debhelper dpkg-dev lintian debootstrap
+DEB_DEPS = debhelper dh-apparmor dpkg-dev lintian debootstrap
 RPM_DEPS = rpm rpmlint
 need = @missing=$$(for package in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || echo $$package; done); \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; }
@@ -82,11 +104,8 @@ deb-deps:
 rpm-deps:
 	$(call need,$(BUILD_PACKAGES) $(RPM_DEPS))
 
-# Of the last change, so that the same sources make the same package.
-deb rpm: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || stat -c %Y Directory.Build.props)
-
 # What an administrator may have changed is left alone. rdma-core reads the list of modules, see there.
-install: out/iwpmd
+install: $(BUILT)
 	install -D -m 755 out/iwpmd $(DESTDIR)$(SBINDIR)/iwpmd
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 iwpmd.8
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 iwpmd.conf.5
@@ -96,10 +115,14 @@ install: out/iwpmd
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service dist/iwpmd-metrics.service dist/iwpmd-metrics.timer
 	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(UNITDIR)/iwpmd.service $(DESTDIR)$(UNITDIR)/iwpmd-metrics.service
 	install -D -m 644 dist/iwpmd.sysusers $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf
+	install -D -m 644 -t $(DESTDIR)$(FIREWALLDDIR) dist/firewalld/iwpmd.xml
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR) out/iwpmd.spdx.json UPGRADING.md
+	install -D -m 755 dist/iwpmd.init $(DESTDIR)$(INITDIR)/iwpmd
+	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(INITDIR)/iwpmd
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
 
-deb: deb-deps out/iwpmd
+deb: deb-deps $(BUILT)
 	rm -rf out/deb/tree
 	mkdir -p out/deb/tree
 	$(PACK) | tar --extract --directory=out/deb/tree
@@ -110,11 +133,12 @@ deb: deb-deps out/iwpmd
 	mv out/deb/iwpmd_$(VERSION)_*.deb out/
 	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
 
-rpm: rpm-deps out/iwpmd
+rpm: rpm-deps $(BUILT)
 	rm -rf out/rpm
 	mkdir -p out/rpm/SOURCES
 	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:' --gzip --file=out/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
 	rpmbuild -bb --quiet --define '_topdir $(CURDIR)/out/rpm' --define 'iwpmd_version $(VERSION)' \
+		--define '_buildhost iwpmd' --define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
 		--define "iwpmd_date $$(LC_ALL=C date --utc --date=@$$SOURCE_DATE_EPOCH '+%a %b %d %Y')" rpm/iwpmd.spec
 	mv out/rpm/RPMS/*/iwpmd-*.rpm out/
 	rpmlint --config rpm/rpmlint.toml out/iwpmd-$(VERSION)-*.rpm
