@@ -82,7 +82,7 @@ SAME = --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-ow
 # The sources as a release: what git knows of, or in an unpacked release all that was in it. All else can be made from that.
 dist:
 	mkdir -p out
-	{ [ -e .git ] && git ls-files || find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -type f -print; } | tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:' --files-from=- | gzip -9n > out/iwpmd-$(VERSION).tar.gz
+	{ [ -e .git ] && git ls-files || find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -type f -print; } | LC_ALL=C sort | tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:' --files-from=- | gzip -9n > out/iwpmd-$(VERSION).tar.gz
 
 # Builds everything in two folders and compares.
 reproduce: deb-deps rpm-deps dist

@@ -23,6 +23,8 @@ public sealed class DistTests : IDisposable
             File.WriteAllText(Path.Combine(_folder, unit), File.ReadAllText(Repository.PathOf($"dist/{unit}")).Replace("/usr/sbin/iwpmd", Binaries.Ours));
         }
 
+        File.Copy(Repository.PathOf("dist/apparmor/iwpmd.service.conf"), Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, "iwpmd.service.d")).FullName, "apparmor.conf"));
+
         Assert.Equal("", Words());
         File.AppendAllText(Path.Combine(_folder, units[0]), "\n[Service]\nRestrat=always\n");
         Assert.Contains("Restrat", Words());
@@ -47,12 +49,12 @@ public sealed class DistTests : IDisposable
     }
 
     [Fact]
-    public void The_AppArmor_profile_compiles_and_is_the_one_that_the_unit_names()
+    public void The_AppArmor_profile_compiles_and_is_the_one_that_the_units_drop_in_names()
     {
         string name = Tool.Run("apparmor_parser", "apparmor", "--skip-kernel-load", "--skip-cache", "--names", Repository.PathOf("dist/apparmor/iwpmd")).Trim();
         Tool.Run("apparmor_parser", "apparmor", "--skip-kernel-load", "--skip-cache", "--ofile", Path.Combine(_folder, "policy"), Repository.PathOf("dist/apparmor/iwpmd"));
 
-        Assert.Contains($"AppArmorProfile=-{name}", File.ReadAllLines(Repository.PathOf("dist/iwpmd.service")));
+        Assert.Contains($"AppArmorProfile=-{name}", File.ReadAllLines(Repository.PathOf("dist/apparmor/iwpmd.service.conf")));
     }
 
     [Fact]

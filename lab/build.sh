@@ -2,7 +2,7 @@
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-host_tools=(qemu-system-x86 gcc libc6-dev make xz-utils debootstrap e2fsprogs)
+host_tools=(qemu-system-x86 gcc libc6-dev make xz-utils debootstrap e2fsprogs apparmor)
 unpacked=(busybox-static iproute2 libmnl0 libbpf1 libelf1 libcap2 libbsd0 libmd0 zlib1g strace libunwind8 libnl-3-200 libnl-route-3-200
     libibverbs1 libibverbs-dev ibverbs-providers librdmacm1 librdmacm-dev rdmacm-utils rdma-core)
 siw_builds=(stock map full)

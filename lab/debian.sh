@@ -49,6 +49,8 @@ build_image() { # c|ours
     if [[ -n $package ]]; then
         cp "$package" "$tree/tmp/iwpmd.deb"
         chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 || die "the package does not install, see $debian/log"
+        # Compiled here, so that the host need not: emulated, that takes long.
+        apparmor_parser --skip-kernel-load --skip-cache --ofile "$tree/etc/apparmor.policy" "$tree/etc/apparmor.d/iwpmd" 2>> "$debian/log" || die "the AppArmor profile does not compile, see $debian/log"
     fi
     cp -r "$lab/debian/." "$tree/"
     for file in "${masked[@]}"; do ln -sf /dev/null "$tree/etc/systemd/system/$file"; done
