@@ -82,7 +82,7 @@ SAME = --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-ow
 # The sources as a release: what git knows of, or in an unpacked release all that was in it. All else can be made from that.
 dist:
 	mkdir -p out
-	{ [ -e .git ] && git ls-files || find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -type f -print; } | LC_ALL=C sort | tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:' --files-from=- | gzip -9n > out/iwpmd-$(VERSION).tar.gz
+	{ [ -e .git ] && git ls-files || find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -not -type d -print; } | LC_ALL=C sort | tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:S' --files-from=- | gzip -9n > out/iwpmd-$(VERSION).tar.gz
 
 # Builds everything in two folders and compares.
 reproduce: deb-deps rpm-deps dist
@@ -136,7 +136,7 @@ deb: deb-deps $(BUILT)
 rpm: rpm-deps $(BUILT)
 	rm -rf out/rpm
 	mkdir -p out/rpm/SOURCES
-	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:' --gzip --file=out/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
+	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:S' --gzip --file=out/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
 	rpmbuild -bb --quiet --define '_topdir $(CURDIR)/out/rpm' --define 'iwpmd_version $(VERSION)' \
 		--define '_buildhost iwpmd' --define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
 		--define "iwpmd_date $$(LC_ALL=C date --utc --date=@$$SOURCE_DATE_EPOCH '+%a %b %d %Y')" rpm/iwpmd.spec
