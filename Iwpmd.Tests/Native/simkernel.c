@@ -417,6 +417,13 @@ static ssize_t transmit_vector(struct sock *s, const struct iovec *iov, size_t c
 	return transmit(s, bytes, size);
 }
 
+/* Whoever looks into an empty queue ends the congestion. */
+static void looked(struct sock *s)
+{
+	if (__atomic_load_n(&s->shared->queued, __ATOMIC_SEQ_CST) == 0)
+		__atomic_store_n(&s->shared->congested, 0, __ATOMIC_SEQ_CST);
+}
+
 /* What happens after a datagram was taken off the queue. */
 static void taken(struct sock *s, uint32_t charge)
 {
@@ -432,8 +439,8 @@ static void taken(struct sock *s, uint32_t charge)
 		pthread_mutex_unlock(&s->lock);
 		free(message);
 	}
-	if (__atomic_sub_fetch(&s->shared->queued, 1, __ATOMIC_SEQ_CST) == 0)
-		__atomic_store_n(&s->shared->congested, 0, __ATOMIC_SEQ_CST);
+	__atomic_sub_fetch(&s->shared->queued, 1, __ATOMIC_SEQ_CST);
+	looked(s);
 }
 
 static ssize_t receive(struct sock *s, struct msghdr *user, int flags)
@@ -450,6 +457,7 @@ static ssize_t receive(struct sock *s, struct msghdr *user, int flags)
 	}
 	error = __atomic_exchange_n(&s->shared->error, 0, __ATOMIC_SEQ_CST);
 	if (error || user->msg_iovlen > 16) {
+		looked(s);
 		errno = error ? error : EMSGSIZE;
 		return -1;
 	}
@@ -458,8 +466,10 @@ static ssize_t receive(struct sock *s, struct msghdr *user, int flags)
 	if ((int32_t)room > s->shared->max_recv)
 		s->shared->max_recv = room < MAX_RECV ? room : MAX_RECV;
 	ssize_t size = syscall(SYS_recvmsg, s->fd, &message, flags | MSG_TRUNC);
-	if (size < (ssize_t)sizeof header)
+	if (size < (ssize_t)sizeof header) {
+		looked(s);
 		return size < 0 ? size : (errno = EIO, -1);
+	}
 	size -= sizeof header;
 	if (user->msg_name) {
 		struct sockaddr_nl from = { .nl_family = AF_NETLINK, .nl_pid = header.source };
