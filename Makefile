@@ -12,6 +12,8 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 INITDIR ?= $(SYSCONFDIR)/init.d
 FIREWALLDDIR ?= $(PREFIX)/lib/firewalld/services
 DOCDIR ?= $(PREFIX)/share/doc/iwpmd
+DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
+INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
 
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
@@ -129,6 +131,11 @@ deb: deb-deps $(BUILT)
 	cp -r deb out/deb/tree/debian
 	printf 'iwpmd ($(VERSION)) unstable; urgency=medium\n\n  * See NEWS.\n\n -- %s  %s\n' "$$(sed -n 's/^Maintainer: //p' deb/control)" \
 		"$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > out/deb/tree/debian/changelog
+	install -D -m 755 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/module-setup.sh
+	install -D -m 644 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/iwpmd-boot.service
+	install -D -m 755 dist/initramfs/hook $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/iwpmd dist/91-iwpmd-boot.rules
+	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
 	cd out/deb/tree && dpkg-buildpackage --build=binary --no-sign
 	mv out/deb/iwpmd_$(VERSION)_*.deb out/
 	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb

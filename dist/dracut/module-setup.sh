@@ -1,0 +1,36 @@
+#!/bin/bash
+# dracut --add iwpmd: the port mapper in the boot image, for a root file system over iWARP (NFS, iSER, NVMe). It goes on when the real root is there,
+# until the unit of that takes over from it.
+
+# Only when asked for.
+check() {
+    require_binaries iwpmd || return 1
+    return 255
+}
+
+depends() {
+    echo udev-rules
+}
+
+# The drivers are those of this host, or in an image for any host all.
+installkernel() {
+    hostonly='' instmods ib_core iw_cm rdma_cm
+    instmods iw_cxgb4 irdma qedr siw
+}
+
+# udev starts it with the first iWARP device: as a unit, or without systemd by a rule of its own.
+install() {
+    local program
+    program=$(find_binary iwpmd)
+    inst "$program" /usr/sbin/iwpmd
+    inst_simple -H /etc/iwpmd.conf
+    inst_rules 90-iwpmd.rules
+    if dracut_module_included systemd; then
+        # Under this name, which the rule wants, the real root has the unit that takes over: the two must not be one.
+        inst_simple "$moddir/iwpmd-boot.service" "$systemdsystemunitdir/iwpmd-boot.service"
+        ln_r "$systemdsystemunitdir/iwpmd-boot.service" "$systemdsystemunitdir/iwpmd.service"
+    else
+        inst_simple /usr/share/iwpmd/91-iwpmd-boot.rules "$udevdir/rules.d/91-iwpmd-boot.rules"
+        ln_r /usr/sbin/iwpmd /usr/sbin/@iwpmd
+    fi
+}
