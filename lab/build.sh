@@ -132,7 +132,7 @@ build_base() {
     # The programs are found by name; the shell that runs the scripts is busybox.
     ln -s busybox "$tree/bin/sh"
     cp "$lab/guest/init" "$tree/init"
-    cp "$lab"/guest/{daemon,rows,load,early,device,cable,modules,settle} "$tree/usr/bin/"
+    cp "$lab"/guest/{daemon,rows,load,early,network,device,cable,modules,settle} "$tree/usr/bin/"
     chmod 755 "$tree/init" "$tree"/usr/bin/*
     for module in kernel/drivers/{virtio,block/virtio_blk,net/net_failover,net/virtio_net,infiniband/core} kernel/net/{9p,core,802} kernel/fs/{9p,fscache,netfs,configfs,ext4,jbd2,mbcache} \
         kernel/lib/{libcrc32c,crc16} kernel/crypto/crc32c_generic modules.builtin modules.order modules.builtin.modinfo; do
@@ -159,6 +159,11 @@ build_all() { # [IMAGE...]
         flock 8
         build_siw
         build_base
-        for image; do build_image "$image"; done
+        for image; do
+            case $image in
+            c | ours) build_image "$image" ;;
+            *) build_boot_image "$image" ;;
+            esac
+        done
     ) 8> "$build/lock"
 }

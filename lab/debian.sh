@@ -68,3 +68,55 @@ build_image() { # c|ours
     rm -rf "$tree"
     digest "${inputs[@]}" > "$debian/$1.stamp"
 }
+
+# The packages that make boot images, beside the rest.
+build_boot_base() {
+    local tree=$debian/boot
+    [[ -e $tree/complete ]] && return
+    say "adding dracut and initramfs-tools to a Debian system"
+    rm -rf "$tree"
+    cp -a "$debian/base" "$tree"
+    DEBIAN_FRONTEND=noninteractive chroot "$tree" sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends dracut-core initramfs-tools' > "$debian/log" 2>&1 ||
+        die "dracut and initramfs-tools do not install, see $debian/log"
+    touch "$tree/complete"
+}
+
+# As an administrator makes it on a host with our package; the lab adds its device and its listeners.
+build_boot_image() { # dracut|initramfs-tools
+    local package tree=$debian/boot-tree kernel inputs
+    package=$(ours_package)
+    inputs=("$lab/debian.sh" "$build/base.stamp" "$lab/guest/image" $(find "$lab/boot" -type f) "$package")
+    build_boot_base
+    fresh "$debian/$1.stamp" "${inputs[@]}" && return
+    say "building a boot image ($1)"
+    kernel=$(cat "$root/kernel")
+    rm -rf "$tree"
+    cp -a "$debian/boot" "$tree"
+    cp "$package" "$tree/tmp/iwpmd.deb"
+    chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 || die "the package does not install, see $debian/log"
+    cp -r "$build/tree/lib/modules" "$tree/usr/lib/"
+    chroot "$tree" depmod "$kernel"
+    cp "$root/boot/config-$kernel" "$tree/boot/"
+    # Only /usr and /etc: in a boot image the other folders are links.
+    mkdir -p "$tree/lab/usr/lib/lab"
+    cp -r "$build/tree"/{usr,etc} "$tree/lab/"
+    cp "$lab/guest/image" "$tree/lab/usr/bin/lab-image"
+    mkdir -p "$tree/lab/usr/lib/modules"
+    cp "$build"/tree/lib/modules/siw-*.ko "$tree/lab/usr/lib/modules/"
+    cp "$root/bin/busybox" "$tree/lab/usr/lib/lab/"
+    for program in awk grep sed sort tr sleep pidof; do ln -s busybox "$tree/lab/usr/lib/lab/$program"; done
+    cp -r "$lab/boot/." "$tree/"
+    # In a namespace of their own, the file systems that these programs look at go by themselves.
+    unshare --mount sh -e > "$debian/$1.log" 2>&1 << END || die "$1 makes no boot image, see $debian/$1.log"
+mount -t proc proc "$tree/proc"
+mount -t sysfs sysfs "$tree/sys"
+case $1 in
+dracut) chroot "$tree" dracut --no-hostonly --add iwpmd --add-drivers "virtio_net virtio_blk ext4 crc32c_generic libcrc32c ib_uverbs rdma_ucm" \
+    --include /lab / --include /lab-hook.sh /usr/lib/dracut/hooks/pre-mount/50-lab.sh --force /boot/initrd.img-$kernel $kernel ;;
+initramfs-tools) chroot "$tree" update-initramfs -c -k $kernel ;;
+esac
+END
+    mv "$tree/boot/initrd.img-$kernel" "$debian/$1.initrd"
+    rm -rf "$tree"
+    digest "${inputs[@]}" > "$debian/$1.stamp"
+}

@@ -357,11 +357,15 @@ static int wait_for_signal(double seconds)
 {
 	struct timespec limit = { .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (time_t)seconds) * 1e9) };
 	sigset_t ending;
+	int number;
 
 	sigemptyset(&ending);
 	sigaddset(&ending, SIGTERM);
 	sigaddset(&ending, SIGINT);
-	return sigtimedwait(&ending, NULL, &limit) > 0;
+	// systemd stops and continues every process when the root changes.
+	while ((number = sigtimedwait(&ending, NULL, &limit)) < 0 && errno == EINTR)
+		;
+	return number > 0;
 }
 
 static int usage(void)

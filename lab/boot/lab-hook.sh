@@ -1,0 +1,2 @@
+# For dracut, which sources it before it mounts the root file system.
+lab-image || poweroff -f

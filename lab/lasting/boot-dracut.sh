@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# A boot image that dracut makes with our package: its daemon serves before the real root is there, until the unit takes over from it.
+. "${BASH_SOURCE%/*}/../lasting.sh"
+[[ $(cat "$1/a/kind") == ours ]] || builds=''
+scenario() { root_changes --image dracut; }
+play "$@"
