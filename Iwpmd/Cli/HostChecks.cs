@@ -18,6 +18,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
 
     public void AddTo(List<Finding> findings)
     {
+        if (!_host.TryReadBootId(out _))
+        {
+            findings.Add(Finding.Bad("proc", "/proc is not there, from which most of what follows is read", "mount it"));
+        }
         findings.Add(CheckModules());
         findings.Add(CheckNetlink());
         findings.Add(CheckNamespace());

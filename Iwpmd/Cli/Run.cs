@@ -47,7 +47,7 @@ internal static class Run
         Errno error = DetachedLaunch.Run(options.Arguments, out int status, out string operation);
         if (error != Errno.None)
         {
-            Console.Error.WriteLine($"iwpmd: detach: {operation}: {error}: try --foreground");
+            Console.Error.WriteLine(File.Exists("/dev/null") ? $"iwpmd: detach: {operation}: {error}: try --foreground" : "iwpmd: detach: there is no /dev/null: mount /dev, or try --foreground");
         }
         return status;
     }

@@ -43,7 +43,10 @@ internal sealed class DaemonHost
         Log.Starting(_log, BuildInfo.Version, Environment.ProcessId);
         RaiseLimits();
         TimeSpan started = Clock.Now;
-        _ = _host.TryReadBootId(out Guid bootId);
+        if (!_host.TryReadBootId(out Guid bootId))
+        {
+            Log.ProcMissing(_log);
+        }
         using var opening = new StateOpening(_configuration, bootId, _log);
         HandedOverFds handed = ReceiveHandedOver(opening);
         using NetlinkSocket netlink = handed.Netlink ?? OpenNetlink(); // first: a host without RDMA is left as it was
