@@ -18,7 +18,7 @@ INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
 
-.PHONY: all static install deps check demo lab fuzz bench bench-lab deb rpm dist reproduce clean
+.PHONY: all static image install deps check demo lab fuzz bench bench-lab deb rpm dist reproduce clean
 
 all: out/iwpmd
 
@@ -38,9 +38,19 @@ out/iwpmd-static: $(SOURCES)
 	$(PUBLISH) -p:IwpmdStatic=true --artifacts-path out/build/static -o out/build/static/publish
 	strip -o $@ out/build/static/publish/iwpmd
 
+# What a container has; see dist/container/Containerfile.
+image: out/image/usr/sbin/iwpmd
+
+out/image/usr/sbin/iwpmd: out/iwpmd-static iwpmd.conf LICENSE
+	rm -rf out/image
+	mkdir -p out/image/dev out/image/proc out/image/run out/image/sys
+	install -D -m 644 -t out/image/etc iwpmd.conf
+	install -D -m 644 -t out/image/usr/share/doc/iwpmd LICENSE
+	install -D -m 755 out/iwpmd-static $@
+
 # What Debian must have beside the SDK: the linker's tools for the executable, the others for the tests. The lab gets its own.
 BUILD_PACKAGES = gcc libc6-dev binutils jq
-TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux nftables systemd apparmor selinux-policy-dev checkpolicy semodule-utils
+TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux nftables systemd apparmor selinux-policy-dev checkpolicy semodule-utils python3-yaml
 
 deps: deb-deps rpm-deps
 	$(call need,$(BUILD_PACKAGES) $(TEST_PACKAGES))
@@ -51,12 +61,12 @@ demo: deps all
 	lab/demo
 
 # Every test, those of the packages and the lab's short matrix included. Root.
-check: deps all static deb rpm
+check: deps all image deb rpm
 	lab/lab build
 	dotnet test Iwpmd.Tests --nologo
 
 # The whole matrix of scenarios, builds of soft iWARP and pairs of daemons; then what outlives the daemon, under systemd.
-lab: deps all deb
+lab: deps all static deb
 	lab/run
 	lab/run --lasting
 
@@ -131,11 +141,6 @@ deb: deb-deps $(BUILT)
 	cp -r deb out/deb/tree/debian
 	printf 'iwpmd ($(VERSION)) unstable; urgency=medium\n\n  * See NEWS.\n\n -- %s  %s\n' "$$(sed -n 's/^Maintainer: //p' deb/control)" \
 		"$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > out/deb/tree/debian/changelog
-	install -D -m 755 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/module-setup.sh
-	install -D -m 644 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/iwpmd-boot.service
-	install -D -m 755 dist/initramfs/hook $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/iwpmd dist/91-iwpmd-boot.rules
-	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
 	cd out/deb/tree && dpkg-buildpackage --build=binary --no-sign
 	mv out/deb/iwpmd_$(VERSION)_*.deb out/
 	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
