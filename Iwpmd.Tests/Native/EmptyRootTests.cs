@@ -9,7 +9,7 @@ namespace Iwpmd.Tests.Native;
 /// <summary>The static executable in the root that a container has of it, in a network namespace of its own, so that there is no kernel to serve. That it serves is in the lab (empty-root.sh).</summary>
 public sealed partial class EmptyRootTests : IDisposable
 {
-    private const string WithProcAndDev = "mount -t proc proc $1/proc && mount --bind /dev $1/dev && ";
+    private const string WithProcAndDev = "mount -t proc proc $1/proc && mount --rbind /dev $1/dev && ";
 
     private readonly TemporaryDirectory _root = new();
     private readonly Host _host = new();
