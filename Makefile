@@ -131,6 +131,11 @@ install: $(BUILT)
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR) out/iwpmd.spdx.json UPGRADING.md
 	install -D -m 755 dist/iwpmd.init $(DESTDIR)$(INITDIR)/iwpmd
 	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(INITDIR)/iwpmd
+	install -D -m 755 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/module-setup.sh
+	install -D -m 644 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/iwpmd-boot.service
+	install -D -m 755 dist/initramfs/hook $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/iwpmd dist/91-iwpmd-boot.rules
+	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
 
