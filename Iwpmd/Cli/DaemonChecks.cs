@@ -13,8 +13,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
 
     public void AddTo(List<Finding> findings)
     {
-        bool isBound = ProcessList.TryFindUdpOwner(PortMapper.Port, out int process);
-        var owner = new PortOwner(isBound, process, ProcessList.NameOf(process));
+        var owner = PortOwner.Find();
         findings.Add(CheckDaemon(owner));
         findings.Add(CheckUdp(owner));
         findings.Add(CheckStateFolder());

@@ -1,5 +1,6 @@
 using Iwpmd.Core;
 using Iwpmd.Daemon;
+using Iwpmd.Os;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -12,7 +13,16 @@ internal enum Severity
 }
 
 /// <summary>Who has the port mappers' UDP port, as far as can be seen.</summary>
-internal readonly record struct PortOwner(bool IsBound, int ProcessId, string Name);
+internal readonly record struct PortOwner(bool IsBound, int ProcessId, string Name)
+{
+    /// <summary>What systemd alone has it keeps for the daemon: nobody has it.</summary>
+    public static PortOwner Find()
+    {
+        bool isBound = ProcessList.TryFindUdpOwner(PortMapper.Port, out int process);
+        string name = ProcessList.NameOf(process);
+        return process == 1 && name == "systemd" ? default : new PortOwner(isBound, process, name);
+    }
+}
 
 /// <summary>How port mapping is on this host, in a plain sentence, and what is wrong with it, each with the remedy. Of two states of one kind the sentence is the same: scripts may look for its first word.</summary>
 internal sealed record Health(Severity Severity, string Sentence, string[] Problems)

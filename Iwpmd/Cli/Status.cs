@@ -11,7 +11,7 @@ internal sealed class Status : IView
 {
     public int Show(StateReading reading, Page page)
     {
-        Health health = Health.Of(reading, FindPortOwner(reading));
+        Health health = Health.Of(reading, reading.IsDaemonThere ? default : PortOwner.Find());
         Colour colour = health.Severity switch { Severity.Healthy => Colour.Green, Severity.Degraded => Colour.Yellow, _ => Colour.Red };
         page.Line(page.Paint(health.Sentence, colour));
         for (int i = health.Severity == Severity.Degraded ? 1 : 0; i < health.Problems.Length; i++) // the sentence has the first one
@@ -28,7 +28,7 @@ internal sealed class Status : IView
 
     public int Show(StateReading reading, Utf8JsonWriter json)
     {
-        Health health = Health.Of(reading, FindPortOwner(reading));
+        Health health = Health.Of(reading, reading.IsDaemonThere ? default : PortOwner.Find());
         Json.Begin(json, reading);
         json.WriteString("health"u8, health.Name);
         json.WriteString("summary"u8, health.Sentence);
@@ -65,16 +65,6 @@ internal sealed class Status : IView
         StateOrigin.TakenOver => $"taken over from the daemon before: {health.Restored} of {health.RestoredOf}",
         _ => $"restored: {health.Restored} of {health.RestoredOf}",
     };
-
-    private static PortOwner FindPortOwner(StateReading reading)
-    {
-        if (reading.IsDaemonThere)
-        {
-            return default;
-        }
-        bool isBound = ProcessList.TryFindUdpOwner(PortMapper.Port, out int process);
-        return new PortOwner(isBound, process, ProcessList.NameOf(process));
-    }
 
     private static void ShowDaemon(StateReading reading, StateCopy state, Page page)
     {

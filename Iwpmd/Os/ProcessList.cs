@@ -65,16 +65,22 @@ internal static unsafe class ProcessList
         return Encoding.UTF8.GetString(target, (int)Math.Max(length, 0));
     }
 
+    /// <summary>Process 1 only when nobody else: a service manager keeps copies of what its services have.</summary>
     private static int FindOwner(string socket)
     {
+        int owner = 0;
         foreach (string process in Directory.GetDirectories("/proc"))
         {
             if (int.TryParse(Path.GetFileName(process), NumberStyles.None, CultureInfo.InvariantCulture, out int processId) && Holds(process, socket))
             {
-                return processId;
+                owner = processId;
+                if (owner != 1)
+                {
+                    break;
+                }
             }
         }
-        return 0;
+        return owner;
     }
 
     private static bool Holds(string process, string socket)

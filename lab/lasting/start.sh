@@ -22,6 +22,9 @@ scenario() {
     state=$(here 'tr -d "\0" < /proc/$(daemon pid)/attr/current')
     [[ $state == "iwpmd (enforce)" ]] || fail "confined by AppArmor" "$state"
     saw "confined by AppArmor"
+    # The manager has copies of its sockets, and is not taken for their owner.
+    state=$(here "iwpmd doctor || true" | grep -E '^[a-z]+ +(daemon|udp) ')
+    [[ $(grep -c '^ok ' <<< "$state") -eq 2 ]] || fail "the doctor finds the daemon's socket" "$state"
     state=$(here "systemctl show -P NFileDescriptorStore iwpmd")
     # Netlink, and UDP of both families.
     [[ $state -ge 3 ]] || fail "3 descriptors and more in the manager's store" "$state"
