@@ -66,7 +66,7 @@ check: deps all image deb rpm
 	dotnet test Iwpmd.Tests --nologo
 
 # The whole matrix of scenarios, builds of soft iWARP and pairs of daemons; then what outlives the daemon, under systemd.
-lab: deps all static deb
+lab: deps all static deb rpm
 	lab/run
 	lab/run --lasting
 

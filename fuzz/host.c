@@ -123,7 +123,7 @@ static void send_kernel(uint32_t source, const uint8_t *bytes, size_t size)
 		host_go_on();
 		host_drain();
 		if (seconds() - since > ANSWER_TIME)
-			return fail("hang: the daemon does not read its netlink socket");
+			return fail("hang: the daemon does not read its netlink socket, which has %d of %d bytes, %d datagrams, congested %d", page->rmem, page->rcvbuf, page->queued, page->congested);
 	}
 	__atomic_add_fetch(&page->rmem, CHARGE, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&page->queued, 1, __ATOMIC_SEQ_CST);

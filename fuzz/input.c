@@ -408,7 +408,7 @@ static void make_event(struct input *input, struct random *random)
 	input->kind = "AAARROBB"[below(random, 8)];
 	input->to = input->kind == 'B' ? one_in(random, 4) ? 3u : 4u : below(random, 9);
 	if (input->kind == 'A') {
-		put32(input->bytes, one_in(random, 10) && input->to >= MAPINFO ? 1 /* silence: the daemon waits 100 ms each time */ : actions[below(random, 4)]);
+		put32(input->bytes, actions[below(random, 4)]);
 		input->size = 4;
 	} else if (input->kind == 'R') {
 		for (uint32_t n = below(random, 40); n; n--) {

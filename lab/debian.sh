@@ -9,7 +9,7 @@ build_debian_base() {
     say "building a Debian system with systemd"
     rm -rf "$debian"
     mkdir -p "$debian"
-    timeout 900 debootstrap --variant=minbase --include=systemd-sysv,udev,kmod,iproute2,busybox-static,ibverbs-providers,librdmacm1,rdma-core bookworm "$debian/base" > "$debian/log" || die "debootstrap failed, see $debian/log"
+    timeout 900 debootstrap --variant=minbase --include=systemd-sysv,udev,kmod,iproute2,busybox-static,ibverbs-providers,librdmacm1,rdma-core,rpm bookworm "$debian/base" > "$debian/log" || die "debootstrap failed, see $debian/log"
     rm -rf "$debian"/base/var/{cache/apt,lib/apt/lists}/* "$debian"/base/usr/share/{doc,locale,man}/*
     touch "$debian/complete"
 }

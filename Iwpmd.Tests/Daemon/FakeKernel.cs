@@ -32,6 +32,9 @@ internal sealed class FakeKernel : IDisposable
     /// <summary>What comes back for the next message, in the place of DONE with 0; then the rule holds again.</summary>
     public ConcurrentQueue<KernelRequest> Outcomes { get; } = new();
 
+    /// <summary>The outcome of the next message is not told.</summary>
+    public volatile bool LosesOutcome;
+
     public void Say(params KernelRequest[] requests) => Assert.Equal(Errno.None, _end.Send([.. requests.SelectMany(r => KernelBytes.Of(r, portId: PortId))]));
 
     public void SayBytes(byte[] datagram) => Assert.Equal(Errno.None, _end.Send(datagram));
@@ -64,7 +67,11 @@ internal sealed class FakeKernel : IDisposable
             {
                 Say(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
             }
-            Say((other ? outcome : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
+            if (!LosesOutcome)
+            {
+                Say((other ? outcome : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
+            }
+            LosesOutcome = false;
             _told.Add(reply);
         }
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
@@ -154,6 +155,22 @@ public sealed class LoopTests : IDisposable
         _kernel.Say(Add(5000, 7));
         Assert.Equal(_kernel.Next(), _kernel.Next());
         Assert.Equal(MappingState.Held, _state.Mappings[0].State);
+    }
+
+    [Fact]
+    public void An_outcome_that_was_lost_is_not_waited_for_while_requests_keep_coming()
+    {
+        _kernel.LosesOutcome = true;
+        _kernel.Say(Add(5000, 7));
+        Assert.Equal(7u, _kernel.Next().RequestSequence);
+        var clock = Stopwatch.StartNew();
+        for (ushort i = 8; _kernel.WasToldNothing; i++)
+        {
+            Assert.True(clock.Elapsed < TimeSpan.FromSeconds(10));
+            _kernel.Say(Add((ushort)(5000 + i), i));
+            Thread.Sleep(100);
+        }
+        Assert.Equal(8u, _kernel.Next().RequestSequence);
     }
 
     [Fact]

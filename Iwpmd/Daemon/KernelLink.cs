@@ -24,8 +24,8 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read; beyond this it is lost
     private const int SendTries = 8;
 
-    /// <summary>The outcome is there when the send returns; a wait is for kernels that are not one.</summary>
-    private static readonly TimeSpan OutcomeWait = TimeSpan.FromSeconds(1);
+    /// <summary>The outcome is there when the send returns, unless it was lost; a wait is for kernels that are not one, and is short for one that was silent the last time.</summary>
+    private static readonly TimeSpan OutcomeWait = TimeSpan.FromSeconds(1), SilentWait = TimeSpan.FromMilliseconds(20);
 
     private readonly byte[] _buffer = new byte[BufferSize];
     private readonly byte[] _reply = new byte[KernelReply.MaxSize];
@@ -45,6 +45,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     }
 
     private bool _overrun;
+    private bool _wasSilent;
 
     /// <summary>The awaited outcome is one of the handshake: where it stands among what came says when the replay ends.</summary>
     private bool _inInboxToo;
@@ -114,16 +115,24 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
 
     private int ReceiveOutcome(uint sequence)
     {
+        TimeSpan deadline = default;
         while (true)
         {
             Errno error = ReceiveOne(sequence, out int? result);
             if (result is int outcome)
             {
+                _wasSilent = false;
                 return outcome;
             }
-            if (error == Errno.Again && !socket.WaitReadable(OutcomeWait))
+            if (error == Errno.Again)
             {
-                return -Errno.TimedOut.Number;
+                TimeSpan now = Clock.Now;
+                deadline = deadline == default ? now + (_wasSilent ? SilentWait : OutcomeWait) : deadline; // for all that comes meanwhile together
+                if (_overrun || now >= deadline || !socket.WaitReadable(deadline - now))
+                {
+                    _wasSilent = !_overrun;
+                    return -Errno.TimedOut.Number;
+                }
             }
             if (error != Errno.None && error != Errno.Again && error != Errno.Interrupted && error != Errno.NoBufferSpace)
             {
