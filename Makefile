@@ -67,7 +67,7 @@ check: deps all image deb rpm
 
 # The whole matrix of scenarios, builds of soft iWARP and pairs of daemons; then what outlives the daemon, under systemd.
 lab: deps all static deb rpm
-	lab/run
+	lab/run --jobs 3
 	lab/run --lasting
 
 # Noise at the daemon for as long as SECONDS says; see fuzz/README.md.

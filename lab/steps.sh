@@ -1,5 +1,6 @@
 # What scenarios are written with. A scenario is a script that sources this file, says
 #   builds="stock map full"   the builds of siw it makes sense with (default: all),
+#   wants=a:ours              the daemon that must be on a host, where only one kind can show it (default: any),
 #   known                     (a function) why this pair of daemons is known to fail, when it is; then the scenario must fail
 #                             with a text that matches known_by (or, with known_always=no, may pass by luck),
 #   scenario                  (a function) what it does, with errexit: a step that fails ends it,
@@ -10,6 +11,7 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 builds="stock map full"
+wants=
 known() { :; }
 known_by=expected
 known_always=yes
@@ -233,6 +235,10 @@ play() { # DIR
     pair=$(cat "$dir/a/kind"),$(cat "$dir/b/kind")
     siw=$(cat "$dir/siw")
     [[ " $builds " == *" $siw "* ]] || return 0
+    case $wants in
+    *:ours) is_ours "${wants%:*}" || return 0 ;;
+    *:c) is_c "${wants%:*}" || return 0 ;;
+    esac
     reason=$(known)
 
     set +e

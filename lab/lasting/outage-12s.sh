@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What the kernel asks while the daemon is away for 12 s is not answered any more (a late answer crashes the kernel); the next request is served.
 . "${BASH_SOURCE%/*}/../lasting.sh"
+wants=a:ours
 scenario() {
-    is_ours a || return 0
     allow 'Timeout 10 sec for netlink request'
     here "mkdir -p /run/systemd/system/iwpmd.service.d; printf '[Service]\nRestartSec=12s\n' > /run/systemd/system/iwpmd.service.d/slow.conf; systemctl daemon-reload"
     here "daemon kill"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The package of the other kind: installed by rpm in the place of rdma-core's daemon, upgraded with live listeners, and removed. Debian's rpm wants to be asked twice.
 . "${BASH_SOURCE%/*}/../lasting.sh"
+wants=a:ours
 scenario() {
-    is_ours a || return 0
     allow 'iwpm_|audit: .*(label not found|profile_)'
     cp "$(ls "$top"/out/iwpmd-*.rpm)" "$dir/a/share/iwpmd.rpm"
     here "dpkg --purge iwpmd && rpm --install --nodeps --force-debian /share/iwpmd.rpm" > /dev/null || fail "the package installs" "not"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Without iw_cm the unit is skipped, not failed; the device starts it, by our rule, and confined; what outlives the daemon is in the manager's store.
 . "${BASH_SOURCE%/*}/../lasting.sh"
+wants=a:ours
 module='/lib/modules/$(uname -r)/kernel/drivers/infiniband/core/iw_cm.ko'
 scenario() {
     local state line
-    is_ours a || return 0
     here "systemctl stop iwpmd; timeout -s KILL 20 modules unload; mv $module /tmp/; depmod; systemctl start iwpmd"
     state=$(here "systemctl show -p ActiveState -p ConditionResult -p Result iwpmd" | sort | tr '\n' ' ')
     here "mv /tmp/iw_cm.ko \$(dirname $module); depmod"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Another program takes a mapped port while no daemon runs: the log names it and the local address it belonged to, and it is claimed as soon as it is free.
 . "${BASH_SOURCE%/*}/../lasting.sh"
+wants=b:ours
 where=b
 scenario() {
-    is_ours b || return 0
     listen b 10.0.0.2 7001-7003
     check_row b 7002
     here "daemon kill; tcpport serve $row_port > /tmp/thief.log 2>&1 & until [ -s /tmp/thief.log ] || ! sleep 0.05; do :; done"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Without a service manager: a second daemon takes over from the first, with 1000 live listeners under load.
 . "${BASH_SOURCE%/*}/../lasting.sh"
+wants=b:ours
 where=b
 scenario() {
     local before after
-    is_ours b || return 0
     live "${LIVE:-1000}"
     watch
     load

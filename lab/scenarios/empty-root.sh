@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The static executable serves from a root with nothing but itself, /proc and /dev.
 . "${BASH_SOURCE%/*}/../steps.sh"
-[[ $(cat "$1/b/kind") == ours ]] || builds=''
+wants=b:ours
 scenario() {
     "$lab/lab" put "$dir" b "$top/out/iwpmd-static"
     b "mkdir -p /tmp/root/proc /tmp/root/dev; mount --bind /proc /tmp/root/proc; mount --bind /dev /tmp/root/dev; cp /share/iwpmd-static /tmp/root/iwpmd"
