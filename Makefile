@@ -63,7 +63,8 @@ demo: deps all
 # Every test, those of the packages and the lab's short matrix included. Root.
 check: deps all image deb rpm
 	lab/lab build
-	dotnet test Iwpmd.Tests --nologo
+# Whoever runs this may ignore signals (nohup, the background of a script); the tests, and the daemons in them, would too.
+	env --default-signal=INT,HUP,TERM dotnet test Iwpmd.Tests --nologo
 
 # The whole matrix of scenarios, builds of soft iWARP and pairs of daemons; then what outlives the daemon, under systemd.
 lab: deps all static deb rpm

@@ -53,7 +53,6 @@ public sealed class LoopTests : IDisposable
 
     private void Run()
     {
-        TestLibc.EndIgnoring(TestLibc.SIGHUP);
         Assert.Equal(Errno.None, Signals.TryInstall(out Signals? signals));
         Assert.Equal(Errno.None, Epoll.TryCreate(out Epoll? epoll));
         var ports = new TcpPorts(new PortRange(20000, 30000), [], Entropy.Random64(), NullLogger.Instance);

@@ -92,8 +92,7 @@ public sealed class StartTests : IDisposable
     [InlineData(TestLibc.SIGHUP, 1)]
     public void A_signal_ends_it_with_its_status(int signal, int status)
     {
-        // Whoever runs the tests may ignore some signals, which their children would inherit.
-        using var daemon = DaemonProcess.Start(_host, _kernel, ["env", "--default-signal=INT,HUP,TERM", Binaries.Ours, "-f"]);
+        using var daemon = DaemonProcess.Foreground(_host, _kernel);
         daemon.ExpectLog("daemon: ready");
 
         daemon.Signal(signal);

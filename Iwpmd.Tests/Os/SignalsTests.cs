@@ -12,10 +12,6 @@ public sealed class SignalsTests : IDisposable
 
     public SignalsTests()
     {
-        foreach (int signal in (ReadOnlySpan<int>)[TestLibc.SIGINT, TestLibc.SIGHUP])
-        {
-            TestLibc.EndIgnoring(signal);
-        }
         Assert.Equal(Errno.None, Signals.TryInstall(out Signals? signals));
         _signals = signals!;
     }

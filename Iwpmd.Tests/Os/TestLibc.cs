@@ -22,19 +22,6 @@ internal static unsafe partial class TestLibc
     internal static partial int kill(int pid, int signal);
 
     [LibraryImport("libc", SetLastError = true)]
-    private static partial nint signal(int signal, nint handler);
-
-    /// <summary>Whoever runs the tests may ignore a signal (nohup, a script's background), and then the runtime does. A handler that there is stays.</summary>
-    internal static void EndIgnoring(int number)
-    {
-        string ignored = File.ReadLines("/proc/thread-self/status").First(line => line.StartsWith("SigIgn:"))[7..].Trim();
-        if ((Convert.ToUInt64(ignored, 16) >> (number - 1) & 1) != 0)
-        {
-            _ = signal(number, 0); // SIG_DFL
-        }
-    }
-
-    [LibraryImport("libc", SetLastError = true)]
     internal static partial int unshare(int flags);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
