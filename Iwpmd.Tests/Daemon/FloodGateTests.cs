@@ -106,6 +106,18 @@ public sealed class FloodGateTests : IDisposable
     }
 
     [Fact]
+    public void It_ends_in_time_when_nobody_wakes_it()
+    {
+        Pass(30 * Rate);
+        Assert.InRange(_gate.NextLook - _now, TimeSpan.Zero, TimeSpan.FromSeconds(0.1));
+
+        _now += TimeSpan.FromSeconds(2);
+        _gate.Look(_now);
+
+        Assert.Equal((1, TimeSpan.MaxValue), (_gate.Share, _gate.NextLook));
+    }
+
+    [Fact]
     public void A_socket_that_is_taken_over_reads_all()
     {
         Pass(3 * Rate);

@@ -60,6 +60,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         {
             TimeSpan next = OnWake(now);
             next = mapper.NextDeadline < next ? mapper.NextDeadline : next;
+            next = _gate.NextLook < next ? _gate.NextLook : next;
             int count = epoll.Wait(ready, kernel.Inbox.Count > 0 ? TimeSpan.Zero : next - now);
             now = Clock.Now;
             if (!IsAboutPeersOnly(ready[..count]) || now - kernel.SeenEmpty > Glance)

@@ -15,6 +15,9 @@ internal sealed class FloodGate(Admission admission, PeerSockets peers, ILogger 
     private const int MaxShare = 1024;
     private static readonly TimeSpan s_period = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>When to look next at the latest.</summary>
+    public TimeSpan NextLook => Share == 1 ? TimeSpan.MaxValue : _since + s_period;
+
     private readonly UdpSocket[] _sockets = [.. Array.FindAll([peers.Find(IpFamily.V4, PeerSocket.Answering), peers.Find(IpFamily.V6, PeerSocket.Answering)], socket => socket is not null)!];
     private ulong[] _known = [];
     private LogGate _gate = new(TimeSpan.FromSeconds(10), burst: 1);
@@ -36,11 +39,12 @@ internal sealed class FloodGate(Admission admission, PeerSockets peers, ILogger 
             return;
         }
         double readInVain = _inVain / (now - _since).TotalSeconds;
+        int periods = (int)Math.Clamp((now - _since) / s_period, 1, 30);
         (_since, _inVain) = (now, 0);
         // What came and was read a second, over what is served: by so much it has to be less.
         double excess = (readInVain + admission.RequestRate) * Share / admission.RequestRate;
         int share = Share == 1 && !isFlood ? 1
-            : readInVain < 0.05 * admission.RequestRate ? Share / 2
+            : readInVain < 0.05 * admission.RequestRate ? Share >> periods
             : 1 << BitOperations.Log2((uint)Math.Min(excess, MaxShare));
         if (share != Share || (share > 1 && _provenInAll != admission.ProvenInAll))
         {
