@@ -110,7 +110,7 @@ internal sealed class Admission
     /// <summary>Writes the v4 addresses, or v6 networks of 64 bits, of the hosts that proved themselves; returns how many.</summary>
     public int CopyProven(IpFamily family, Span<ulong> to) => _proven.Copy(family, to);
 
-    /// <summary>How many hosts proved themselves so far; one that came back after others took its place counts anew.</summary>
+    /// <summary>How many hosts proved themselves so far; one that was not seen for long counts anew.</summary>
     public long ProvenInAll { get; private set; }
 
     /// <summary>The source is there: it named what it can only have from us.</summary>
@@ -121,11 +121,11 @@ internal sealed class Admission
             return; // it can make no Requests, so it needs no row
         }
         ref Source stranger = ref _strangers.Find(source);
-        ProvenInAll += IsProven(source) ? 0 : 1;
         ref Source proven = ref _proven.FindOrAdd(source);
         proven.Unconfirmed = 0;
         if (proven.Bucket.FullAt < now.Ticks) // a new one, or one that was not seen for long: others make room before it now
         {
+            ProvenInAll++;
             proven.Bucket = Unsafe.IsNullRef(ref stranger) ? TokenBucket.FullFrom(now) : stranger.Bucket;
         }
     }
