@@ -16,7 +16,7 @@ internal sealed class TcpPorts : ITcpPorts
     private readonly PortRange[] _reserved;
     private readonly ILogger _log;
     private LogGate _gate = new(TimeSpan.FromSeconds(10), burst: 3);
-    private int _next;
+    private int _next, _spares;
 
     /// <param name="start">Any number: where in the range to begin.</param>
     public TcpPorts(PortRange range, PortRange[] reserved, ulong start, ILogger log)
@@ -65,6 +65,7 @@ internal sealed class TcpPorts : ITcpPorts
             if (TcpPortSocket.ReadPort(-_fds[port] - 1, family) == port)
             {
                 _fds[port] = -_fds[port];
+                _spares--;
                 return ClaimResult.Claimed;
             }
             CloseSpare(port); // of the other family
@@ -108,12 +109,13 @@ internal sealed class TcpPorts : ITcpPorts
                 continue;
             }
             _fds[port] = -(fd + 1);
+            _spares++;
         }
     }
 
     public void CloseSpares()
     {
-        for (int port = 0; port < _fds.Length; port++)
+        for (int port = 0; _spares > 0; port++)
         {
             if (_fds[port] < 0)
             {
@@ -129,6 +131,7 @@ internal sealed class TcpPorts : ITcpPorts
     {
         TcpPortSocket.Close(-_fds[port] - 1);
         _fds[port] = 0;
+        _spares--;
     }
 
     private ushort Next()

@@ -94,7 +94,7 @@ internal sealed unsafe class HostSettings(string root = "")
         {
             return null;
         }
-        byte[] text = new byte[MaxFile];
+        byte[] text = GC.AllocateUninitializedArray<byte>(MaxFile); // of which a file fills some ten bytes as a rule: the rest is not touched
         int length = 0;
         nint count = 1;
         fixed (byte* bytes = text)
