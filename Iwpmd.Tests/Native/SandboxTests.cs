@@ -30,6 +30,7 @@ public sealed class SandboxTests : IDisposable
         { "a raw packet socket", Libc.SYS_socket, [17, 3, 0] },
         { "terminal input", Libc.SYS_ioctl, [0, 0x5412, 0] },
         { "a signal to another process", SYS_kill, [1, 0] },
+        { "a hole in a file", Libc.SYS_fallocate, [1, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, 4096] },
         { "rename", SYS_rename, ["/run/iwpmd/state", Target] },
         { "unlink", SYS_unlink, ["/run/iwpmd/state"] },
         { "a call of the 32-bit kind", Libc.SYS_getpid | 0x40000000, [] },

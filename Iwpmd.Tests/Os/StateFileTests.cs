@@ -1,5 +1,6 @@
 using System.Globalization;
 using Iwpmd.Os;
+using Iwpmd.Tests.Native;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;
@@ -79,6 +80,40 @@ public sealed unsafe class StateFileTests : IDisposable
     }
 
     [Fact]
+    public void Of_a_new_file_the_parts_that_come_first_are_set_aside_first() => OnTmpfs("2m", () =>
+    {
+        FilePart[] first = [new(0, 5000), new(Capacity / 2, 100), new(Capacity - 100, 100)];
+        Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
+        using StateFile opened = file!;
+        Assert.Equal((Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, SetAside()));
+        Content(opened)[4999] = Content(opened)[Capacity / 2] = Content(opened)[^1] = 0x5a;
+        Assert.Equal(Errno.None, opened.SetAsideRest());
+        Assert.Equal(Capacity, SetAside());
+        Assert.Equal(Capacity - 3, Content(opened).Count((byte)0));
+    });
+
+    [Fact]
+    public void All_of_a_file_is_set_aside_at_once_where_there_is_no_room_for_it_or_it_was_there() => OnTmpfs("512k", () =>
+    {
+        FilePart[] first = [new(0, 1), new(Capacity - 1, 1)];
+        Assert.Equal((Errno.NoSpace, "fallocate"), (StateFile.TryOpen(Directory, Capacity, first, out _, out string operation), operation));
+        File.WriteAllText(FilePath, "a");
+        Assert.Equal(Errno.None, StateFile.TryOpen(Directory, 256 * 1024, first, out StateFile? file, out _));
+        file!.Dispose();
+        Assert.Equal(256 * 1024, SetAside());
+    });
+
+    [Fact]
+    public void Room_that_another_took_meanwhile_is_an_error() => OnTmpfs("2m", () =>
+    {
+        FilePart[] first = [new(0, 1), new(Capacity - 1, 1)];
+        Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
+        using StateFile opened = file!;
+        File.WriteAllBytes(Path.Combine(Directory, "other"), new byte[(2 << 20) - (16 * 4096)]);
+        Assert.Equal(Errno.NoSpace, opened.SetAsideRest());
+    });
+
+    [Fact]
     public void Another_user_s_file_is_refused_and_left_as_it_is()
     {
         System.IO.Directory.CreateDirectory(Directory);
@@ -115,12 +150,8 @@ public sealed unsafe class StateFileTests : IDisposable
     }
 
     [Fact]
-    public void A_full_file_system_is_found_out_before_the_first_touch() => OwnThread.Run(() =>
+    public void A_full_file_system_is_found_out_before_the_first_touch() => OnTmpfs("512k", () =>
     {
-        System.IO.Directory.CreateDirectory(Directory);
-        TestLibc.Succeed(TestLibc.unshare(TestLibc.CLONE_NEWNS));
-        TestLibc.Succeed(TestLibc.mount("none", "/", null, TestLibc.MS_REC | TestLibc.MS_PRIVATE, null));
-        TestLibc.Succeed(TestLibc.mount("tmpfs", Directory, "tmpfs", 0, "size=512k"));
         AssertRefused(Errno.NoSpace, "fallocate");
         using StateFile small = Open(256 * 1024, dispose: false);
         Content(small).Fill(1);
@@ -137,6 +168,18 @@ public sealed unsafe class StateFileTests : IDisposable
         content.Fill(1);
         Assert.Equal(0, Libc.munmap(address, 1 << 20));
     }
+
+    private void OnTmpfs(string size, Action act) => OwnThread.Run(() =>
+    {
+        System.IO.Directory.CreateDirectory(Directory);
+        TestLibc.Succeed(TestLibc.unshare(TestLibc.CLONE_NEWNS));
+        TestLibc.Succeed(TestLibc.mount("none", "/", null, TestLibc.MS_REC | TestLibc.MS_PRIVATE, null));
+        TestLibc.Succeed(TestLibc.mount("tmpfs", Directory, "tmpfs", 0, "size=" + size));
+        act();
+    });
+
+    /// <summary>Bytes that the file has of its file system.</summary>
+    private int SetAside() => 512 * int.Parse(Tool.Run("stat", "stat", "--format=%b", FilePath), CultureInfo.InvariantCulture);
 
     private static Span<byte> Content(StateFile file) => new((byte*)file.Address, (int)file.Length);
 

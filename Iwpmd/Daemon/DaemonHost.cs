@@ -81,6 +81,7 @@ internal sealed class DaemonHost
         handOver.Store(_notify);
         Begin(mapper, holdings, handed, started);
         transmitter.Drain();
+        SetAsideRest(holdings);
         GrowDescriptorTable();
         int status = loop.Run();
         if (status == ExitStatus.Unavailable)
@@ -213,6 +214,17 @@ internal sealed class DaemonHost
 
     /// <summary>Only saves time: each growth of it is waited for, some milliseconds, so there is one, before many ports come and not before HELLO.</summary>
     private void GrowDescriptorTable() => _ = Limits.GrowDescriptorTable(WantedDescriptors);
+
+    /// <summary>Of a new state file, before anything that came is looked at. The next start finds the file and does without it.</summary>
+    private static void SetAsideRest(Holdings holdings)
+    {
+        Errno error = holdings.File?.SetAsideRest() ?? Errno.None;
+        if (error != Errno.None)
+        {
+            holdings.State.Invalidate();
+            throw new SetupException(ExitStatus.Failure, $"state: fallocate: {error}: the room for it was taken by others meanwhile: start it again");
+        }
+    }
 
     /// <summary>One for each port.</summary>
     private int WantedDescriptors => Math.Min(_configuration.MaxMappings, ushort.MaxValue) + SpareDescriptors;

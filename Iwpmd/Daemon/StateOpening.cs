@@ -47,7 +47,10 @@ internal sealed class StateOpening(Configuration configuration, Guid bootId, ILo
 
     private bool TryOpenFile(StateCapacity capacity)
     {
-        Errno error = StateFile.TryOpen(Directory, StateLayout.SizeOf(capacity), out StateFile? file, out string operation);
+        StateShape shape = StateLayout.ShapeOf(capacity);
+        // What is touched of a new state before it has a row; the rest, some milliseconds, after HELLO.
+        ReadOnlySpan<FilePart> first = [new(0, shape.MappingsAt + shape.MappingSize), new(shape.ConversationsAt, shape.ConversationSize), new(shape.PeersAt, shape.Length - shape.PeersAt)];
+        Errno error = StateFile.TryOpen(Directory, shape.Length, first, out StateFile? file, out string operation);
         if (error == Errno.Again && operation == "lock")
         {
             throw new SetupException(ExitStatus.Failure, $"state: {FilePath} is in use: another iwpmd runs on this host: stop it first, or take over from it (--takeover)");

@@ -23,4 +23,11 @@ internal static unsafe class FileStatus
         }
         return error;
     }
+
+    /// <summary>Whether it lies on a tmpfs with so much room. Of other file systems it is not known before it is tried.</summary>
+    public static bool HasMemoryFor(int fd, long bytes)
+    {
+        Libc.statfs status;
+        return Libc.fstatfs(fd, &status) == 0 && status.f_type == Libc.TMPFS_MAGIC && status.f_bavail > (ulong)(bytes / status.f_bsize) + 1;
+    }
 }

@@ -16,7 +16,7 @@ internal static unsafe partial class Libc
         SYS_prctl = 157, SYS_gettid = 186, SYS_time = 201, SYS_futex = 202, SYS_sched_getaffinity = 204, SYS_getdents64 = 217, SYS_set_tid_address = 218,
         SYS_restart_syscall = 219, SYS_clock_gettime = 228, SYS_clock_getres = 229, SYS_clock_nanosleep = 230, SYS_exit_group = 231, SYS_epoll_wait = 232,
         SYS_epoll_ctl = 233, SYS_tgkill = 234, SYS_openat = 257, SYS_newfstatat = 262, SYS_readlinkat = 267, SYS_faccessat = 269, SYS_ppoll = 271,
-        SYS_set_robust_list = 273, SYS_epoll_pwait = 281, SYS_accept4 = 288, SYS_eventfd2 = 290, SYS_epoll_create1 = 291, SYS_dup3 = 292, SYS_pipe2 = 293,
+        SYS_set_robust_list = 273, SYS_epoll_pwait = 281, SYS_accept4 = 288, SYS_eventfd2 = 290, SYS_fallocate = 285, SYS_epoll_create1 = 291, SYS_dup3 = 292, SYS_pipe2 = 293,
         SYS_recvmmsg = 299, SYS_prlimit64 = 302, SYS_sendmmsg = 307, SYS_getcpu = 309, SYS_seccomp = 317, SYS_getrandom = 318, SYS_membarrier = 324,
         SYS_statx = 332, SYS_rseq = 334, SYS_clone3 = 435, SYS_faccessat2 = 439;
 

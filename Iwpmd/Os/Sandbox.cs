@@ -77,6 +77,7 @@ internal static unsafe class Sandbox
         Allow(rules, Libc.SYS_ioctl, argument: 1, -1, refuse, Libc.SIOCGIFINDEX, Libc.TCGETS, Libc.TIOCGWINSZ);
         Allow(rules, Libc.SYS_prctl, argument: 0, -1, refuse, Libc.PR_SET_NAME);
         Allow(rules, Libc.SYS_tgkill, argument: 0, -1, refuse, Libc.getpid()); // abort()
+        Allow(rules, Libc.SYS_fallocate, argument: 1, -1, refuse, 0); // the rest of a new state file
         Allow(rules, Libc.SYS_prlimit64, argument: 2, -1, refuse, 0); // only to read
         rules.Jump(Libc.BPF_JEQ, Libc.SYS_clone3, then: 2, otherwise: 0); // its flags are behind a pointer: the C library takes clone instead
         rules.Jump(Libc.BPF_JGE, OtherNumbers, then: 2, otherwise: 0);

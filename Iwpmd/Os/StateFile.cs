@@ -1,5 +1,8 @@
 namespace Iwpmd.Os;
 
+/// <summary>A part of a file, in bytes.</summary>
+internal readonly record struct FilePart(long At, long Length);
+
 /// <summary>
 /// The file <c>state</c> in the daemon's state directory as shared memory: one opener at a time, its space set aside, its content as it was left.
 /// It must not know what stands in it.
@@ -9,6 +12,8 @@ internal sealed unsafe class StateFile : IDisposable
     private const uint DirectoryMode = 0x1ed, FileMode = 0x180; // 0755, 0600
 
     private const string Name = "state", NewName = "state.new";
+
+    private bool _isPartial;
 
     private StateFile(int fd, nint address, long length, long existingLength)
     {
@@ -34,7 +39,13 @@ internal sealed unsafe class StateFile : IDisposable
     /// Maps <paramref name="capacityBytes"/>, or more when the file is longer. <see cref="Errno.Again"/> with operation "lock": another process has it open.
     /// "owner" and "type": it is not ours, or not a plain file, and is left as it is.
     /// </summary>
-    public static Errno TryOpen(string directory, long capacityBytes, out StateFile? file, out string operation)
+    public static Errno TryOpen(string directory, long capacityBytes, out StateFile? file, out string operation) => TryOpen(directory, capacityBytes, [], out file, out operation);
+
+    /// <summary>
+    /// The same, where of a new file only the parts in <paramref name="first"/> are set aside if there is room for all of it; the last of them reaches to its end.
+    /// The others must not be touched before <see cref="SetAsideRest"/>.
+    /// </summary>
+    public static Errno TryOpen(string directory, long capacityBytes, ReadOnlySpan<FilePart> first, out StateFile? file, out string operation)
     {
         file = null;
         operation = "mkdir";
@@ -49,7 +60,7 @@ internal sealed unsafe class StateFile : IDisposable
             return Errno.Last;
         }
         Errno error = Secure(fd, out long existing, out operation);
-        return error != Errno.None ? Closed(fd, error) : Map(fd, Math.Max(existing, capacityBytes), existing, out file, out operation);
+        return error != Errno.None ? Closed(fd, error) : Map(fd, Math.Max(existing, capacityBytes), existing, existing == 0 ? first : [], out file, out operation);
     }
 
     /// <summary>Maps a file that another process has open, and its lock with it.</summary>
@@ -58,7 +69,7 @@ internal sealed unsafe class StateFile : IDisposable
         file = null;
         operation = "statx";
         Errno error = FileStatus.Read(fd, out Libc.statx status);
-        return error != Errno.None ? Closed(fd, error) : Map(fd, (long)status.stx_size, (long)status.stx_size, out file, out operation);
+        return error != Errno.None ? Closed(fd, error) : Map(fd, (long)status.stx_size, (long)status.stx_size, [], out file, out operation);
     }
 
     /// <summary>A new file beside the one that is there; <see cref="TakePlace"/> puts it in that one's place, in one step.</summary>
@@ -74,7 +85,15 @@ internal sealed unsafe class StateFile : IDisposable
             return Errno.Last;
         }
         Errno error = Secure(fd, out _, out operation);
-        return error != Errno.None ? Closed(fd, error) : Map(fd, bytes, 0, out file, out operation);
+        return error != Errno.None ? Closed(fd, error) : Map(fd, bytes, 0, [], out file, out operation);
+    }
+
+    /// <summary>All that was not set aside when the file was made. Only when another took the room in between does it fail; then nothing more of it must be touched.</summary>
+    public Errno SetAsideRest()
+    {
+        Errno error = _isPartial ? SetAside(Fd, [new FilePart(0, (long)Length)]) : Errno.None;
+        _isPartial &= error != Errno.None;
+        return error;
     }
 
     public static Errno TakePlace(string directory) =>
@@ -137,12 +156,12 @@ internal sealed unsafe class StateFile : IDisposable
         return Errno.None;
     }
 
-    private static Errno Map(int fd, long length, long existing, out StateFile? file, out string operation)
+    private static Errno Map(int fd, long length, long existing, ReadOnlySpan<FilePart> first, out StateFile? file, out string operation)
     {
         file = null;
         operation = "fallocate";
-        // Of all of it: a hole that finds no space when it is first touched is a SIGBUS.
-        var error = new Errno(Libc.posix_fallocate(fd, 0, (nint)length));
+        bool isPartial = first.Length > 0 && FileStatus.HasMemoryFor(fd, length);
+        Errno error = SetAside(fd, isPartial ? first : [new FilePart(0, length)]);
         if (error != Errno.None)
         {
             return Closed(fd, error);
@@ -153,8 +172,19 @@ internal sealed unsafe class StateFile : IDisposable
         {
             return Closed(fd, Errno.Last);
         }
-        file = new StateFile(fd, address, length, existing);
+        file = new StateFile(fd, address, length, existing) { _isPartial = isPartial };
         return Errno.None;
+    }
+
+    /// <summary>A hole that finds no space when it is first touched is a SIGBUS.</summary>
+    private static Errno SetAside(int fd, ReadOnlySpan<FilePart> parts)
+    {
+        Errno error = Errno.None;
+        for (int i = 0; i < parts.Length && error == Errno.None; i++)
+        {
+            error = new Errno(Libc.posix_fallocate(fd, (nint)parts[i].At, (nint)parts[i].Length));
+        }
+        return error;
     }
 
     private static Errno Closed(int fd, Errno error)
