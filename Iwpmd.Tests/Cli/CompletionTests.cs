@@ -12,7 +12,7 @@ public partial class CompletionTests
 
     private static string Read(string path) => File.ReadAllText(Repository.PathOf(path));
 
-    private static string[] Options => [.. SourceRules.Options(Read("Iwpmd/Cli/CommandLine.cs") + Read("Iwpmd/Cli/CommandLine.Commands.cs")).Where(name => name.StartsWith("--")).Append("--help").Order()];
+    private static string[] Options => [.. SourceRules.Options(Read("Iwpmd/Cli/CommandLine.cs") + Read("Iwpmd/Cli/CommandLine.Commands.cs")).Where(name => name.StartsWith("--")).Order()];
 
     private static string[] Commands => [.. CommandName().Matches(Read("Iwpmd/Cli/CommandLine.Commands.cs")).Select(name => name.Groups[1].Value).Order()];
 

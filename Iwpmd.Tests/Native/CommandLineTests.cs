@@ -49,6 +49,25 @@ public class CommandLineTests
     }
 
     [Fact]
+    public void A_word_in_brackets_is_no_argument()
+    {
+        Assert.Equal((2, "", "iwpmd: Unrecognized command or argument '[diagram]'.\n"), Run("[diagram]", "--version"));
+    }
+
+    [Theory]
+    [InlineData("--help")]
+    [InlineData("-h")]
+    [InlineData("-?")]
+    [InlineData("ping", "--help")] // without the host that it needs
+    [InlineData("--help", "--no-such-option")]
+    public void Help_comes_before_errors(params string[] options)
+    {
+        (int status, string output, string errors) = Run(options);
+        Assert.Equal((0, ""), (status, errors));
+        Assert.Contains("Usage:", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Help_names_every_option()
     {
         (int status, string output, _) = Run("--help");

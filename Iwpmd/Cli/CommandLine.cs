@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Parsing;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
 using Microsoft.Extensions.Logging;
@@ -20,9 +22,10 @@ internal static partial class CommandLine
         var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls instead of ending the daemon" };
         var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
         var version = new Option<bool>("--version") { Description = "say the version and end" };
-        var root = new RootCommand("iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
-        root.Options.Remove(root.Options.First(o => o is VersionOption)); // it reads the version by reflection
-        foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, noSandbox, logSandbox, checkConfig, version])
+        // Not a RootCommand: its options for help and version look for their texts by reflection, a twentieth of a start.
+        var help = new Option<bool>("--help", "-h", "-?", "/h", "/?") { Description = "Show help and usage information", Recursive = true, Action = new HelpAction() };
+        var root = new Command("iwpmd", "iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
+        foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, noSandbox, logSandbox, checkConfig, version, help])
         {
             root.Options.Add(option);
         }
@@ -70,6 +73,11 @@ internal static partial class CommandLine
         {
             Console.Error.WriteLine($"iwpmd: {error.Message}");
         }
-        return parsed.Errors.Count > 0 ? ExitStatus.Usage : parsed.Invoke();
+        Token? directive = parsed.Tokens.FirstOrDefault(token => token.Type == TokenType.Directive); // "[this]", which the parser passes over
+        if (directive is not null)
+        {
+            Console.Error.WriteLine($"iwpmd: Unrecognized command or argument '{directive.Value}'.");
+        }
+        return parsed.Errors.Count > 0 || directive is not null ? ExitStatus.Usage : parsed.Invoke();
     }
 }
