@@ -12,6 +12,8 @@ namespace Iwpmd.Daemon;
 internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
 {
     private const int BufferSize = 32768, ReceiveBuffer = 1024 * 1024;
+
+    private readonly byte[] _buffer = GC.AllocateUninitializedArray<byte>(BufferSize); // from the start: later there may be no memory to be had
     private const ulong Unknown = ulong.MaxValue;
     private static readonly TimeSpan s_wait = TimeSpan.FromSeconds(1);
 
@@ -45,7 +47,7 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
             return $"{operation}: {error}";
         }
         using NetlinkSocket socket = opened;
-        byte[] buffer = new byte[BufferSize];
+        byte[] buffer = _buffer;
         _isShared = true;
         int result = Ask(socket, buffer, DeviceResources.AskSystem(buffer, ++_sequence, socket.PortId), payload => _isShared = DeviceResources.IsShared(payload));
         result = result != 0 ? result : Ask(socket, buffer, DeviceResources.AskDevices(buffer, ++_sequence, socket.PortId), AddDevice);
