@@ -1,6 +1,7 @@
 namespace Iwpmd.Core;
 
 /// <summary>A queue of large structs, written and read in place: System.Collections.Generic.Queue would copy each of them three times.</summary>
+/// <param name="capacity">To begin with; a power of two.</param>
 internal sealed class Fifo<T>(int capacity)
     where T : struct
 {
@@ -16,7 +17,7 @@ internal sealed class Fifo<T>(int capacity)
         {
             Grow();
         }
-        return ref _ring[(_head + Count++) % _ring.Length];
+        return ref _ring[(_head + Count++) & (_ring.Length - 1)];
     }
 
     /// <summary>The last element is not wanted after all.</summary>
@@ -26,7 +27,7 @@ internal sealed class Fifo<T>(int capacity)
 
     public void Dequeue()
     {
-        _head = (_head + 1) % _ring.Length;
+        _head = (_head + 1) & (_ring.Length - 1);
         Count--;
     }
 

@@ -12,7 +12,7 @@ internal static class Clock
             Libc.timespec now;
             if (Libc.clock_gettime(Libc.CLOCK_BOOTTIME, &now) != 0)
             {
-                throw new InvalidOperationException($"clock_gettime: {Errno.Last}");
+                throw new InvalidOperationException("this kernel has no CLOCK_BOOTTIME");
             }
             return TimeSpan.FromTicks((now.tv_sec * TimeSpan.TicksPerSecond) + (now.tv_nsec / NanosecondsPerTick));
         }

@@ -6,7 +6,9 @@ internal static unsafe partial class Libc
 {
     public const int CLOCK_REALTIME = 0, CLOCK_BOOTTIME = 7;
 
-    [LibraryImport(Name, SetLastError = true)]
+    // Never blocks, and is read several times for each request.
+    [LibraryImport(Name)]
+    [SuppressGCTransition]
     internal static partial int clock_gettime(int clock, timespec* now);
 
     [LibraryImport(Name, SetLastError = true)]

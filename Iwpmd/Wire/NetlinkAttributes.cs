@@ -122,7 +122,7 @@ internal ref struct AttributeWriter(Span<byte> buffer)
     {
         int length = NetlinkAttribute.HeaderSize + size;
         Span<byte> attribute = _buffer.Slice(Length, NetlinkAttribute.Align(length));
-        attribute[^NetlinkAttribute.HeaderSize..].Clear(); // padding lies in the last four bytes; the value is written over the rest of them
+        MemoryMarshal.Write(attribute[^sizeof(uint)..], 0u); // padding lies in the last four bytes; the value is written over the rest of them
         MemoryMarshal.Write(attribute, (ushort)length);
         MemoryMarshal.Write(attribute[2..], type);
         Length += attribute.Length;

@@ -9,6 +9,7 @@ namespace Iwpmd.Wire;
 /// </code>
 /// An RDMA type is (client &lt;&lt; 10) + operation.
 /// </summary>
+[StructLayout(LayoutKind.Sequential)] // read and written as it is
 internal readonly record struct NetlinkHeader(int Length, ushort Type, ushort Flags, uint Sequence, uint PortId)
 {
     public const int Size = 16;
@@ -16,26 +17,15 @@ internal readonly record struct NetlinkHeader(int Length, ushort Type, ushort Fl
     /// <summary>Flag: more messages of the same answer follow, up to DONE.</summary>
     public const ushort Multi = RdmaNetlink.NLM_F_MULTI;
 
-    private const int LengthAt = 0, TypeAt = 4, FlagsAt = 6, SequenceAt = 8, PortIdAt = 12;
-
     public int Client => Type >> 10;
 
     public int Operation => Type & 0x3ff;
 
     public static ushort TypeOf(int client, int operation) => (ushort)((client << 10) + operation);
 
-    public static NetlinkHeader Read(ReadOnlySpan<byte> bytes) => new(
-        MemoryMarshal.Read<int>(bytes[LengthAt..]), MemoryMarshal.Read<ushort>(bytes[TypeAt..]), MemoryMarshal.Read<ushort>(bytes[FlagsAt..]),
-        MemoryMarshal.Read<uint>(bytes[SequenceAt..]), MemoryMarshal.Read<uint>(bytes[PortIdAt..]));
+    public static NetlinkHeader Read(ReadOnlySpan<byte> bytes) => MemoryMarshal.Read<NetlinkHeader>(bytes);
 
-    public void Write(Span<byte> bytes)
-    {
-        MemoryMarshal.Write(bytes[LengthAt..], Length);
-        MemoryMarshal.Write(bytes[TypeAt..], Type);
-        MemoryMarshal.Write(bytes[FlagsAt..], Flags);
-        MemoryMarshal.Write(bytes[SequenceAt..], Sequence);
-        MemoryMarshal.Write(bytes[PortIdAt..], PortId);
-    }
+    public void Write(Span<byte> bytes) => MemoryMarshal.Write(bytes, this);
 }
 
 /// <summary>Walks the messages of one received datagram. Differs: one that cannot be read does not take those behind it along. A length that cannot be right ends the walk, since nothing tells where the next message starts.</summary>
