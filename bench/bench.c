@@ -296,7 +296,7 @@ static void readers(void)
 		waitpid(watcher, &status, 0);
 		values[round] = with[round] / without[round];
 	}
-	struct row *row = add_row("Looks at the state", "look-p99", 25000, MILLISECONDS, "ADD, p99 while one look follows the other, to without (a ratio)");
+	struct row *row = add_row("Looks at the state", "look-p99", 25000, QUOTIENT, "ADD, p99 while one look follows the other, to without");
 
 	note(row, OURS, median_of(values, rounds));
 	print_row(row);
@@ -322,8 +322,8 @@ static pid_t flood(const struct subject *s, int seed)
 /* A million Requests of strangers at full speed: what they cost those who are known. */
 static void flooded(void)
 {
-	struct row *row = add_row("Under a flood", "flood-p99", 100, MILLISECONDS, "ADD, p99 during a million Requests of strangers, to idle (a ratio)");
-	struct row *missed = add_row("Under a flood", "flood-missed", 100, MILLISECONDS, "Requests of known hosts not answered within 1 s (percent)");
+	struct row *row = add_row("Under a flood", "flood-p99", 100, QUOTIENT, "ADD, p99 during a million Requests of strangers, to idle");
+	struct row *missed = add_row("Under a flood", "flood-missed", 100, PERCENT, "Requests of known hosts not answered within 1 s");
 	double ratios[64], shares[64];
 	int asked, answered;
 	struct subject s;

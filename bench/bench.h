@@ -66,7 +66,7 @@ load load_adds, load_churn, load_requests, load_rejects, load_queries;
 struct figure adds_beside(struct subject *s, pid_t flood, int *asked, int *answered);
 
 /* report.c */
-enum unit { LOAD, MILLISECONDS, MEGABYTES, BYTES, INSTRUCTIONS };
+enum unit { LOAD, MILLISECONDS, MEGABYTES, BYTES, INSTRUCTIONS, QUOTIENT, PERCENT };
 struct row {
 	const char *group;
 	char name[80];

@@ -42,7 +42,7 @@ static const struct row *find(const char *key, int size)
 
 /* ---- the table ---- */
 
-static const char *const units[] = { "", "ms", "MB", "bytes", "instructions" };
+static const char *const units[] = { "", "ms", "MB", "bytes", "instructions", "a ratio", "percent" };
 
 static void number(char *to, double value)
 {
