@@ -69,7 +69,8 @@ public sealed class FaultTests : IDisposable
     [Fact]
     public void With_no_memory_to_be_had_it_goes_on_serving()
     {
-        Start();
+        _daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]); // the lines of -l debug need some
+        Ready();
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))); // all that is needed is there now
         Limit("as", "1");
         for (int i = 1; i <= 200; i++)
