@@ -46,8 +46,8 @@ internal sealed class Admission
     private readonly AdmissionSettings _settings;
     private readonly TokenRate _allRate, _sourceRate, _remoteInfoRate;
     private readonly SourceTable _strangers, _proven;
-    private readonly TokenBucket[] _remoteInfos = Sparse.Array<TokenBucket>(Mappings), _unconfirmed = Sparse.Array<TokenBucket>(Mappings);
-    private readonly Rejection[] _rejections = Sparse.Array<Rejection>(Rejections);
+    private readonly TokenBucket[] _remoteInfos = new TokenBucket[Mappings], _unconfirmed = new TokenBucket[Mappings];
+    private readonly Rejection[] _rejections = new Rejection[Rejections];
     private readonly ulong _secret;
     private TokenBucket _all;
     private Refusals _refusals;

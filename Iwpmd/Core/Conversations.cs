@@ -34,10 +34,10 @@ internal sealed class Conversations
     {
         (_state, _secret) = (state, secret);
         int capacity = state.Conversations.Length;
-        _heads = Sparse.Array<int>((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)capacity));
-        _next = Sparse.Array<int>(capacity);
-        _newer = Sparse.Array<int>(capacity);
-        _older = Sparse.Array<int>(capacity);
+        _heads = new int[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)capacity)];
+        _next = new int[capacity];
+        _newer = new int[capacity];
+        _older = new int[capacity];
         _limit = capacity / 2;
         _due = new DeadlineQueue(capacity);
         _free = new SlotPool(capacity);

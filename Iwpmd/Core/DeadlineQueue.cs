@@ -3,9 +3,9 @@ namespace Iwpmd.Core;
 /// <summary>Which of a fixed number of slots is due next: a binary heap of absolute times with the position of each slot, so that a time can be moved.</summary>
 internal sealed class DeadlineQueue(int capacity)
 {
-    private readonly int[] _heap = Sparse.Array<int>(capacity);
-    private readonly int[] _positions = Sparse.Array<int>(capacity); // position + 1 in the heap, 0 is not in it
-    private readonly long[] _due = Sparse.Array<long>(capacity);
+    private readonly int[] _heap = new int[capacity];
+    private readonly int[] _positions = new int[capacity]; // position + 1 in the heap, 0 is not in it
+    private readonly long[] _due = new long[capacity];
 
     public int Count { get; private set; }
 

@@ -17,7 +17,7 @@ internal sealed class SourceTable(int capacity, ulong secret)
 {
     private const int Ways = 16;
 
-    private readonly Source[] _sources = Sparse.Array<Source>(capacity);
+    private readonly Source[] _sources = new Source[capacity];
 
     /// <summary>The row of this source, or a null reference.</summary>
     public ref Source Find(in InetEndpoint address)
