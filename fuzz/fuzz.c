@@ -237,8 +237,11 @@ static bool fence(void)
 		replies[i].type = -1;
 		send_request(i);
 	}
-	if (!await(replies_are_there, "a valid ADD_MAPPING or Request", send_missing, ANSWER_TIME))
+	if (!await(replies_are_there, "a valid ADD_MAPPING or Request", send_missing, ANSWER_TIME)) {
+		printf("Answered: ADD_MAPPING %s; Requests on the sockets V4_ANSWERING %s, V6_ANSWERING %s, V4_ASKING %s, V6_ASKING %s\n", question.answered ? "yes" : "no",
+			replies[0].type >= 0 ? "yes" : "no", replies[1].type >= 0 ? "yes" : "no", replies[2].type >= 0 ? "yes" : "no", replies[3].type >= 0 ? "yes" : "no");
 		return false;
+	}
 	if (question.error == 0 && (question.local.sin_port != htons(64007) || question.local.sin_addr.s_addr != inet_addr("10.255.0.1") || question.mapped_port == 64007))
 		fail("answer: ADD_MAPPING of 10.255.0.1:64007 is answered with another address");
 	for (int i = 0; i < 4; i++)
@@ -518,6 +521,7 @@ int main(int argc, char **argv)
 	if (failures) {
 		printf("The daemon's last words:\n");
 		host_print_log(stdout);
+		host_print_state(daemon);
 		save();
 	}
 	printf("to the kernel: %llu registrations, %llu adds, %llu queries, %llu refusals, %llu remote infos, %llu hellos, %llu replays; to peers: %llu Requests, %llu Accepts, %llu Acks, %llu Rejects\n",

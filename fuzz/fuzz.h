@@ -58,6 +58,7 @@ int host_shown(void);
 int host_held_port(void);                           /* some TCP port that is bound on the daemon's host, 0 when none is */
 bool host_port_is_free(uint16_t port);
 void host_print_log(FILE *to);
+void host_print_state(const char *path);
 void on_kernel(int verdict, const uint8_t *bytes, size_t size);
 void on_peer(enum socket_name at, const struct sockaddr_in6 *from, const uint8_t *bytes, size_t size);
 

@@ -411,6 +411,13 @@ void host_print_log(FILE *to)
 		fprintf(to, "  %s\n", log_lines[i % 64]);
 }
 
+/* What the daemon's own command tells of it, from its state file, and where its threads are. */
+void host_print_state(const char *path)
+{
+	fflush(stdout);
+	shell("timeout 5 %s status --json -c %s/conf; grep -H . /proc/%d/task/*/wchan /proc/%d/task/*/syscall; true", path, folder, daemon_pid, daemon_pid);
+}
+
 void host_drain(void)
 {
 	static uint8_t bytes[MAX_INPUT * 4];
