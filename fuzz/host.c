@@ -102,6 +102,7 @@ static void accept_socket(void)
 	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
 	need(page != MAP_FAILED, "page");
 	close(fds[1]);
+	kernel->socket_errno = EMFILE; /* a second one, for the census of endpoints, would wait for ever to be taken here */
 }
 
 void host_go_on(void)
