@@ -28,7 +28,7 @@ public class FuzzTests
     public void Recorded_bytes_with_a_few_of_them_changed_never_throw()
     {
         var random = new Random(2);
-        byte[][] recorded = [.. Trace.All.SelectMany(trace => trace.Messages).Select(message => message.Bytes)];
+        byte[][] recorded = [.. Trace.All.SelectMany(trace => trace.Messages).Select(message => message.Bytes), .. DeviceResourcesTests.Payloads];
         int understood = 0;
         for (int round = 0; round < Rounds; round++)
         {
@@ -102,6 +102,14 @@ public class FuzzTests
     {
         int values = PeerMessage.TryParse(bytes, out _, out _) ? 1 : 0;
         Sockaddr.TryRead(bytes, out _);
+        DeviceResources.TryReadDevice(bytes, out _, out _);
+        DeviceResources.TryReadCount(bytes, out _, out _);
+        DeviceResources.IsShared(bytes);
+        var endpoints = new DeviceResources.EndpointReader(bytes);
+        while (endpoints.MoveNext())
+        {
+            values++;
+        }
         var messages = new NetlinkMessages(bytes);
         while (messages.MoveNext())
         {
