@@ -95,6 +95,31 @@ public sealed class FaultTests : IDisposable
     }
 
     [Fact]
+    public void Room_of_the_record_that_is_taken_during_the_start_ends_it_and_the_next_one_serves()
+    {
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/iwpmd");
+            Tool.Run("mount", "util-linux", "-t", "tmpfs", "-o", "size=64m", "shared", "/run/iwpmd");
+        });
+        _kernel.Hold(KernelReplyKind.Hello);
+        _daemon = DaemonProcess.Foreground(_host, _kernel);
+        _kernel.Expect(KernelReplyKind.Hello);
+        _host.Run(() =>
+        {
+            using FileStream other = File.Create("/run/iwpmd/other");
+            Assert.Throws<IOException>(() => other.Write(new byte[64 << 20]));
+        });
+        _kernel.LetGo(KernelReplyKind.Hello);
+        Assert.Equal(1, _daemon.ExpectExit());
+        Assert.Contains("state: fallocate: ENOSPC", _daemon.Errors);
+
+        Start();
+        Assert.Contains("ENOSPC", _daemon.ExpectLog("going on without it"));
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+    }
+
+    [Fact]
     public void Without_a_syslog_or_with_stderr_closed_it_serves()
     {
         using var silent = DaemonProcess.Start(_host, _kernel, ["sh", "-c", $"exec {Binaries.Ours} --foreground 0<&- 1>&- 2>&-"]);
