@@ -18,7 +18,7 @@ INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
 
-.PHONY: all static image install deps check demo lab fuzz bench bench-lab deb rpm dist reproduce clean
+.PHONY: all static image install deps check demo lab lab-lasting fuzz bench bench-lab deb rpm dist reproduce clean
 
 all: out/iwpmd
 
@@ -66,9 +66,11 @@ check: deps all image deb rpm
 # Whoever runs this may ignore signals (nohup, the background of a script); the tests, and the daemons in them, would too.
 	env --default-signal=INT,HUP,TERM dotnet test Iwpmd.Tests --nologo
 
-# The whole matrix of scenarios, builds of soft iWARP and pairs of daemons; then what outlives the daemon, under systemd.
-lab: deps all static deb rpm
+# The whole matrix of scenarios, builds of soft iWARP and pairs of daemons. lab-lasting: what outlives the daemon, under systemd.
+lab: deps all static
 	lab/run --jobs 3
+
+lab-lasting: deps all deb rpm
 	lab/run --lasting
 
 # Noise at the daemon for as long as SECONDS says; see fuzz/README.md.
