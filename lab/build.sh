@@ -62,6 +62,17 @@ patch_siw() { # FILE RULE...
     rm -f "$file.before"
 }
 
+# Once, and not by every emulated boot.
+unpack_kernel() {
+    local packed offset
+    packed=$root/boot/vmlinuz-$(cat "$root/kernel")
+    fresh "$build/vmlinux.stamp" "$packed" && return
+    offset=$(LC_ALL=C grep -abo -P '\xfd7zXZ\x00' "$packed" | head -1 | cut -d: -f1)
+    [[ -n $offset ]] || die "$packed is not packed by xz"
+    xz -dc --single-stream < <(tail -c +$((offset + 1)) "$packed") > "$build/vmlinux" || die "$packed does not unpack"
+    digest "$packed" > "$build/vmlinux.stamp"
+}
+
 build_siw() {
     fresh "$build/siw.stamp" "$lab/build.sh" && return
     local variant kernel
@@ -157,6 +168,7 @@ build_all() { # [IMAGE...]
     mkdir -p "$build"
     (
         flock 8
+        unpack_kernel
         build_siw
         build_base
         for image; do
