@@ -68,7 +68,7 @@ public sealed unsafe class UdpSocketTests : IDisposable
             return arrived;
         }
 
-        Assert.Equal(Errno.None, receiver.Filter(SourceFilter.Make(from.Family, sources, share: 4)));
+        Assert.Equal(Errno.None, receiver.Filter(new SourceFilter().Make(from.Family, sources, share: 4)));
         Assert.Equal(Count, Arrived(from));
         Assert.InRange(Arrived(other), Count / 8, Count / 2);
 

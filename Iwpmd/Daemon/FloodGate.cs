@@ -19,6 +19,7 @@ internal sealed class FloodGate(Admission admission, PeerSockets peers, ILogger 
     public TimeSpan NextLook => Share == 1 ? TimeSpan.MaxValue : _since + s_period;
 
     private readonly UdpSocket[] _sockets = [.. Array.FindAll([peers.Find(IpFamily.V4, PeerSocket.Answering), peers.Find(IpFamily.V6, PeerSocket.Answering)], socket => socket is not null)!];
+    private readonly SourceFilter _filter = new();
     private ulong[] _known = [];
     private LogGate _gate = new(TimeSpan.FromSeconds(10), burst: 1);
     private TimeSpan _since;
@@ -54,15 +55,16 @@ internal sealed class FloodGate(Admission admission, PeerSockets peers, ILogger 
 
     private void Set(int share, TimeSpan now)
     {
-        if (_known.Length == 0)
-        {
-            _known = new ulong[Admission.ProvenHosts];
-        }
         _provenInAll = admission.ProvenInAll;
+        int most = (int)Math.Min(_provenInAll, Admission.ProvenHosts);
+        if (_known.Length < most)
+        {
+            _known = new ulong[BitOperations.RoundUpToPowerOf2((uint)most)];
+        }
         foreach (UdpSocket socket in _sockets)
         {
             Span<ulong> known = _known.AsSpan(0, admission.CopyProven(socket.Family, _known));
-            Errno error = socket.Filter(share == 1 ? null : SourceFilter.Make(socket.Family, known, share));
+            Errno error = socket.Filter(share == 1 ? null : _filter.Make(socket.Family, known, share));
             if (error != Errno.None && _gate.TryPass(now, out _))
             {
                 Log.FloodNotFiltered(log, error);

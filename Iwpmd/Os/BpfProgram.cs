@@ -7,6 +7,9 @@ internal sealed unsafe class BpfProgram
 {
     private readonly List<Libc.sock_filter> _rules = new(256);
 
+    /// <summary>A new one in the place of this one.</summary>
+    public void Clear() => _rules.Clear();
+
     public void Load(int offset) => Add(Libc.BPF_LD | Libc.BPF_W | Libc.BPF_ABS, (uint)offset);
 
     public void Compute(int operation, uint operand) => Add(Libc.BPF_ALU | operation | Libc.BPF_K, operand);

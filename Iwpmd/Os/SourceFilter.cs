@@ -3,7 +3,7 @@ using Iwpmd.Wire;
 namespace Iwpmd.Os;
 
 /// <summary>Has the kernel drop most of what strangers send before it costs a place in a socket. It is coarse: with many known sources it knows their networks only.</summary>
-internal static class SourceFilter
+internal sealed class SourceFilter
 {
     private const uint Whole = uint.MaxValue, Nothing = 0;
     private const int V4Source = 12, V6Source = 8;
@@ -12,12 +12,15 @@ internal static class SourceFilter
     private const int MaxNetworks = 256;
     private const int LeafSize = 4;
 
-    /// <summary>Lets through what comes from a known source, and one in <paramref name="share"/> (a power of two) of the rest.</summary>
+    private readonly BpfProgram _rules = new();
+    private readonly List<int> _leaps = new(MaxNetworks / 2); // over the rest, from where no network was found
+
+    /// <summary>Lets through what comes from a known source, and one in <paramref name="share"/> (a power of two) of the rest. The program is good until the next one is made.</summary>
     /// <param name="known">v4 addresses, or v6 networks of 64 bits; it is used up.</param>
-    public static BpfProgram Make(IpFamily family, Span<ulong> known, int share)
+    public BpfProgram Make(IpFamily family, Span<ulong> known, int share)
     {
-        var rules = new BpfProgram();
-        List<int> leaps = [];
+        _rules.Clear();
+        _leaps.Clear();
         foreach (ref ulong one in known)
         {
             one = (uint)(one >> 32) ^ (uint)one; // what the program looks for: both halves in one word
@@ -25,24 +28,27 @@ internal static class SourceFilter
         Span<ulong> networks = Networks(known, out int shift);
         if (family == IpFamily.V4)
         {
-            rules.Load(Libc.SKF_NET_OFF + V4Source);
+            _rules.Load(Libc.SKF_NET_OFF + V4Source);
         }
         else
         {
-            rules.Load(Libc.SKF_NET_OFF + V6Source);
-            rules.Keep();
-            rules.Load(Libc.SKF_NET_OFF + V6Source + sizeof(uint));
-            rules.ComputeWithKept(Libc.BPF_XOR);
+            _rules.Load(Libc.SKF_NET_OFF + V6Source);
+            _rules.Keep();
+            _rules.Load(Libc.SKF_NET_OFF + V6Source + sizeof(uint));
+            _rules.ComputeWithKept(Libc.BPF_XOR);
         }
-        rules.Compute(Libc.BPF_RSH, (uint)shift);
-        Search(rules, networks, leaps);
-        leaps.ForEach(rules.Land);
-        rules.Load(Libc.SKF_AD_OFF + Libc.SKF_AD_RANDOM);
-        rules.Compute(Libc.BPF_AND, (uint)share - 1);
-        rules.Jump(Libc.BPF_JEQ, 0, then: 0, otherwise: 1);
-        rules.Return(Whole);
-        rules.Return(Nothing);
-        return rules;
+        _rules.Compute(Libc.BPF_RSH, (uint)shift);
+        Search(networks);
+        foreach (int leap in _leaps)
+        {
+            _rules.Land(leap);
+        }
+        _rules.Load(Libc.SKF_AD_OFF + Libc.SKF_AD_RANDOM);
+        _rules.Compute(Libc.BPF_AND, (uint)share - 1);
+        _rules.Jump(Libc.BPF_JEQ, 0, then: 0, otherwise: 1);
+        _rules.Return(Whole);
+        _rules.Return(Nothing);
+        return _rules;
     }
 
     /// <summary>The keys without their last bits, each once: as few bits as it takes to have few enough.</summary>
@@ -75,23 +81,23 @@ internal static class SourceFilter
     }
 
     /// <summary>A binary search that returns when it finds; the leaps are where it does not.</summary>
-    private static void Search(BpfProgram rules, ReadOnlySpan<ulong> networks, List<int> leaps)
+    private void Search(ReadOnlySpan<ulong> networks)
     {
         if (networks.Length > LeafSize)
         {
             int middle = networks.Length / 2;
-            rules.Jump(Libc.BPF_JGE, (uint)networks[middle], then: 0, otherwise: 1);
-            int upper = rules.Leap();
-            Search(rules, networks[..middle], leaps);
-            rules.Land(upper);
-            Search(rules, networks[middle..], leaps);
+            _rules.Jump(Libc.BPF_JGE, (uint)networks[middle], then: 0, otherwise: 1);
+            int upper = _rules.Leap();
+            Search(networks[..middle]);
+            _rules.Land(upper);
+            Search(networks[middle..]);
             return;
         }
         foreach (ulong network in networks)
         {
-            rules.Jump(Libc.BPF_JEQ, (uint)network, then: 0, otherwise: 1);
-            rules.Return(Whole);
+            _rules.Jump(Libc.BPF_JEQ, (uint)network, then: 0, otherwise: 1);
+            _rules.Return(Whole);
         }
-        leaps.Add(rules.Leap());
+        _leaps.Add(_rules.Leap());
     }
 }
