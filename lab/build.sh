@@ -67,7 +67,7 @@ unpack_kernel() {
     local packed offset
     packed=$root/boot/vmlinuz-$(cat "$root/kernel")
     fresh "$build/vmlinux.stamp" "$packed" && return
-    offset=$(LC_ALL=C grep -abo -P '\xfd7zXZ\x00' "$packed" | head -1 | cut -d: -f1)
+    offset=$(LC_ALL=C grep -abo -P '\xfd7zXZ\x00' "$packed" | head -1 | cut -d: -f1) || true
     [[ -n $offset ]] || die "$packed is not packed by xz"
     xz -dc --single-stream < <(tail -c +$((offset + 1)) "$packed") > "$build/vmlinux" || die "$packed does not unpack"
     digest "$packed" > "$build/vmlinux.stamp"
