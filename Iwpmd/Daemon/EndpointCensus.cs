@@ -47,17 +47,16 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
             return $"{operation}: {error}";
         }
         using NetlinkSocket socket = opened;
-        byte[] buffer = _buffer;
         _isShared = true;
-        int result = Ask(socket, buffer, DeviceResources.AskSystem(buffer, ++_sequence, socket.PortId), payload => _isShared = DeviceResources.IsShared(payload));
-        result = result != 0 ? result : Ask(socket, buffer, DeviceResources.AskDevices(buffer, ++_sequence, socket.PortId), AddDevice);
-        result = result != 0 ? result : AskCounts(socket, buffer);
+        int result = Ask(socket, DeviceResources.AskSystem(_buffer, ++_sequence, socket.PortId), payload => _isShared = DeviceResources.IsShared(payload));
+        result = result != 0 ? result : Ask(socket, DeviceResources.AskDevices(_buffer, ++_sequence, socket.PortId), AddDevice);
+        result = result != 0 ? result : AskCounts(socket);
         ulong before = Total();
         foreach (uint device in _devices.Keys)
         {
-            result = result != 0 ? result : Ask(socket, buffer, DeviceResources.AskEndpoints(buffer, ++_sequence, socket.PortId, device), CountEndpoints);
+            result = result != 0 ? result : Ask(socket, DeviceResources.AskEndpoints(_buffer, ++_sequence, socket.PortId, device), CountEndpoints);
         }
-        result = result != 0 ? result : AskCounts(socket, buffer);
+        result = result != 0 ? result : AskCounts(socket);
         ulong after = Total();
         return result != 0 ? new Errno(-result).ToString()
             : !_isShared ? "devices of other network namespaces are not shown"
@@ -75,8 +74,8 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
         return total;
     }
 
-    private int AskCounts(NetlinkSocket socket, byte[] buffer) =>
-        Ask(socket, buffer, DeviceResources.AskCounts(buffer, ++_sequence, socket.PortId), payload =>
+    private int AskCounts(NetlinkSocket socket) =>
+        Ask(socket, DeviceResources.AskCounts(_buffer, ++_sequence, socket.PortId), payload =>
         {
             if (DeviceResources.TryReadCount(payload, out uint device, out ulong endpoints) && _devices.ContainsKey(device))
             {
@@ -102,23 +101,23 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
         }
     }
 
-    /// <summary>Sends the question that stands in <paramref name="buffer"/> and visits each message until DONE; 0, or -errno.</summary>
-    private static int Ask(NetlinkSocket socket, byte[] buffer, int length, Visitor visit)
+    /// <summary>Sends the question that stands in the buffer and visits each message until DONE; 0, or -errno.</summary>
+    private int Ask(NetlinkSocket socket, int length, Visitor visit)
     {
-        NetlinkHeader question = NetlinkHeader.Read(buffer);
-        Errno error = socket.Send(buffer.AsSpan(0, length));
+        NetlinkHeader question = NetlinkHeader.Read(_buffer);
+        Errno error = socket.Send(_buffer.AsSpan(0, length));
         while (error == Errno.None || error == Errno.Interrupted || error == Errno.Again)
         {
             if (!socket.WaitReadable(s_wait))
             {
                 return -Errno.TimedOut.Number;
             }
-            error = socket.Receive(buffer, out length, out uint source);
+            error = socket.Receive(_buffer, out length, out uint source);
             if (error != Errno.None || source != 0)
             {
                 continue;
             }
-            var messages = new NetlinkMessages(buffer.AsSpan(0, Math.Min(length, BufferSize)));
+            var messages = new NetlinkMessages(_buffer.AsSpan(0, Math.Min(length, BufferSize)));
             while (messages.MoveNext())
             {
                 if (messages.Header.Sequence != question.Sequence)

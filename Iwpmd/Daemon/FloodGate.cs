@@ -63,8 +63,7 @@ internal sealed class FloodGate(Admission admission, PeerSockets peers, ILogger 
         }
         foreach (UdpSocket socket in _sockets)
         {
-            Span<ulong> known = _known.AsSpan(0, admission.CopyProven(socket.Family, _known));
-            Errno error = socket.Filter(share == 1 ? null : _filter.Make(socket.Family, known, share));
+            Errno error = socket.Filter(share == 1 ? null : _filter.Make(socket.Family, _known.AsSpan(0, admission.CopyProven(socket.Family, _known)), share));
             if (error != Errno.None && _gate.TryPass(now, out _))
             {
                 Log.FloodNotFiltered(log, error);
