@@ -58,7 +58,7 @@ internal sealed unsafe partial class SimulatedKernel
         Announcement announce;
         var iov = new Libc.iovec { iov_base = (byte*)&announce, iov_len = (nuint)sizeof(Announcement) };
         var message = new Libc.msghdr { msg_iov = &iov, msg_iovlen = 1, msg_control = control, msg_controllen = 64 };
-        if (Libc.recvmsg(player, &message, 0) != sizeof(Announcement))
+        if (Libc.recvmsg(player, &message, Libc.MSG_CMSG_CLOEXEC) != sizeof(Announcement))
         {
             SocketFd.Close(player);
             return;
