@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Native;
@@ -118,6 +119,14 @@ internal sealed unsafe partial class SimulatedKernel
                 {
                     socket.IsGone = true;
                     break;
+                }
+                if (message.Verdict == 0 && message.Raw.Client == RdmaNetlink.RDMA_NL_NLDEV)
+                {
+                    foreach ((byte[] datagram, uint source) in _answerDevices(message.Raw))
+                    {
+                        socket.SendOrDrop(datagram, RequestCharge, source);
+                    }
+                    continue;
                 }
                 _messages.Add(message);
                 _judge.Answered(message, socket.PortId);

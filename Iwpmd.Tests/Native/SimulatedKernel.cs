@@ -30,6 +30,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     private readonly List<DaemonMessage> _messages = [];
     private readonly HashSet<DaemonMessage> _expected = [];
     private readonly object _lock = new();
+    private Func<RawNetlink, IEnumerable<(byte[] Datagram, uint Source)>> _answerDevices = _ => [];
 
     public SimulatedKernel(int abi = 4)
     {
@@ -59,14 +60,14 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     /// <summary>What makes a process see this kernel.</summary>
     public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string> { ["LD_PRELOAD"] = Library, ["SIMKERNEL"] = _folder };
 
-    /// <summary>The socket that was opened last.</summary>
+    /// <summary>The socket that was opened last, but for those that only ask about devices.</summary>
     public SimulatedSocket Socket
     {
         get
         {
             lock (_lock)
             {
-                return _sockets[^1];
+                return _sockets.FindLast(s => s.Groups != 0) ?? _sockets[^1];
             }
         }
     }
@@ -100,6 +101,16 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
 
     /// <summary>One more kernel module that uses the port mapper.</summary>
     public void AddClient(int client) => _memory->Clients |= 1u << client;
+
+    /// <summary>What is asked about devices gets these datagrams, each with the port id that it comes from. Otherwise nobody can be asked about devices.</summary>
+    public void AnswerDevices(Func<RawNetlink, IEnumerable<(byte[] Datagram, uint Source)>> answer)
+    {
+        lock (_lock)
+        {
+            _answerDevices = answer;
+        }
+        AddClient(RdmaNetlink.RDMA_NL_NLDEV);
+    }
 
     /// <summary>How many mappings of the replay go into one datagram.</summary>
     public void SetReplayDatagram(int mappings) => _memory->ReplayPerDatagram = (uint)mappings;

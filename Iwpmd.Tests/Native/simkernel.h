@@ -27,7 +27,7 @@ struct simkernel {
 	uint32_t magic;
 	uint32_t next_sequence;       /* nlmsg_seq of the kernel's next request, shared by all operations; changed atomically */
 	uint32_t abi;                 /* 4, or 3: HELLO is unknown then */
-	uint32_t clients;             /* bit mask of the netlink clients that there are; 0 is a kernel without iw_cm */
+	uint32_t clients;             /* bit mask of the netlink clients that there are; 0 is a kernel without iw_cm. What RDMA_NL_NLDEV is asked the player answers */
 	int32_t socket_errno;         /* not 0: socket() fails so */
 	uint32_t binds_in_use;        /* so many binds to come find their port id taken */
 	uint32_t replay_bytes;
