@@ -43,6 +43,28 @@ public class HandshakeTests
     }
 
     [Fact]
+    public void Where_too_many_wait_for_the_replay_the_next_is_refused_at_once_and_counts_for_its_row()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.Add("10.0.0.1:5001");
+        World world = Restart(before, _ => { });
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        for (uint i = 0; i < 16384; i++)
+        {
+            world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 1000 + i });
+        }
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind); // they wait
+        world.Add("10.0.0.1:5000", sequence: 7);
+        Assert.Equal((KernelReplyKind.HandleError, 7u, MappingError.CannotCreate), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Error));
+        Assert.Equal(2, world.Row("10.0.0.1:5000").References);
+        world.Remove("10.0.0.1:5001");
+        Assert.Equal(1, world.Mapper.Mappings.Count);
+        Assert.Equal(2ul, world.Counter(Counter.HeldDropped));
+    }
+
+    [Fact]
     public void The_agreed_version_is_asked_for_and_stands_in_the_registration()
     {
         var world = new World(handshake: false);

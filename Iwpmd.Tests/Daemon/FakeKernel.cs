@@ -32,12 +32,24 @@ internal sealed class FakeKernel : IDisposable
     /// <summary>What comes back for the next message, in the place of DONE with 0; then the rule holds again.</summary>
     public ConcurrentQueue<KernelRequest> Outcomes { get; } = new();
 
+    /// <summary>What else comes before each outcome.</summary>
+    public volatile byte[][] Meanwhile = [];
+
     /// <summary>The outcome of the next message is not told.</summary>
     public volatile bool LosesOutcome;
 
-    public void Say(params KernelRequest[] requests) => Assert.Equal(Errno.None, _end.Send([.. requests.SelectMany(r => KernelBytes.Of(r, portId: PortId))]));
+    public void Say(params KernelRequest[] requests) => SayBytes([.. requests.SelectMany(r => KernelBytes.Of(r, portId: PortId))]);
 
-    public void SayBytes(byte[] datagram) => Assert.Equal(Errno.None, _end.Send(datagram));
+    /// <summary>Waits for room, which a socket pair has for a few datagrams only.</summary>
+    public void SayBytes(byte[] datagram)
+    {
+        Errno error;
+        while ((error = _end.Send(datagram)) == Errno.Again && !_ended)
+        {
+            Thread.Yield();
+        }
+        Assert.True(_ended || error == Errno.None, error.ToString());
+    }
 
     /// <summary>The next thing that was told; fails when nothing is.</summary>
     public KernelReply Next() => _told.TryTake(out KernelReply reply, s_patience) ? reply : throw new TimeoutException("the daemon told the kernel nothing");
@@ -67,6 +79,7 @@ internal sealed class FakeKernel : IDisposable
             {
                 Say(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
             }
+            Array.ForEach(Meanwhile, SayBytes);
             if (!LosesOutcome)
             {
                 Say((other ? outcome : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });

@@ -173,6 +173,19 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
+    public void However_much_comes_with_each_outcome_nothing_is_lost()
+    {
+        byte[] removes = [.. Enumerable.Repeat(KernelBytes.Of(Remove(9999)), 50).SelectMany(bytes => bytes)];
+        _kernel.Meanwhile = [.. Enumerable.Repeat(removes, 200)];
+        _kernel.Say([.. Enumerable.Range(7, 8).Select(i => Add((ushort)(5000 + i), (uint)i))]);
+        Assert.Equal(Enumerable.Range(7, 8), Enumerable.Range(7, 8).Select(_ => (int)_kernel.Next().RequestSequence));
+        _kernel.Meanwhile = [];
+        _kernel.Say(Add(5000, 20));
+        Assert.Equal(20u, _kernel.Next().RequestSequence);
+        Assert.Equal((8ul * 200 * 50, 0ul), (_state.Counters[(int)Counter.Removes], _state.Counters[(int)Counter.KernelOverruns]));
+    }
+
+    [Fact]
     public void A_reply_that_the_kernel_refuses_gives_the_port_back()
     {
         _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.Invalid.Number });

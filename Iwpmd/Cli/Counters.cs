@@ -24,7 +24,7 @@ internal static class Counters
         new(Counter.TooOld, "too_old", "kernel_requests_too_old", "", "Requests not answered since they may have waited longer than the kernel does."),
         new(Counter.Undelivered, "undelivered", "kernel_answers_undelivered", "", "Answers that the kernel did not take or that came too late to be sent."),
         new(Counter.KernelOverruns, "kernel_overruns", "kernel_overruns", "", "Times that the netlink receive buffer overflowed."),
-        new(Counter.HeldDropped, "held_dropped", "kernel_requests_dropped", "", "Requests dropped since too many waited for the replay to end."),
+        new(Counter.HeldDropped, "held_dropped", "kernel_requests_dropped", "", "Requests not held back, since too many waited for the replay to end: mostly refused at once."),
         new(Counter.ForeignNetlink, "foreign_netlink", "netlink_foreign", "", "Netlink messages of processes that are not the kernel."),
         new(Counter.Usurpations, "usurpations", "usurpations", "", "Times that another process said hello to the kernel in our place."),
         new(Counter.Replayed, "replayed", "mappings_replayed", "", "Mappings that the kernel replayed."),

@@ -23,7 +23,7 @@ internal sealed partial class PortMapper
         else if (Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent || IsFromNewKernel(request, now))
         {
             // What the kernel replays claims certain ports: they come first.
-            Hold(request, notBefore);
+            Hold(request, notBefore, now);
         }
         else
         {
@@ -31,14 +31,21 @@ internal sealed partial class PortMapper
         }
     }
 
-    private void Hold(in KernelRequest request, TimeSpan notBefore)
+    private void Hold(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
-        if (_held.Count >= HeldLimit)
+        if (_held.Count < HeldLimit)
         {
-            Count(Counter.HeldDropped);
+            _held.Enqueue() = new HeldRequest(request, notBefore);
             return;
         }
-        _held.Enqueue() = new HeldRequest(request, notBefore);
+        Count(Counter.HeldDropped);
+        if (request.Operation == KernelOperation.RemoveMapping)
+        {
+            OnRemoveMapping(request, now);
+            return;
+        }
+        ReferenceExact(request.Local, now);
+        Refuse(request, MappingError.CannotCreate, notBefore + AnswerWithin, "too many requests wait for the replay");
     }
 
     /// <summary>The kernel did not take <paramref name="reply"/>, or it could not be sent in time: whoever waited for it goes on unmapped.</summary>

@@ -20,8 +20,11 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
 {
     /// <summary>The largest datagram that a kernel sends has 7.5 KB; a larger buffer would make each of its messages cost more of the socket's.</summary>
     private const int BufferSize = 8192;
-    private const int InboxLimit = 8192; // 1 MB; the rest waits in the socket
-    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read; beyond this it is lost
+
+    /// <summary>1 MB; the rest waits in the socket.</summary>
+    public const int InboxLimit = 8192;
+
+    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read, a socketful; beyond this it is lost
     private const int SendTries = 8;
 
     /// <summary>The outcome is there when the send returns, unless it was lost; a wait is for kernels that are not one, and is short for one that was silent the last time.</summary>

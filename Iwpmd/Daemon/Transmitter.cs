@@ -14,10 +14,18 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
     private LogGate _sendGate = new(GatePeriod, burst: 5);
     private LogGate _lateGate = new(GatePeriod, burst: 1);
 
+    /// <summary>
+    /// Until the outbox is empty. Each message to the kernel lets in all that stands in its socket, so when the inbox is crowded that is handled before the next one:
+    /// what it leads to is said in its turn.
+    /// </summary>
     public void Drain()
     {
         while (mapper.Outbox.Count > 0)
         {
+            if (kernel.Inbox.Count >= KernelLink.InboxLimit)
+            {
+                HandleInbox();
+            }
             ref readonly Effect effect = ref mapper.Outbox.Peek();
             if (effect.IsToKernel)
             {
@@ -28,6 +36,17 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
                 SendToPeer(effect);
             }
             mapper.Outbox.Dequeue();
+        }
+    }
+
+    private void HandleInbox()
+    {
+        TimeSpan now = Clock.Now;
+        while (kernel.Inbox.Count > 0)
+        {
+            ref readonly KernelArrival arrival = ref kernel.Inbox.Peek();
+            mapper.Handle(arrival.Request, arrival.NotBefore, now);
+            kernel.Inbox.Dequeue();
         }
     }
 
