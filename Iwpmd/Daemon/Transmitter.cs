@@ -10,13 +10,16 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
 {
     private static readonly TimeSpan GatePeriod = TimeSpan.FromSeconds(10);
 
+    /// <summary>2.6 MB: with so much to say nothing more is handled.</summary>
+    private const int OutboxLimit = 8192;
+
     private readonly byte[] _datagram = new byte[PeerMessage.RequestSize];
     private LogGate _sendGate = new(GatePeriod, burst: 5);
     private LogGate _lateGate = new(GatePeriod, burst: 1);
 
     /// <summary>
-    /// Until the outbox is empty. Each message to the kernel lets in all that stands in its socket, so when the inbox is crowded that is handled before the next one:
-    /// what it leads to is said in its turn.
+    /// Until the outbox is empty. Each message to the kernel lets in all that stands in its socket, so a crowded inbox is handled before the next one: what that leads to
+    /// is said in its turn.
     /// </summary>
     public void Drain()
     {
@@ -42,7 +45,7 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
     private void HandleInbox()
     {
         TimeSpan now = Clock.Now;
-        while (kernel.Inbox.Count > 0)
+        while (kernel.Inbox.Count > 0 && mapper.Outbox.Count < OutboxLimit)
         {
             ref readonly KernelArrival arrival = ref kernel.Inbox.Peek();
             mapper.Handle(arrival.Request, arrival.NotBefore, now);
