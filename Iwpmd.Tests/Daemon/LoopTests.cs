@@ -173,16 +173,16 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
-    public void However_much_comes_with_each_outcome_nothing_is_lost()
+    public void However_much_comes_before_an_outcome_nothing_is_lost()
     {
         byte[] removes = [.. Enumerable.Repeat(KernelBytes.Of(Remove(9999)), 50).SelectMany(bytes => bytes)];
-        _kernel.Meanwhile = [.. Enumerable.Repeat(removes, 200)];
-        _kernel.Say([.. Enumerable.Range(7, 8).Select(i => Add((ushort)(5000 + i), (uint)i))]);
-        Assert.Equal(Enumerable.Range(7, 8), Enumerable.Range(7, 8).Select(_ => (int)_kernel.Next().RequestSequence));
+        _kernel.Meanwhile = [.. Enumerable.Repeat(removes, 800)];
+        _kernel.Say([.. Enumerable.Range(7, 3).Select(i => Add((ushort)(5000 + i), (uint)i))]);
+        Assert.Equal(Enumerable.Range(7, 3), Enumerable.Range(7, 3).Select(_ => (int)_kernel.Next().RequestSequence));
         _kernel.Meanwhile = [];
         _kernel.Say(Add(5000, 20));
         Assert.Equal(20u, _kernel.Next().RequestSequence);
-        Assert.Equal((8ul * 200 * 50, 0ul), (_state.Counters[(int)Counter.Removes], _state.Counters[(int)Counter.KernelOverruns]));
+        Assert.Equal((3ul * 800 * 50, 0ul), (_state.Counters[(int)Counter.Removes], _state.Counters[(int)Counter.KernelOverruns]));
     }
 
     [Fact]

@@ -21,10 +21,8 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     /// <summary>The largest datagram that a kernel sends has 7.5 KB; a larger buffer would make each of its messages cost more of the socket's.</summary>
     private const int BufferSize = 8192;
 
-    /// <summary>1 MB; the rest waits in the socket.</summary>
-    public const int InboxLimit = 8192;
-
-    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read, a socketful; beyond this it is lost
+    private const int InboxLimit = 8192; // 1 MB; the rest waits in the socket
+    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read; what is not handled meanwhile is lost beyond this
     private const int SendTries = 8;
 
     /// <summary>The outcome is there when the send returns, unless it was lost; a wait is for kernels that are not one, and is short for one that was silent the last time.</summary>
@@ -84,7 +82,8 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     }
 
     /// <summary>Sends one message and reads until its outcome: 0, or -errno.</summary>
-    public int Send(in KernelReply reply)
+    /// <param name="handleInbox">Called when the inbox is crowded: as long as more comes than is read, an outcome for which there was no room stays away.</param>
+    public int Send(in KernelReply reply, Action handleInbox)
     {
         int length = reply.Write(_reply, socket.PortId);
         _inInboxToo = reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo;
@@ -97,7 +96,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
             {
                 return -error.Number;
             }
-            result = error == Errno.None ? ReceiveOutcome(reply.Sequence) : -error.Number;
+            result = error == Errno.None ? ReceiveOutcome(reply.Sequence, handleInbox) : -error.Number;
             if (error == Errno.None && result != -Errno.TimedOut.Number)
             {
                 SeenEmptyAt = Math.Max(SeenEmptyAt, sentAt); // what stands behind the outcome came after it: so a socket that is never empty is served too
@@ -116,11 +115,15 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     /// <summary>The kernel answers so while our receive buffer is full, and the message is lost: it must be sent again.</summary>
     private static bool IsLost(int result) => result == -Errno.Busy.Number || result == -Errno.NoBufferSpace.Number || result == -Errno.Again.Number;
 
-    private int ReceiveOutcome(uint sequence)
+    private int ReceiveOutcome(uint sequence, Action handleInbox)
     {
         TimeSpan deadline = default;
         while (true)
         {
+            if (Inbox.Count >= InboxLimit)
+            {
+                handleInbox();
+            }
             Errno error = ReceiveOne(sequence, out int? result);
             if (result is int outcome)
             {

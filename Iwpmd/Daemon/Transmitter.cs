@@ -13,22 +13,15 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
     /// <summary>2.6 MB: with so much to say nothing more is handled.</summary>
     private const int OutboxLimit = 8192;
 
+    private Action? _handleInbox;
     private readonly byte[] _datagram = new byte[PeerMessage.RequestSize];
     private LogGate _sendGate = new(GatePeriod, burst: 5);
     private LogGate _lateGate = new(GatePeriod, burst: 1);
 
-    /// <summary>
-    /// Until the outbox is empty. Each message to the kernel lets in all that stands in its socket, so a crowded inbox is handled before the next one: what that leads to
-    /// is said in its turn.
-    /// </summary>
     public void Drain()
     {
         while (mapper.Outbox.Count > 0)
         {
-            if (kernel.Inbox.Count >= KernelLink.InboxLimit)
-            {
-                HandleInbox();
-            }
             ref readonly Effect effect = ref mapper.Outbox.Peek();
             if (effect.IsToKernel)
             {
@@ -42,6 +35,7 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
         }
     }
 
+    /// <summary>While a message to the kernel is under way: what this leads to is said in its turn.</summary>
     private void HandleInbox()
     {
         TimeSpan now = Clock.Now;
@@ -65,7 +59,7 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
             mapper.OnUndelivered(effect.Reply, 0, now);
             return;
         }
-        int result = kernel.Send(effect.Reply);
+        int result = kernel.Send(effect.Reply, _handleInbox ??= HandleInbox);
         if (result == 0 || effect.Reply.Kind == KernelReplyKind.RemoteInfo || IsCutReplay(effect.Reply.Kind, result))
         {
             return; // REMOTE_INFO answers -EINVAL also when it worked
