@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Iwpmd.Os;
 using Iwpmd.Tests.Os;
 using Iwpmd.Tests.Support;
@@ -32,8 +33,10 @@ internal sealed class FakeKernel : IDisposable
     /// <summary>What comes back for the next message, in the place of DONE with 0; then the rule holds again.</summary>
     public ConcurrentQueue<KernelRequest> Outcomes { get; } = new();
 
-    /// <summary>What else comes before each outcome.</summary>
+    /// <summary>What else comes before each outcome, and after how many milliseconds.</summary>
     public volatile byte[][] Meanwhile = [];
+    public volatile int MeanwhileAfter;
+    public long MeanwhileAt, ReceivedAt; // of Stopwatch: when that came last, and when a message did
 
     /// <summary>The outcome of the next message is not told.</summary>
     public volatile bool LosesOutcome;
@@ -73,12 +76,15 @@ internal sealed class FakeKernel : IDisposable
             {
                 continue;
             }
+            Volatile.Write(ref ReceivedAt, Stopwatch.GetTimestamp());
             KernelReply reply = KernelBytes.ToReply(buffer[..length]);
             bool other = Outcomes.TryDequeue(out KernelRequest outcome);
             if (reply.Kind == KernelReplyKind.Hello && outcome.Operation != KernelOperation.Error)
             {
                 Say(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
             }
+            Thread.Sleep(MeanwhileAfter);
+            Volatile.Write(ref MeanwhileAt, Stopwatch.GetTimestamp());
             Array.ForEach(Meanwhile, SayBytes);
             if (!LosesOutcome)
             {

@@ -186,6 +186,21 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
+    public void A_registration_that_comes_during_a_long_send_is_not_answered_before_the_kernel_expects_it()
+    {
+        var register = new KernelRequest { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = 8, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") };
+        _kernel.MeanwhileAfter = 50;
+        _kernel.Meanwhile = [KernelBytes.Of(register)];
+        _kernel.Say(Add(5000, 7));
+        Assert.Equal(7u, _kernel.Next().RequestSequence);
+        long askedAt = Volatile.Read(ref _kernel.MeanwhileAt);
+        (_kernel.Meanwhile, _kernel.MeanwhileAfter) = ([], 0);
+        _kernel.Say(Add(5001, 9)); // so that the loop does not sleep
+        Assert.Equal([8u, 9u], new[] { _kernel.Next().RequestSequence, _kernel.Next().RequestSequence }.Order());
+        Assert.True(Stopwatch.GetElapsedTime(askedAt, Volatile.Read(ref _kernel.ReceivedAt)) > TimeSpan.FromMilliseconds(1));
+    }
+
+    [Fact]
     public void A_reply_that_the_kernel_refuses_gives_the_port_back()
     {
         _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.Invalid.Number });

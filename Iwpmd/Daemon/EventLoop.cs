@@ -124,7 +124,11 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             ref readonly KernelArrival arrival = ref kernel.Inbox.Peek();
             mapper.Handle(arrival.Request, arrival.NotBefore, now);
             kernel.Inbox.Dequeue();
-            transmitter.Drain(); // only now: it adds to the inbox
+            if (mapper.Outbox.Count > 0)
+            {
+                transmitter.Drain(); // only now: it adds to the inbox
+                now = Clock.Now; // what was added is later than before
+            }
         }
         return now;
     }
