@@ -63,11 +63,17 @@ internal sealed class DaemonProcess : IDisposable
     /// <summary>Stops it while it waits for something to do.</summary>
     public void StopIdle()
     {
+        WaitIdle();
+        Signal(NativeCalls.SIGSTOP);
+    }
+
+    /// <summary>Waits until it waits for something to do.</summary>
+    public void WaitIdle()
+    {
         for (var waited = Stopwatch.StartNew(); File.ReadAllText($"/proc/{Id}/stat").Split(") ")[1][0] != 'S'; Thread.Sleep(1))
         {
             Assert.True(waited.Elapsed < Patience.Answer, "it is never idle");
         }
-        Signal(NativeCalls.SIGSTOP);
     }
 
     /// <summary>Waits for a line with this in it, and returns the line.</summary>

@@ -99,8 +99,7 @@ public sealed class SandboxTests : IDisposable
         _daemon = DaemonProcess.Foreground(_host, _kernel, options);
         _daemon.ExpectLog("daemon: ready");
         _kernel.ExpectHandshake();
-        _daemon.StopIdle();
-        _daemon.Signal(NativeCalls.SIGCONT);
+        _daemon.WaitIdle();
     }
 
     private string Inject(int call, params object[] arguments) =>

@@ -5,6 +5,7 @@
  *   inject PID CALL [ARGUMENT...]     CALL is a number; an argument is a number, or a text that is put on the stack.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ int main(int count, char **words)
 	struct user_regs_struct before, call;
 	unsigned long long values[6] = { 0 };
 	pid_t pid = count > 2 ? atoi(words[1]) : 0;
-	int status;
+	int status, held = 0;
 
 	if (pid <= 0 || count > 9 || ptrace(PTRACE_SEIZE, pid, 0, 0) != 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) != 0 || waitpid(pid, &status, __WALL) != pid)
 		die("attach");
@@ -57,8 +58,14 @@ int main(int count, char **words)
 	call.orig_rax = -1;
 	call.rax = strtoull(words[2], NULL, 0);
 	call.rdi = values[0], call.rsi = values[1], call.rdx = values[2], call.r10 = values[3], call.r8 = values[4], call.r9 = values[5];
-	if (ptrace(PTRACE_SETREGS, pid, 0, &call) != 0 || ptrace(PTRACE_SINGLESTEP, pid, 0, 0) != 0 || waitpid(pid, &status, __WALL) != pid)
+	if (ptrace(PTRACE_SETREGS, pid, 0, &call) != 0)
 		die("call");
+	do {
+		if (ptrace(PTRACE_SINGLESTEP, pid, 0, 0) != 0 || waitpid(pid, &status, __WALL) != pid)
+			die("step");
+		if (WIFSTOPPED(status) && WSTOPSIG(status) != SIGTRAP)
+			held = WSTOPSIG(status); /* a signal was there before the call */
+	} while (WIFSTOPPED(status) && status >> 8 != SIGTRAP);
 	if (WIFSIGNALED(status)) {
 		printf("killed %d\n", WTERMSIG(status));
 		return 0;
@@ -66,7 +73,7 @@ int main(int count, char **words)
 	if (WIFEXITED(status) || ptrace(PTRACE_GETREGS, pid, 0, &call) != 0)
 		die("result");
 	printf("%lld\n", (long long)call.rax);
-	if (ptrace(PTRACE_SETREGS, pid, 0, &before) != 0 || ptrace(PTRACE_DETACH, pid, 0, 0) != 0)
+	if (ptrace(PTRACE_SETREGS, pid, 0, &before) != 0 || ptrace(PTRACE_DETACH, pid, 0, held) != 0)
 		die("detach");
 	return 0;
 }
