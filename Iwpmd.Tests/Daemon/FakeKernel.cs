@@ -16,7 +16,7 @@ internal sealed class FakeKernel : IDisposable
 
     private readonly NetlinkSocket _end;
     private readonly Thread _thread;
-    private readonly BlockingCollection<KernelReply> _told = [];
+    private readonly BlockingCollection<(KernelReply Reply, long At)> _told = [];
     private volatile bool _ended;
 
     public FakeKernel()
@@ -33,10 +33,8 @@ internal sealed class FakeKernel : IDisposable
     /// <summary>What comes back for the next message, in the place of DONE with 0; then the rule holds again.</summary>
     public ConcurrentQueue<KernelRequest> Outcomes { get; } = new();
 
-    /// <summary>What else comes before each outcome, and after how many milliseconds.</summary>
-    public volatile byte[][] Meanwhile = [];
-    public volatile int MeanwhileAfter;
-    public long MeanwhileAt, ReceivedAt; // of Stopwatch: when that came last, and when a message did
+    /// <summary>What happens before the outcome of the next message.</summary>
+    public ConcurrentQueue<Action> Meanwhile { get; } = new();
 
     /// <summary>The outcome of the next message is not told.</summary>
     public volatile bool LosesOutcome;
@@ -55,7 +53,10 @@ internal sealed class FakeKernel : IDisposable
     }
 
     /// <summary>The next thing that was told; fails when nothing is.</summary>
-    public KernelReply Next() => _told.TryTake(out KernelReply reply, s_patience) ? reply : throw new TimeoutException("the daemon told the kernel nothing");
+    public KernelReply Next() => NextAt().Reply;
+
+    /// <summary>The same, and when it came, as <see cref="Stopwatch"/> says it.</summary>
+    public (KernelReply Reply, long At) NextAt() => _told.TryTake(out (KernelReply, long) told, s_patience) ? told : throw new TimeoutException("the daemon told the kernel nothing");
 
     public bool WasToldNothing => _told.Count == 0;
 
@@ -76,22 +77,23 @@ internal sealed class FakeKernel : IDisposable
             {
                 continue;
             }
-            Volatile.Write(ref ReceivedAt, Stopwatch.GetTimestamp());
+            long at = Stopwatch.GetTimestamp();
             KernelReply reply = KernelBytes.ToReply(buffer[..length]);
             bool other = Outcomes.TryDequeue(out KernelRequest outcome);
             if (reply.Kind == KernelReplyKind.Hello && outcome.Operation != KernelOperation.Error)
             {
                 Say(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
             }
-            Thread.Sleep(MeanwhileAfter);
-            Volatile.Write(ref MeanwhileAt, Stopwatch.GetTimestamp());
-            Array.ForEach(Meanwhile, SayBytes);
+            if (Meanwhile.TryDequeue(out Action? meanwhile))
+            {
+                meanwhile();
+            }
             if (!LosesOutcome)
             {
                 Say((other ? outcome : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
             }
             LosesOutcome = false;
-            _told.Add(reply);
+            _told.Add((reply, at));
         }
     }
 }
