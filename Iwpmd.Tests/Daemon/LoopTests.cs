@@ -188,6 +188,24 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
+    public void What_waits_to_be_said_is_bounded_and_the_rest_is_handled_later()
+    {
+        const int Total = 20000, PerDatagram = 40;
+        _kernel.Meanwhile.Enqueue(() =>
+        {
+            for (uint i = 0; i < Total; i += PerDatagram)
+            {
+                _kernel.Say([.. Enumerable.Range(0, PerDatagram).Select(j => Add(5000, (uint)(100 + i + j)))]);
+            }
+        });
+        _kernel.Say(Add(5000, 7));
+        Assert.Equal(7u, _kernel.Next().RequestSequence);
+        Assert.Equal(Enumerable.Range(100, Total), Enumerable.Range(0, Total).Select(_ => (int)_kernel.Next().RequestSequence));
+        Stop(TestLibc.SIGTERM);
+        Assert.InRange(_allocated, 1_000_000, 18_000_000); // an effect has 320 bytes, and each doubling allocates anew: 26 MB without a bound
+    }
+
+    [Fact]
     public void A_registration_that_comes_during_a_long_send_is_not_answered_before_the_kernel_expects_it()
     {
         for (uint i = 0; i < 10; i += 2) // the first is slow by itself, and shows nothing
