@@ -18,6 +18,9 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
     /// <summary>Told before their Ack, and one a second; see Admission.</summary>
     private const int UnconfirmedRemoteInfos = 256, UnconfirmedPerSecond = 1;
 
+    /// <summary>One line in this time says that a flood has begun; a busy machine makes several of this one.</summary>
+    private static readonly TimeSpan s_floodLines = TimeSpan.FromSeconds(10);
+
     private readonly SimulatedKernel _kernel = new();
     private readonly List<KnownPeer> _peers = [];
     private Host? _host, _outside;
@@ -70,7 +73,7 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         Assert.True(asked > 0 && busy.Length > 0);
         Assert.Equal(askedAfter, answeredAfter);
         _daemon.Stop();
-        Assert.InRange(_daemon.Errors.Split('\n').Count(line => line.Contains("peer:")), 0, 3);
+        Assert.InRange(_daemon.Errors.Split('\n').Count(line => line.Contains("peer:")), 0, 3 + (int)(took / s_floodLines));
     }
 
     public void Dispose()
