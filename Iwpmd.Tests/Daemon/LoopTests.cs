@@ -84,6 +84,9 @@ public sealed class LoopTests : IDisposable
         }
     }
 
+    private static KernelRequest Register(uint sequence) =>
+        new() { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = sequence, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") };
+
     private static KernelRequest Add(ushort port, uint sequence) =>
         new() { Operation = KernelOperation.AddMapping, Client = 2, Sequence = sequence, Local = s_loopback.WithPort(port) };
 
@@ -102,7 +105,7 @@ public sealed class LoopTests : IDisposable
     {
         _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done });
         _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.NoMemory.Number }); // "Insufficient skbs for map info"
-        _kernel.Say(new KernelRequest { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = 1, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") });
+        _kernel.Say(Register(1));
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
         Assert.Equal(KernelReplyKind.MapInfo, _kernel.Next().Kind);
         _kernel.Say(Add(5000, 7));
@@ -116,7 +119,7 @@ public sealed class LoopTests : IDisposable
     public void A_hello_that_was_lost_is_said_again_and_is_no_refusal()
     {
         _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
-        _kernel.Say(new KernelRequest { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = 1, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") });
+        _kernel.Say(Register(1));
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind);
         KernelReply replay = _kernel.Next();
@@ -175,10 +178,11 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void However_much_comes_before_an_outcome_nothing_is_lost()
     {
-        byte[] removes = [.. Enumerable.Repeat(KernelBytes.Of(Remove(9999)), 50).SelectMany(bytes => bytes)];
+        byte[] datagram = [.. Enumerable.Repeat(KernelBytes.Of(Remove(9999)), 50).SelectMany(bytes => bytes)];
+        byte[][] removes = [.. Enumerable.Repeat(datagram, 800)];
         for (int i = 0; i < 3; i++)
         {
-            _kernel.Meanwhile.Enqueue(() => Array.ForEach([.. Enumerable.Repeat(removes, 800)], _kernel.SayBytes));
+            _kernel.Meanwhile.Enqueue(() => Array.ForEach(removes, _kernel.SayBytes));
         }
         _kernel.Say([.. Enumerable.Range(7, 3).Select(i => Add((ushort)(5000 + i), (uint)i))]);
         Assert.Equal(Enumerable.Range(7, 3), Enumerable.Range(7, 3).Select(_ => (int)_kernel.Next().RequestSequence));
@@ -208,21 +212,21 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_registration_that_comes_during_a_long_send_is_not_answered_before_the_kernel_expects_it()
     {
-        for (uint i = 0; i < 10; i += 2) // the first is slow by itself, and shows nothing
+        for (uint mapped = 7; mapped < 17; mapped += 2) // the first is slow by itself, and shows nothing
         {
-            var register = new KernelRequest { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = 8 + i, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") };
+            uint answered = mapped + 1;
             long askedAt = 0;
             _kernel.Meanwhile.Enqueue(() =>
             {
                 Thread.Sleep(10);
                 askedAt = Stopwatch.GetTimestamp();
-                _kernel.Say(register);
+                _kernel.Say(Register(answered));
                 Array.ForEach([.. Enumerable.Repeat(Remove(9999), 100)], remove => _kernel.Say(remove)); // more than a turn, so that the loop does not sleep
             });
-            _kernel.Say(Add(5000, 7 + i));
-            Assert.Equal(7 + i, _kernel.Next().RequestSequence);
+            _kernel.Say(Add(5000, mapped));
+            Assert.Equal(mapped, _kernel.Next().RequestSequence);
             (KernelReply answer, long at) = _kernel.NextAt();
-            Assert.Equal((KernelReplyKind.RegisterPid, 8 + i), (answer.Kind, answer.RequestSequence));
+            Assert.Equal((KernelReplyKind.RegisterPid, answered), (answer.Kind, answer.RequestSequence));
             Assert.True(Stopwatch.GetElapsedTime(askedAt, at) >= TimeSpan.FromMilliseconds(2));
         }
     }
