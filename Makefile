@@ -1,5 +1,4 @@
 # Building, testing and installing iwpmd. Needs the .NET SDK; `make deps` installs the rest on Debian.
-AOT_FRAMEWORK ?= net9.0
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
@@ -15,8 +14,8 @@ DOCDIR ?= $(PREFIX)/share/doc/iwpmd
 DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
 INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
 
-SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Directory.Build.props
-PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -f $(AOT_FRAMEWORK) -r linux-x64 -p:AotFramework=$(AOT_FRAMEWORK) --nologo -v quiet
+SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Iwpmd/packages.lock.json Directory.Build.props Directory.Build.targets
+PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r linux-x64 $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) --nologo -v quiet
 
 .PHONY: all static image install deps check demo lab lab-lasting fuzz bench bench-lab deb rpm dist reproduce clean
 
@@ -105,7 +104,7 @@ reproduce: deb-deps rpm-deps dist
 
 # What a package of any kind takes. What was built goes with it, so that it is not built twice.
 BUILT = out/iwpmd out/iwpmd.spdx.json
-PACKAGED = Makefile Directory.Build.props nuget.config LICENSE $(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT)
+PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config LICENSE $(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT)
 PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
 # What deb, rpm and their tests need of Debian, and how it is installed if it is not there.
 DEB_DEPS = debhelper dh-apparmor dpkg-dev lintian debootstrap

@@ -74,19 +74,30 @@ public sealed class DistTests : IDisposable
     {
         string assets = Repository.PathOf("out/build/dynamic/obj/Iwpmd/project.assets.json");
         JsonElement bill = JsonDocument.Parse(Tool.Run(Repository.PathOf("dist/sbom"), "jq", Binaries.Ours, assets, "1.2.3", "1700000000")).RootElement;
-        JsonElement targets = JsonDocument.Parse(File.ReadAllText(assets)).RootElement.GetProperty("targets");
-        string[] restored = [.. targets.EnumerateObject().Single(target => target.Value.EnumerateObject().Any(package => package.Name.StartsWith("runtime.linux-x64."))).Value.EnumerateObject().Select(package => package.Name)];
+        JsonElement restored = JsonDocument.Parse(File.ReadAllText(assets)).RootElement;
+        string[] linked =
+        [
+            .. restored.GetProperty("targets").EnumerateObject().Single(target => target.Name.EndsWith("/linux-x64"))
+                .Value.EnumerateObject().Select(package => package.Name),
+            .. restored.GetProperty("project").GetProperty("frameworks").EnumerateObject().Single()
+                .Value.GetProperty("downloadDependencies").EnumerateArray()
+                .Where(package => Texts(package, "name")[0] == "Microsoft.NETCore.App.Runtime.NativeAOT.linux-x64")
+                .Select(package => $"{Texts(package, "name")[0]}/{Texts(package, "version")[0].Split('[', ',')[1]}"),
+        ];
         JsonElement[] packages = [.. bill.GetProperty("packages").EnumerateArray()];
 
         Assert.Equal("SPDX-2.3 CC0-1.0 SPDXRef-DOCUMENT iwpmd-1.2.3", string.Join(' ', Texts(bill, "spdxVersion", "dataLicense", "SPDXID", "name")));
         Assert.StartsWith("urn:uuid:", Texts(bill, "documentNamespace")[0]);
         Assert.Equal("2023-11-14T22:13:20Z", Texts(bill.GetProperty("creationInfo"), "created")[0]);
         Assert.NotEmpty(bill.GetProperty("creationInfo").GetProperty("creators").EnumerateArray());
-        Assert.Equal(["iwpmd/1.2.3", .. restored.Order(StringComparer.Ordinal)], packages.Select(package => string.Join('/', Texts(package, "name", "versionInfo"))).Order(StringComparer.Ordinal).OrderBy(name => !name.StartsWith("iwpmd/")));
+        Assert.Equal(["iwpmd/1.2.3", .. linked.Order(StringComparer.Ordinal)], packages.Select(package => string.Join('/', Texts(package, "name", "versionInfo"))).Order(StringComparer.Ordinal).OrderBy(name => !name.StartsWith("iwpmd/")));
         Assert.All(packages, package => Assert.DoesNotContain("", Texts(package, "SPDXID", "downloadLocation", "licenseConcluded", "copyrightText")));
         Assert.All(packages, package => Assert.Equal("MIT", Texts(package, "licenseDeclared")[0]));
         Assert.All(packages[1..], package => Assert.Equal(128, Texts(package.GetProperty("checksums")[0], "checksumValue")[0].Length));
         Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Binaries.Ours))), Texts(packages[0].GetProperty("checksums")[0], "checksumValue")[0]);
+        Assert.Contains("SPDXRef-iwpmd SPDXRef-Microsoft.NETCore.App.Runtime.NativeAOT.linux-x64-", string.Join('\n',
+            bill.GetProperty("relationships").EnumerateArray().Where(relation => Texts(relation, "relationshipType")[0] == "STATIC_LINK")
+                .Select(relation => string.Join(' ', Texts(relation, "spdxElementId", "relatedSpdxElement")))));
         // Each stands in one relation to the executable, and the executable is what the document describes.
         string[] ids = [.. packages.Select(package => Texts(package, "SPDXID")[0])];
         Assert.Equal(ids.Order(), bill.GetProperty("relationships").EnumerateArray().Select(relation => Texts(relation, "spdxElementId", "relatedSpdxElement")

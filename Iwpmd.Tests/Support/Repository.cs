@@ -21,11 +21,13 @@ internal static class Repository
     /// <summary>All C# sources of one project, as paths relative to the root ("Iwpmd/Wire/Sockaddr.cs"), in order.</summary>
     public static IEnumerable<string> Sources(string project) => Files(project).Where(path => path.EndsWith(".cs", StringComparison.Ordinal));
 
-    /// <summary>All files below a folder that no build made, as paths relative to the root.</summary>
+    /// <summary>
+    /// All files below a folder that no build made, as paths relative to the root. In a work tree of git's, .git is a file.
+    /// </summary>
     public static IEnumerable<string> Files(string folder = "")
     {
         string[] built = ["bin", "obj", "out", "TestResults", ".git"];
-        return Directory.EnumerateFiles(PathOf(folder)).Concat(Directory.EnumerateDirectories(PathOf(folder))
+        return Directory.EnumerateFiles(PathOf(folder)).Where(path => Path.GetFileName(path) != ".git").Concat(Directory.EnumerateDirectories(PathOf(folder))
                 .Where(path => !built.Contains(Path.GetFileName(path)) && new DirectoryInfo(path).LinkTarget is null)
                 .SelectMany(path => Files(Path.GetRelativePath(Root, path)).Select(PathOf)))
             .Select(path => Path.GetRelativePath(Root, path))
