@@ -1,4 +1,4 @@
-# Building, testing and installing iwpmd. Needs the .NET SDK; `make deps` installs the rest on Debian.
+# Building, testing and installing iwpmd. Needs the .NET SDK; `make deps` installs the rest on Debian. See `make help`.
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
@@ -14,31 +14,66 @@ DOCDIR ?= $(PREFIX)/share/doc/iwpmd
 DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
 INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
 
-SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') Iwpmd/Iwpmd.csproj Iwpmd/packages.lock.json Directory.Build.props Directory.Build.targets
-PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r linux-x64 $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) --nologo -v quiet
+# MSBuild properties of your own (-p:NAME=VALUE); what was built with others is built anew.
+PROPERTIES ?=
+# No banner, no certificate, no telemetry, and no server that stays when a command has ended.
+export DOTNET_NOLOGO = 1
+export DOTNET_GENERATE_ASPNET_CERTIFICATE = false
+export DOTNET_CLI_TELEMETRY_OPTOUT = 1
+export DOTNET_CLI_WORKLOAD_UPDATE_NOTIFY_DISABLE = true
+export MSBUILDDISABLENODEREUSE = 1
+export UseSharedCompilation = false
 
-.PHONY: all static image install deps check demo lab lab-lasting fuzz bench bench-lab deb rpm dist reproduce clean
+SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') \
+	Iwpmd/Iwpmd.csproj Iwpmd/packages.lock.json Directory.Build.props Directory.Build.targets
+PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r linux-x64 --nologo -v quiet \
+	$(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
-all: out/iwpmd
+.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist
+.PHONY: reproduce clean FORCE
 
-out/iwpmd: $(SOURCES)
+all: out/iwpmd ## builds out/iwpmd; needs no rights
+
+help: ## prints this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
+		printf '%-14s%s\n' "$$target" "$$text"; done
+
+# What it was built with. With other properties the linker would not run again by itself.
+BUILT_WITH = out/build/properties
+ifneq ($(file < $(BUILT_WITH)),$(PUBLISH))
+$(BUILT_WITH): FORCE
+endif
+$(BUILT_WITH):
+	@rm -rf out/build/dynamic out/build/static
+	@mkdir -p $(@D)
+	@echo '$(PUBLISH)' > $@
+
+# What a target asked for must have installed comes first, with -j too.
+NEEDED_FIRST = $(addsuffix -deps,$(filter lab lab-lasting fuzz bench bench-lab deb rpm reproduce,$(MAKECMDGOALS)))
+
+out/iwpmd: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
+	@dist/need --check build
+	@echo 'compiling $@, usually 1 to 2 minutes'
 	$(PUBLISH) --artifacts-path out/build/dynamic -o out/build/dynamic/publish
 	strip -o $@ out/build/dynamic/publish/iwpmd
 
 # What is in it, for whoever must know that (SPDX).
 out/iwpmd.spdx.json: out/iwpmd dist/sbom
+	@dist/need --check install
 	dist/sbom out/iwpmd out/build/dynamic/obj/Iwpmd/project.assets.json $(VERSION) $$SOURCE_DATE_EPOCH > $@.new
 	mv $@.new $@
 
 # A changed link property alone does not relink: a folder of its own.
-static: out/iwpmd-static
+static: out/iwpmd-static ## builds out/iwpmd-static, for hosts with nothing else
 
-out/iwpmd-static: $(SOURCES)
+out/iwpmd-static: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
+	@dist/need --check build
+	@echo 'compiling $@, usually 1 to 2 minutes'
 	$(PUBLISH) -p:IwpmdStatic=true --artifacts-path out/build/static -o out/build/static/publish
 	strip -o $@ out/build/static/publish/iwpmd
 
 # What a container has; see dist/container/Containerfile.
-image: out/image/usr/sbin/iwpmd
+image: out/image/usr/sbin/iwpmd ## builds out/image, the tree of a container
 
 out/image/usr/sbin/iwpmd: out/iwpmd-static iwpmd.conf LICENSE
 	rm -rf out/image
@@ -47,45 +82,57 @@ out/image/usr/sbin/iwpmd: out/iwpmd-static iwpmd.conf LICENSE
 	install -D -m 644 -t out/image/usr/share/doc/iwpmd LICENSE
 	install -D -m 755 out/iwpmd-static $@
 
-# What Debian must have beside the SDK: the linker's tools for the executable, the others for the tests. The lab gets its own.
-BUILD_PACKAGES = gcc libc6-dev binutils jq
-TEST_PACKAGES = rdma-core strace iproute2 mandoc util-linux nftables systemd apparmor selinux-policy-dev checkpolicy semodule-utils python3-yaml
+# The lists are in dist/packages. FOR: build, install, demo, lab, lasting, deb, rpm, bench, or all of it.
+FOR ?= check
+deps: ## installs Debian's packages for FOR=build, install, demo, lab, lasting, deb, rpm, bench or (all tests) check
+	@dist/need $(FOR)
 
-deps: deb-deps rpm-deps
-	$(call need,$(BUILD_PACKAGES) $(TEST_PACKAGES))
-	lab/lab deps
+.PHONY: lab-deps lab-lasting-deps fuzz-deps bench-deps bench-lab-deps deb-deps rpm-deps reproduce-deps
+lab-deps fuzz-deps bench-deps deb-deps rpm-deps: %-deps:
+	@dist/need $*
+lab-lasting-deps:
+	@dist/need lasting
+bench-lab-deps: lab-deps
+reproduce-deps: deb-deps rpm-deps
 
-# The main job on a real kernel: two emulated hosts, our daemon in each, RDMA connections between them. Root.
-demo: deps all
-	lab/demo
+# The main job on a real kernel: two emulated hosts, our daemon in each, RDMA connections between them.
+demo: ## shows RDMA connections between two emulated hosts; root
+	@dist/steps demo
 
-# Every test, those of the packages and the lab's short matrix included. Root.
-check: deps all image deb rpm
-	lab/lab build
-# Whoever runs this may ignore signals (nohup, the background of a script); the tests, and the daemons in them, would too.
-	env --default-signal=INT,HUP,TERM dotnet test Iwpmd.Tests --nologo
+# Every test, those of the packages and the lab's short matrix included.
+check: ## runs all tests; root
+	@dist/steps check
 
 # The whole matrix of scenarios, builds of soft iWARP and pairs of daemons. lab-lasting: what outlives the daemon, under systemd.
-lab: deps all static
+lab: lab-deps all static ## runs the lab's whole matrix, which takes hours; root
 	lab/run --jobs 3
 
-lab-lasting: deps all deb rpm
+lab-lasting: lab-lasting-deps all deb rpm ## runs restart, crash, upgrade and boot of hosts with systemd; root
 	lab/run --lasting
+
+# As on a machine that has nothing but the SDK: a new Debian tree. FRESH=demo or FRESH=check for one of them.
+FRESH ?= demo check
+fresh: ## runs `make demo` and `make check` in a fresh Debian and shows what they left there; root
+	dist/fresh $(FRESH)
+
+# Not part of a build: an advisory of tomorrow breaks no old release.
+audit: ## looks for known vulnerabilities of the packages that are used
+	@dist/audit
 
 # Noise at the daemon for as long as SECONDS says; see fuzz/README.md.
 SECONDS ?= 60
-fuzz: deps all
+fuzz: fuzz-deps all ## fuzzes the executable for SECONDS=60; root
 	fuzz/run --seconds $(SECONDS)
 
 # Our daemon beside rdma-core's, by numbers; see bench/README.md. BENCH=--quick for a glance. bench-lab: the same on a real kernel.
-bench: deps all static
-	$(call need,valgrind)
+bench: bench-deps all static ## measures it beside rdma-core's daemon; root
+	lab/lab deps
 	bench/run $(BENCH)
 
-bench-lab: deps all
+bench-lab: bench-lab-deps all ## the same on a real kernel; root
 	bench/lab
 
-clean:
+clean: ## removes what was built, downloaded and unpacked
 	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj
 
 VERSION = $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
@@ -94,32 +141,21 @@ export SOURCE_DATE_EPOCH ?= $(shell [ -e .git ] && git log -1 --format=%ct 2> /d
 SAME = --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
 
 # The sources as a release: what git knows of, or in an unpacked release all that was in it. All else can be made from that.
-dist:
+dist: ## makes the sources of a release, out/iwpmd-VERSION.tar.gz
 	mkdir -p out
 	{ [ -e .git ] && git ls-files || find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -not -type d -print; } | LC_ALL=C sort | tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:S' --files-from=- | gzip -9n > out/iwpmd-$(VERSION).tar.gz
 
 # Builds everything in two folders and compares.
-reproduce: deb-deps rpm-deps dist
+reproduce: reproduce-deps dist ## builds a release in two folders and compares; root
 	dist/reproduce out/iwpmd-$(VERSION).tar.gz
 
 # What a package of any kind takes. What was built goes with it, so that it is not built twice.
 BUILT = out/iwpmd out/iwpmd.spdx.json
-PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config LICENSE $(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT)
+PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config LICENSE \
+	$(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT) $(BUILT_WITH)
 PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
-# What deb, rpm and their tests need of Debian, and how it is installed if it is not there.
-DEB_DEPS = debhelper dh-apparmor dpkg-dev lintian debootstrap
-RPM_DEPS = rpm rpmlint
-need = @missing=$$(for package in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || echo $$package; done); \
-	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; }
-
-.PHONY: deb-deps rpm-deps
-deb-deps:
-	$(call need,$(BUILD_PACKAGES) $(DEB_DEPS))
-rpm-deps:
-	$(call need,$(BUILD_PACKAGES) $(RPM_DEPS))
-
 # What an administrator may have changed is left alone. rdma-core reads the list of modules, see there.
-install: $(BUILT)
+install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 755 out/iwpmd $(DESTDIR)$(SBINDIR)/iwpmd
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 iwpmd.8
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 iwpmd.conf.5
@@ -141,7 +177,23 @@ install: $(BUILT)
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
 
-deb: deb-deps $(BUILT)
+# The reverse, with the same variables. What an administrator may have changed goes with PURGE=1 only.
+CONFIGURATION = $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
+uninstall: ## removes what `make install` installed; the configuration too with PURGE=1
+	rm -f $(DESTDIR)$(SBINDIR)/iwpmd $(DESTDIR)$(MANDIR)/man8/iwpmd.8 $(DESTDIR)$(MANDIR)/man5/iwpmd.conf.5
+	rm -f $(DESTDIR)$(BASHDIR)/iwpmd $(DESTDIR)$(ZSHDIR)/_iwpmd $(DESTDIR)$(UDEVDIR)/90-iwpmd.rules
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,iwpmd.service iwpmd-metrics.service iwpmd-metrics.timer)
+	rm -f $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf $(DESTDIR)$(FIREWALLDDIR)/iwpmd.xml $(DESTDIR)$(INITDIR)/iwpmd
+	rm -f $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json UPGRADING.md)
+	rm -f $(addprefix $(DESTDIR)$(DRACUTDIR)/95iwpmd/,module-setup.sh iwpmd-boot.service)
+	rm -f $(DESTDIR)$(PREFIX)/share/iwpmd/91-iwpmd-boot.rules
+	@for folder in $(DOCDIR) $(DRACUTDIR)/95iwpmd $(PREFIX)/share/iwpmd; do \
+		[ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
+	@if [ '$(PURGE)' = 1 ]; then rm -f $(CONFIGURATION); \
+	else for file in $(wildcard $(CONFIGURATION)); do echo "left: $$file (PURGE=1 removes it)"; done; fi
+
+deb: deb-deps $(BUILT) ## builds the Debian package
 	rm -rf out/deb/tree
 	mkdir -p out/deb/tree
 	$(PACK) | tar --extract --directory=out/deb/tree
@@ -152,7 +204,7 @@ deb: deb-deps $(BUILT)
 	mv out/deb/iwpmd_$(VERSION)_*.deb out/
 	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
 
-rpm: rpm-deps $(BUILT)
+rpm: rpm-deps $(BUILT) ## builds the rpm
 	rm -rf out/rpm
 	mkdir -p out/rpm/SOURCES
 	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:S' --gzip --file=out/rpm/SOURCES/iwpmd-$(VERSION).tar.gz

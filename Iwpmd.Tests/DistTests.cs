@@ -51,8 +51,10 @@ public sealed class DistTests : IDisposable
     [Fact]
     public void The_AppArmor_profile_compiles_and_is_the_one_that_the_units_drop_in_names()
     {
-        string name = Tool.Run("apparmor_parser", "apparmor", "--skip-kernel-load", "--skip-cache", "--names", Repository.PathOf("dist/apparmor/iwpmd")).Trim();
-        Tool.Run("apparmor_parser", "apparmor", "--skip-kernel-load", "--skip-cache", "--ofile", Path.Combine(_folder, "policy"), Repository.PathOf("dist/apparmor/iwpmd"));
+        string parser = Binaries.Unpacked("sbin/apparmor_parser", "apparmor_parser");
+        string[] options = ["--base", Binaries.Unpacked("etc/apparmor.d", "/etc/apparmor.d"), "--skip-kernel-load", "--skip-cache"];
+        string name = Tool.Run(parser, "apparmor", [.. options, "--names", Repository.PathOf("dist/apparmor/iwpmd")]).Trim();
+        Tool.Run(parser, "apparmor", [.. options, "--ofile", Path.Combine(_folder, "policy"), Repository.PathOf("dist/apparmor/iwpmd")]);
 
         Assert.Contains($"AppArmorProfile=-{name}", File.ReadAllLines(Repository.PathOf("dist/apparmor/iwpmd.service.conf")));
     }

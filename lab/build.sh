@@ -2,26 +2,16 @@
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-host_tools=(qemu-system-x86 gcc libc6-dev make xz-utils debootstrap e2fsprogs apparmor)
 unpacked=(busybox-static iproute2 libmnl0 libbpf1 libelf1 libcap2 libbsd0 libmd0 zlib1g strace libunwind8 libnl-3-200 libnl-route-3-200
-    libibverbs1 libibverbs-dev ibverbs-providers librdmacm1 librdmacm-dev rdmacm-utils rdma-core)
+    libibverbs1 libibverbs-dev ibverbs-providers librdmacm1 librdmacm-dev rdmacm-utils rdma-core apparmor)
 siw_builds=(stock map full)
 build=$out/build
 
-install_host_tools() {
-    local tool missing=()
-    for tool in "${host_tools[@]}"; do
-        dpkg-query -W -f '${db:Status-Status}' "$tool" 2> /dev/null | grep -qx installed || missing+=("$tool")
-    done
-    [[ ${#missing[@]} -eq 0 ]] && return
-    say "installing ${missing[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > "$out/apt.log" 2>&1 || die "apt-get install failed, see $out/apt.log"
-}
+install_host_tools() { "$top/dist/need" lab; }
 
 # Everything else is unpacked, not installed: the host gets no kernel, no service and no udev rule.
 unpack_packages() {
-    [[ -s $root/kernel ]] && return
+    [[ -s $root/kernel && $(cat "$root/unpacked" 2> /dev/null) == "${unpacked[*]}" ]] && return
     local release version series package
     mkdir -p "$out/cache"
     apt-get update -qq
@@ -44,6 +34,7 @@ unpack_packages() {
     sed -i "s#^include /usr/src#include $root/usr/src#" "$root/usr/src/linux-headers-$release/Makefile"
     tar -xJf "$root/usr/src/linux-source-$series.tar.xz" -C "$root" --strip-components=1 "linux-source-$series/drivers/infiniband/sw/siw"
     rm -f "$out"/cache/*.deb "$root/usr/src/linux-source-$series.tar.xz"
+    echo "${unpacked[*]}" > "$root/unpacked"
     echo "$release" > "$root/kernel"
 }
 
@@ -96,7 +87,8 @@ build_siw() {
                 '/^int siw_create_listen(/,/^}/s/&to_sockaddr_in\(6\?\)(id->local_addr)/\&to_sockaddr_in\1(id->m_local_addr)/' \
                 's/sock_set_reuseaddr(s->sk)/s->sk->sk_reuse = SK_FORCE_REUSE/' ;;
             esac
-            make -s -j2 -C "$root/usr/src/linux-headers-$kernel" M="$PWD" modules > make.log 2>&1 || die "siw ($variant) does not build, see $PWD/make.log"
+            # objtool is linked with libelf, which the host may lack.
+            LD_LIBRARY_PATH=$libraries make -s -j2 -C "$root/usr/src/linux-headers-$kernel" M="$PWD" modules > make.log 2>&1 || die "siw ($variant) does not build, see $PWD/make.log"
             strip -g siw.ko
         )
     done

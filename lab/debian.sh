@@ -6,6 +6,7 @@ ours_package() { first_of ${IWPMD_DEB:+"$IWPMD_DEB"} "$top"/out/iwpmd_*.deb; }
 # Everything but the daemon under test and the lab's own files. rdma-core is in it, as on most hosts: our package takes its daemon's place.
 build_debian_base() {
     [[ -e $debian/complete ]] && return
+    "$top/dist/need" lasting
     say "building a Debian system with systemd"
     rm -rf "$debian"
     mkdir -p "$debian"
@@ -50,7 +51,7 @@ build_image() { # c|ours
         cp "$package" "$tree/tmp/iwpmd.deb"
         chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 || die "the package does not install, see $debian/log"
         # Compiled here, so that the host need not: emulated, that takes long.
-        apparmor_parser --skip-kernel-load --skip-cache --ofile "$tree/etc/apparmor.policy" "$tree/etc/apparmor.d/iwpmd" 2>> "$debian/log" || die "the AppArmor profile does not compile, see $debian/log"
+        "$root/sbin/apparmor_parser" --base "$root/etc/apparmor.d" --skip-kernel-load --skip-cache --ofile "$tree/etc/apparmor.policy" "$tree/etc/apparmor.d/iwpmd" 2>> "$debian/log" || die "the AppArmor profile does not compile, see $debian/log"
     fi
     cp -r "$lab/debian/." "$tree/"
     for file in "${masked[@]}"; do ln -sf /dev/null "$tree/etc/systemd/system/$file"; done

@@ -11,17 +11,19 @@ internal static class Binaries
     /// <summary>The published executable.</summary>
     public static string Ours => Require(Repository.PathOf("out/iwpmd"), "run make first");
 
-    /// <summary>The daemon of rdma-core: unpacked by the lab, or installed.</summary>
+    /// <summary>The daemon of rdma-core: unpacked by the lab, or where it happens to be installed.</summary>
     public static string C
     {
         get
         {
-            string unpacked = Repository.PathOf("out/lab/root/usr/sbin/iwpmd");
-            string path = File.Exists(unpacked) ? unpacked : Require("/usr/sbin/iwpmd", "install the package rdma-core (make deps)");
+            string path = Require(Unpacked("usr/sbin/iwpmd", "/usr/sbin/iwpmd"), "run lab/lab deps, which unpacks rdma-core");
             Assert.True(File.ReadAllText(path).Contains("libnl-3"), $"{path} is not the daemon of rdma-core");
             return path;
         }
     }
+
+    /// <summary>What is in the packages that the lab unpacks, or else the host's.</summary>
+    public static string Unpacked(string path, string installed) => Repository.PathOf($"out/lab/root/{path}") is var unpacked && Path.Exists(unpacked) ? unpacked : installed;
 
     /// <summary>Libraries that the unpacked daemon needs and the host may not have.</summary>
     public static string LibrariesOfC => Repository.PathOf("out/lab/root/lib/x86_64-linux-gnu");
