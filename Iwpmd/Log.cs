@@ -81,7 +81,7 @@ internal static partial class Log
     [LoggerMessage(303, LogLevel.Debug, "peer: dropped: message from {Peer}: {Reason}{Suppressed}")]
     public static partial void PeerDropped(ILogger log, InetEndpoint peer, string? reason, string suppressed);
 
-    [LoggerMessage(304, LogLevel.Warning, "peer: flood: {Refused} Requests were not served in the last {Seconds} s: {OverAll} beyond request_rate, {OverSource} beyond the source_rate of their host, {Denied} of hosts that may not ask")]
+    [LoggerMessage(304, LogLevel.Warning, "peer: flood: {Refused} Requests were not served in the last {Seconds} s: {OverAll} beyond request_rate, {OverSource} beyond the source_rate of their host, {Denied} of hosts or by interfaces from which none are taken")]
     public static partial void RequestsRefused(ILogger log, long refused, long seconds, long overAll, long overSource, long denied);
 
     [LoggerMessage(306, LogLevel.Warning, "peer: flood: most of what unknown hosts send is dropped unread until it is less; hosts that proved themselves are served{Suppressed}")]

@@ -10,16 +10,16 @@ namespace Iwpmd.Tests.Daemon;
 
 public class ConfigurationTests
 {
-    private static (Configuration Configuration, List<string> Complaints) Parse(params string[] lines)
+    private static (Configuration Configuration, string[] Complaints) Parse(params string[] lines)
     {
-        List<string> complaints = [];
-        return (Configuration.Parse(lines, complaints), complaints);
+        LoadedConfiguration loaded = ConfigurationParser.Parse(lines);
+        return (loaded.Configuration, Array.ConvertAll(loaded.Complaints, complaint => complaint.ToString()));
     }
 
     [Fact]
     public void Every_key_is_understood_with_blanks_and_comments()
     {
-        (Configuration c, List<string> complaints) = Parse(
+        (Configuration c, string[] complaints) = Parse(
             "# a comment",
             "",
             "nl_sock_rbuf_size=1048576",
@@ -31,7 +31,7 @@ public class ConfigurationTests
             "request_rate=5000",
             "source_rate=50",
             "remote_info_rate=20",
-            "interface=eth1",
+            "interface=lo, lo",
             "state_dir=/var/lib/x",
             "log_level=debug");
         Assert.Empty(complaints);
@@ -45,11 +45,12 @@ public class ConfigurationTests
                 PortRange = new PortRange(20000, 30000),
                 MaxMappings = 16,
                 Admission = new AdmissionSettings { RequestRate = 5000, SourceRate = 50, RemoteInfoRate = 20 },
-                Interface = "eth1",
+                Interfaces = c.Interfaces,
                 StateDirectory = "/var/lib/x",
                 LogLevel = LogLevel.Debug,
             },
             c);
+        Assert.Equal(["lo", "lo"], c.Interfaces);
     }
 
     [Theory]
@@ -61,7 +62,6 @@ public class ConfigurationTests
     [InlineData("unreachable_memory=-1")]
     [InlineData("max_mappings=15")]
     [InlineData("max_mappings=")]
-    [InlineData("max_mappings")]
     [InlineData("port_range=30000-20000")]
     [InlineData("port_range=0-20000")]
     [InlineData("port_range=1-65536")]
@@ -70,17 +70,33 @@ public class ConfigurationTests
     [InlineData("request_rate=0")]
     [InlineData("source_rate=1000001")]
     [InlineData("allow=")]
+    [InlineData("allow=10.0.0.0/99")]
+    [InlineData("allow=10.0.0.7/8")]
+    [InlineData("allow=10.0.0.0/08")]
+    [InlineData("allow=10.0.0.0/+8")]
+    [InlineData("allow=10.0.0.0/")]
+    [InlineData("allow=10/8")]
+    [InlineData("allow=10.1")]
+    [InlineData("allow=010.0.0.1")]
+    [InlineData("allow=0x0a000001")]
+    [InlineData("allow=[fd00::1]")]
+    [InlineData("allow=10.0.0.1 everyone")]
+    [InlineData("deny=,")]
+    [InlineData("deny=::ffff:10.0.0.1")]
+    [InlineData("deny=fd00::1%0")]
     [InlineData("allow=10.0.0.0/33")]
     [InlineData("allow=10.0.0.0/8/8")]
     [InlineData("deny=fd00::/129")]
     [InlineData("deny=10.0.0.1, storage")]
     [InlineData("deny=fe80::1%2")]
     [InlineData("interface=averylonginterface")]
+    [InlineData("interface=eth0, a/b")]
+    [InlineData("interface=,")]
     [InlineData("state_dir=run")]
     [InlineData("log_level=loud")]
     public void A_value_out_of_bounds_is_a_complaint_with_its_line_and_the_default_stands(string line)
     {
-        (Configuration c, List<string> complaints) = Parse("", line);
+        (Configuration c, string[] complaints) = Parse("", line);
         Assert.Equal(new Configuration(), c);
         Assert.StartsWith($"2: {line.Split('=')[0]} must be ", Assert.Single(complaints));
     }
@@ -89,7 +105,7 @@ public class ConfigurationTests
     [InlineData("", "10.0.0.1", true)]
     [InlineData("allow=10.0.0.0/8", "10.255.255.255", true)]
     [InlineData("allow=10.0.0.0/8", "11.0.0.0", false)]
-    [InlineData("allow=10.0.0.7/8", "10.0.0.1", true)]
+    [InlineData("allow=10.0.0.0/8\tfd00::/64", "fd00::1", true)]
     [InlineData("allow=10.0.0.0/8", "fd00::1", false)]
     [InlineData("allow=10.0.0.0/8, fd00::/64", "fd00::ffff", true)]
     [InlineData("allow=10.0.0.0/8 fd00::/64", "fd00:0:0:1::1", false)]
@@ -101,7 +117,7 @@ public class ConfigurationTests
     [InlineData("allow=10.0.0.0/8\ndeny=10.1.0.0/16", "10.1.2.3", false)]
     public void Networks_say_who_may_ask(string lines, string address, bool expected)
     {
-        (Configuration c, List<string> complaints) = Parse(lines.Split('\n'));
+        (Configuration c, string[] complaints) = Parse(lines.Split('\n'));
         Assert.Empty(complaints);
         Assert.Equal(expected, c.PortMapper.Admission.Access.Contains(InetEndpoint.Parse(address)));
     }
@@ -109,14 +125,66 @@ public class ConfigurationTests
     [Fact]
     public void An_unknown_name_is_a_complaint_that_names_it()
     {
-        Assert.Contains("'nl_sock_rbuf'", Assert.Single(Parse("nl_sock_rbuf=1").Complaints));
+        Assert.Equal(["1: unknown name 'nl_sock_rbuf': the line is ignored"], Parse("nl_sock_rbuf=1").Complaints);
+        Assert.Equal(["1: unknown name 'query_retri', perhaps query_retry: the line is ignored"], Parse("query_retri=1").Complaints);
     }
+
+    /// <summary>With the default the daemon would serve whom it was not meant to.</summary>
+    [Theory]
+    [InlineData("allow=10.0.0.0/99", "allow must be networks like 10.0.0.0/8, fd00::/8 (the rest of the address 0), or addresses, not '10.0.0.0/99'")]
+    [InlineData("deny=10.0.0.1 10.0.0.x", null)]
+    [InlineData("interface=eth0/1", null)]
+    [InlineData("allow 10.0.0.0/8", "'allow 10.0.0.0/8' has no '='")]
+    [InlineData("deny: 10.0.0.0/8", null)]
+    [InlineData("alow=10.0.0.0/8", "unknown name 'alow', perhaps allow")]
+    [InlineData("Interfaces=eth0", null)]
+    [InlineData("dney=10.0.0.1", null)]
+    [InlineData("deny=10.0.0.1\ndeny=10.0.0.2", "deny is set in line 1 already")]
+    public void A_fault_in_what_restricts_is_fatal(string lines, string? fault)
+    {
+        LoadedConfiguration loaded = ConfigurationParser.Parse(lines.Split('\n'));
+
+        Complaint complaint = Assert.Single(loaded.Complaints);
+        Assert.True(complaint.IsFatal);
+        Assert.EndsWith(": the daemon does not start, since this restricts who is served", complaint.Text);
+        Assert.StartsWith(fault ?? "", complaint.Text);
+        SetupException refused = Assert.Throws<SetupException>(() => loaded.Refuse("/etc/iwpmd.conf"));
+        Assert.Equal(ExitStatus.Configuration, refused.ExitStatus);
+        Assert.Equal($"configuration: /etc/iwpmd.conf:{complaint.Line}: {complaint.Text}", refused.Message);
+    }
+
+    [Theory]
+    [InlineData("query_retry=x", "1: query_retry must be 100 to 5000 ms, not 'x': the default, 500, stands")]
+    [InlineData("query_retry=700\nquery_retry=x", "2: query_retry must be 100 to 5000 ms, not 'x': '700' of line 1 stands")]
+    [InlineData("port_range=9", "1: port_range must be LOW-HIGH, each 1 to 65535, not '9': the default, the host's, stands")]
+    [InlineData("max_mappings", "1: 'max_mappings' has no '=': the line is ignored")]
+    [InlineData("max_mappings 100", "1: 'max_mappings 100' has no '=': the line is ignored")]
+    [InlineData("max_mappings=100\nmax_mappings=200", "2: max_mappings is set in line 1 already: '200' of this line stands")]
+    [InlineData("# a deadline\nquery_deadline=400", "2: query_retry (500 ms) is above query_deadline (400 ms): each host is asked only once")]
+    [InlineData("query_deadline=400\nquery_retry=401", "2: query_retry (401 ms) is above query_deadline (400 ms): each host is asked only once")]
+    [InlineData("interface=lo, nosuch0", "1: there is no network interface 'nosuch0': nothing comes from it until there is")]
+    [InlineData("allow=10.0.0.0/8, fd00::1\ndeny=fd00::/16", "2: deny has all of fd00::1/128, which allow has too: none of its hosts may ask")]
+    public void Any_other_fault_names_what_stands(string lines, string expected)
+    {
+        LoadedConfiguration loaded = ConfigurationParser.Parse(lines.Split('\n'));
+
+        Assert.Equal(expected, Assert.Single(loaded.Complaints).ToString());
+        Assert.False(loaded.Complaints[0].IsFatal);
+        loaded.Refuse("FILE");
+    }
+
+    [Fact]
+    public void A_sound_file_has_no_complaint() =>
+        Assert.Empty(Parse("query_deadline=500", "allow=10.0.0.0/8", "deny=10.0.0.1", "interface=").Complaints);
+
+    [Fact]
+    public void A_file_that_never_ends_is_none() => Assert.Throws<SetupException>(() => Configuration.Load("/dev/zero", isRequired: true));
 
     [Fact]
     public void A_missing_file_is_fine_unless_it_was_asked_for()
     {
-        Assert.Equal(new Configuration(), Configuration.Load("/nonexistent/iwpmd.conf", isRequired: false, []));
-        SetupException e = Assert.Throws<SetupException>(() => Configuration.Load("/nonexistent/iwpmd.conf", isRequired: true, []));
+        Assert.Equal(new Configuration(), Configuration.Load("/nonexistent/iwpmd.conf", isRequired: false).Configuration);
+        SetupException e = Assert.Throws<SetupException>(() => Configuration.Load("/nonexistent/iwpmd.conf", isRequired: true));
         Assert.Equal(ExitStatus.Failure, e.ExitStatus);
         Assert.Contains("/nonexistent/iwpmd.conf", e.Message);
     }
@@ -125,8 +193,10 @@ public class ConfigurationTests
     public void The_shipped_file_names_every_key_with_its_default_and_says_nothing_wrong()
     {
         string[] lines = File.ReadAllLines(Repository.PathOf("iwpmd.conf"));
-        (Configuration asShipped, List<string> complaints) = Parse(lines);
-        Assert.Equal((new Configuration(), 0), (asShipped, complaints.Count));
-        Assert.All(Configuration.Keys, key => Assert.Contains(lines, line => line.StartsWith($"#{key.Name}=", StringComparison.Ordinal) || line.StartsWith($"# {key.Name}=", StringComparison.Ordinal)));
+        (Configuration asShipped, string[] complaints) = Parse(lines);
+        Assert.Equal((new Configuration(), 0), (asShipped, complaints.Length));
+        Assert.All(Configuration.Keys, key => Assert.Contains(lines, line => line.StartsWith($"#{key.Name}=", StringComparison.Ordinal)));
+        string[] words = ["port_range", "allow", "deny", "interface"]; // their defaults are no values
+        Assert.All(Configuration.Keys.Where(key => !words.Contains(key.Name)), key => Assert.Contains($"#{key.Name}={key.Default}", lines));
     }
 }

@@ -112,6 +112,25 @@ public class CommandLineTests
         Assert.Contains("no_such_name", lines[1]);
     }
 
+    /// <summary>"Everyone" is not what was meant.</summary>
+    [Theory]
+    [InlineData("allow=10.0.0.0/99")]
+    [InlineData("deny 10.0.0.1")]
+    [InlineData("interfase=eth0")]
+    public void A_fault_in_an_access_rule_keeps_the_daemon_from_starting(string line)
+    {
+        using var host = new Host();
+        host.Write("/etc/iwpmd.conf", $"# who may ask\n{line}\n");
+
+        foreach (string[] options in (string[][])[[], ["-f"], ["-s"]])
+        {
+            CommandResult result = Command.Run(host, options);
+            Assert.Equal(78, result.Status);
+            Assert.Contains("configuration: /etc/iwpmd.conf:2: ", result.Errors);
+            Assert.DoesNotContain("starting", result.Errors);
+        }
+    }
+
     [Theory]
     [InlineData("--check-config")]
     [InlineData("-f")]

@@ -171,6 +171,17 @@ public sealed class DoctorTests
     }
 
     [Fact]
+    public void An_interface_that_the_host_does_not_have()
+    {
+        using var host = new Host();
+        host.Write("/etc/iwpmd.conf", "interface=lo, eth7\n");
+
+        (string result, string text) = Find(host, "configuration");
+        Assert.Equal("failure", result);
+        Assert.StartsWith("/etc/iwpmd.conf:1: there is no network interface 'eth7'", text);
+    }
+
+    [Fact]
     public void A_range_with_hardly_a_port()
     {
         using var host = new Host();

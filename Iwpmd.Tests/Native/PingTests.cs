@@ -54,6 +54,19 @@ public sealed class PingTests : IDisposable
     }
 
     [Fact]
+    public void What_comes_by_another_interface_than_the_configured_is_dropped_counted_and_told()
+    {
+        _far.Write("/etc/iwpmd.conf", "interface=lo, eth7\n");
+        using var daemon = DaemonProcess.Foreground(_far, _kernel);
+        Assert.Contains("warn:", daemon.ExpectLog("/etc/iwpmd.conf:1: there is no network interface 'eth7'"));
+        daemon.ExpectLog("daemon: ready");
+
+        Assert.Equal(1, Command.Run(_near, "ping", "10.0.0.2", "-c", "1").Status);
+        daemon.ExpectLog(" 1 of hosts or by interfaces from which none are taken");
+        Assert.Contains("\niwpmd_peer_requests_not_served_total{reason=\"denied\"} 1\n", Command.Run(_far, "metrics").Output);
+    }
+
+    [Fact]
     public void A_host_without_one_says_so_by_ICMP()
     {
         CommandResult result = Command.Run(_near, "ping", "10.0.0.2", "-c", "1");

@@ -7,21 +7,21 @@ internal static class CheckConfig
 {
     public static int Execute(string? path)
     {
-        var complaints = new List<string>();
         string file = path ?? Configuration.DefaultPath;
+        Complaint[] complaints;
         try
         {
-            Configuration.Load(file, isRequired: path is not null, complaints);
+            complaints = Configuration.Load(file, isRequired: path is not null).Complaints;
         }
         catch (SetupException e)
         {
             Console.Error.WriteLine($"iwpmd: {e.Message}");
             return e.ExitStatus;
         }
-        foreach (string complaint in complaints)
+        foreach (Complaint complaint in complaints)
         {
             Console.WriteLine($"{file}:{complaint}");
         }
-        return complaints.Count == 0 ? ExitStatus.Ended : ExitStatus.Failure;
+        return complaints.Length == 0 ? ExitStatus.Ended : ExitStatus.Failure;
     }
 }

@@ -63,14 +63,13 @@ internal static class Doctor
 
     private static Finding[] Examine(string? configPath)
     {
-        List<string> complaints = [];
         List<Finding> findings = [];
         Configuration configuration;
         string path = configPath ?? Configuration.DefaultPath;
         try
         {
-            configuration = Configuration.Load(path, configPath is not null, complaints);
-            findings.AddRange(complaints.ConvertAll(complaint => Finding.Bad("configuration", $"{path}:{complaint}", "correct the line")));
+            (configuration, Complaint[] complaints) = Configuration.Load(path, configPath is not null);
+            findings.AddRange(Array.ConvertAll(complaints, complaint => Finding.Bad("configuration", $"{path}:{complaint}", "correct the line")));
         }
         catch (SetupException e)
         {

@@ -17,7 +17,7 @@ internal static class Metrics
     {
         try
         {
-            string directory = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null, []).StateDirectory;
+            string directory = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null).Configuration.StateDirectory;
             var text = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
             Write(new StateReader(directory).Read(), DateTime.UtcNow, text);
             if (outputPath is null)

@@ -29,7 +29,7 @@ internal static class Privileges
     {
         try
         {
-            return Configuration.Load(options.ConfigPath ?? Configuration.DefaultPath, isRequired: false, []).StateDirectory;
+            return Configuration.Load(options.ConfigPath ?? Configuration.DefaultPath, isRequired: false).Configuration.StateDirectory;
         }
         catch (SetupException)
         {

@@ -19,26 +19,26 @@ internal static class Run
         {
             return Detach(options);
         }
-        var complaints = new List<string>();
         string path = options.ConfigPath ?? Configuration.DefaultPath;
-        Configuration configuration;
+        LoadedConfiguration loaded;
         try
         {
-            configuration = Configuration.Load(path, isRequired: options.ConfigPath is not null, complaints) with { Sandbox = options.Sandbox };
+            loaded = Configuration.Load(path, isRequired: options.ConfigPath is not null);
         }
         catch (SetupException e)
         {
             Console.Error.WriteLine($"iwpmd: {e.Message}");
             return e.ExitStatus;
         }
-        LogLevel level = options.LogLevel ?? configuration.LogLevel;
+        loaded = loaded with { Configuration = loaded.Configuration with { Sandbox = options.Sandbox } };
+        LogLevel level = options.LogLevel ?? loaded.Configuration.LogLevel;
         if (readyPipe is not null)
         {
             using var syslog = new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level };
-            return RunDaemon(configuration, options.Mode, path, complaints, readyPipe, syslog);
+            return RunDaemon(loaded, options.Mode, path, readyPipe, syslog);
         }
         using var console = new ConsoleLog(new LineFormatter(options.Systemd ? LineAudience.ServiceManager : LineAudience.People), level);
-        return RunDaemon(configuration, options.Mode, path, complaints, null, console);
+        return RunDaemon(loaded, options.Mode, path, null, console);
     }
 
     private static int Detach(RunOptions options)
@@ -52,20 +52,25 @@ internal static class Run
         return status;
     }
 
-    private static int RunDaemon(Configuration configuration, StartMode mode, string path, List<string> complaints, ReadyPipe? readyPipe, ILogger log)
+    private static int RunDaemon(LoadedConfiguration loaded, StartMode mode, string path, ReadyPipe? readyPipe, ILogger log)
     {
-        foreach (string complaint in complaints)
+        foreach (Complaint complaint in loaded.Complaints)
         {
-            Log.ConfigurationComplaint(log, path, complaint);
+            if (complaint.IsFatal)
+            {
+                continue; // below
+            }
+            Log.ConfigurationComplaint(log, path, complaint.ToString());
             if (readyPipe is not null)
             {
                 Console.Error.WriteLine($"iwpmd: {path}:{complaint}"); // the caller's terminal
             }
         }
         using SystemdNotify notify = SystemdNotify.FromEnvironment();
-        var host = new DaemonHost(configuration, mode, notify, readyPipe, log);
+        var host = new DaemonHost(loaded.Configuration, mode, notify, readyPipe, log);
         try
         {
+            loaded.Refuse(path);
             return host.Run();
         }
         catch (SetupException e)

@@ -26,7 +26,7 @@ internal static class View
     {
         try
         {
-            var reader = new StateReader(Configuration.Load(options.ConfigPath ?? Configuration.DefaultPath, options.ConfigPath is not null, []).StateDirectory);
+            var reader = new StateReader(Configuration.Load(options.ConfigPath ?? Configuration.DefaultPath, options.ConfigPath is not null).Configuration.StateDirectory);
             Page page = Page.OfStdout();
             Stream stdout = Console.OpenStandardOutput();
             int status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);

@@ -75,8 +75,7 @@ internal sealed class Admission
     {
         if (!IsAllowed(source))
         {
-            _refusals = _refusals with { Denied = _refusals.Denied + 1 };
-            _inVain++;
+            Deny();
             return false;
         }
         ref Source proven = ref _proven.Find(source);
@@ -94,6 +93,13 @@ internal sealed class Admission
             return false;
         }
         return true;
+    }
+
+    /// <summary>Counts what is not served, whatever the rates.</summary>
+    public void Deny()
+    {
+        _refusals = _refusals with { Denied = _refusals.Denied + 1 };
+        _inVain++;
     }
 
     /// <summary>Datagrams of hosts that have not proved themselves, and of which nothing came, since the last call.</summary>

@@ -22,6 +22,13 @@ internal sealed partial class PortMapper
         }
     }
 
+    /// <summary>Counts a message that came by an interface from which none is taken.</summary>
+    public void Deny(TimeSpan now)
+    {
+        Admission.Deny();
+        ReportRefusalsSoon(now);
+    }
+
     private bool TryAdmit(in InetEndpoint source, TimeSpan now)
     {
         Count(Counter.PeerRequests);
@@ -29,11 +36,16 @@ internal sealed partial class PortMapper
         {
             return true;
         }
+        ReportRefusalsSoon(now);
+        return false;
+    }
+
+    private void ReportRefusalsSoon(TimeSpan now)
+    {
         if (_reportRefusalsAt == TimeSpan.MaxValue)
         {
             _reportRefusalsAt = now + ReportPeriod;
         }
-        return false;
     }
 
     private void ReportRefusals(TimeSpan now)

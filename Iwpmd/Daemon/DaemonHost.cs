@@ -72,7 +72,7 @@ internal sealed class DaemonHost
         var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log)
         {
             HandOver = handOver,
-            From = new NamedInterface(_configuration.Interface),
+            From = new NamedInterfaces(_configuration.Interfaces),
             OnWake = now => Wake(mapper, census, state, now),
         };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");

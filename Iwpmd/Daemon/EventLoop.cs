@@ -37,7 +37,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     public bool HasHandedOver { get; private set; }
 
     /// <summary>Who asks us must come in by this one.</summary>
-    public NamedInterface From { get; init; } = new("");
+    public NamedInterfaces From { get; init; } = new([]);
 
     public Errno Register()
     {
@@ -194,6 +194,10 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             {
                 mapper.Handle(new PeerArrival(arrival.From, arrival.To), message, now); // Differs: answers leave from the address that was asked
                 transmitter.Drain();
+            }
+            else
+            {
+                mapper.Deny(now);
             }
         }
     }

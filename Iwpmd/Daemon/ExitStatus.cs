@@ -10,6 +10,9 @@ internal static class ExitStatus
     /// <summary>This host has nothing to serve: no RDMA netlink, no iw_cm, or not the initial network namespace.</summary>
     public const int Unavailable = 69;
 
+    /// <summary>A fault of the configuration that restricts who is served.</summary>
+    public const int Configuration = 78;
+
     public const int Healthy = Ended;
     public const int Degraded = Failure;
     public const int NotRunning = 3;

@@ -23,6 +23,9 @@ internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong 
 
     public bool IsLinkLocal => Family == IpFamily.V6 && (High >> 54) == 0x3fa; // fe80::/10
 
+    /// <summary>An IPv4 address in IPv6 form, ::ffff:0:0/96.</summary>
+    public bool IsMapped => Family == IpFamily.V6 && High == 0 && Low >> 32 == 0xffff;
+
     public InetEndpoint WithPort(ushort port) => this with { Port = port };
 
     public InetEndpoint WithScope(uint scope) => this with { Scope = scope };
@@ -57,6 +60,17 @@ internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong 
     {
         IPEndPoint parsed = IPEndPoint.Parse(text);
         return Of(parsed.Address, (ushort)parsed.Port);
+    }
+
+    /// <summary>
+    /// An address as people write it, and in no other form: four decimal numbers, or what has a colon; not 10, 10.1,
+    /// 010.0.0.1, 0x0a000001 or [fd00::1], which the library takes too, some of them for another address.
+    /// </summary>
+    public static bool TryParseAddress(string text, out InetEndpoint address)
+    {
+        bool isAddress = IPAddress.TryParse(text, out IPAddress? parsed) && text[0] != '[';
+        address = isAddress ? Of(parsed!, 0) : default;
+        return isAddress && (address.Family == IpFamily.V6 || parsed!.ToString() == text);
     }
 
     public static InetEndpoint Of(IPAddress address, ushort port) =>

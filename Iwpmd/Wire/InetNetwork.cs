@@ -1,5 +1,5 @@
 using System.Globalization;
-using System.Net;
+using System.Numerics;
 
 namespace Iwpmd.Wire;
 
@@ -8,23 +8,38 @@ internal readonly record struct InetNetwork(IpFamily Family, ulong High, ulong L
 {
     public bool Contains(in InetEndpoint address) => address.Family == Family && (address.High & HighMask) == High && (address.Low & LowMask) == Low;
 
+    /// <summary>True when every address of the other one is in this one.</summary>
+    public bool Contains(in InetNetwork other) =>
+        other.Family == Family && (other.HighMask & HighMask) == HighMask && (other.LowMask & LowMask) == LowMask
+        && (other.High & HighMask) == High && (other.Low & LowMask) == Low;
+
+    /// <summary>
+    /// Strict, since this says who may ask: the first address of the network, a length without a leading zero. Not the
+    /// IPv4 addresses in IPv6 form, which no packet comes from.
+    /// </summary>
     public static bool TryParse(string text, out InetNetwork network)
     {
         network = default;
         string[] parts = text.Split('/');
-        if (parts.Length > 2 || !IPAddress.TryParse(parts[0], out IPAddress? address) || address.ToString().Contains('%'))
+        if (parts.Length > 2 || !InetEndpoint.TryParseAddress(parts[0], out InetEndpoint first) || parts[0].Contains('%') || first.IsMapped)
         {
             return false;
         }
-        InetEndpoint first = InetEndpoint.FromAddressBytes(address.GetAddressBytes(), 0);
         int bits = first.Family == IpFamily.V4 ? 32 : 128, length = bits;
-        if (parts.Length == 2 && (!int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out length) || length > bits))
+        if (parts.Length == 2
+            && (!int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out length) || length > bits || (parts[1][0] == '0' && parts[1].Length > 1)))
         {
             return false;
         }
         UInt128 mask = length == 0 ? 0 : UInt128.MaxValue << (bits - length);
         (ulong highMask, ulong lowMask) = bits == 32 ? (0, (ulong)mask & uint.MaxValue) : ((ulong)(mask >> 64), (ulong)mask);
-        network = new InetNetwork(first.Family, first.High & highMask, first.Low & lowMask, highMask, lowMask);
-        return true;
+        network = new InetNetwork(first.Family, first.High, first.Low, highMask, lowMask);
+        return (first.High & ~highMask) == 0 && (first.Low & ~lowMask) == 0;
+    }
+
+    public override string ToString()
+    {
+        int length = BitOperations.PopCount(HighMask) + BitOperations.PopCount(LowMask);
+        return $"{new InetEndpoint(Family, High, Low, 0).AddressText()}/{length}";
     }
 }

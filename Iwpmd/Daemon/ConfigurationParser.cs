@@ -1,0 +1,172 @@
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>A fault of the configuration; <paramref name="Line"/> is 0 when it is about the whole file.</summary>
+internal sealed record Complaint(int Line, string Text, bool IsFatal)
+{
+    /// <summary>Follows the file's name and a colon.</summary>
+    public override string ToString() => Line == 0 ? $" {Text}" : $"{Line}: {Text}";
+}
+
+/// <summary>What a file says, and its faults. With a fatal one it must not be put in force.</summary>
+internal sealed record LoadedConfiguration(Configuration Configuration, Complaint[] Complaints)
+{
+    /// <exception cref="SetupException">There is a fatal fault.</exception>
+    public void Refuse(string path)
+    {
+        Complaint[] fatal = Array.FindAll(Complaints, complaint => complaint.IsFatal);
+        if (fatal.Length > 0)
+        {
+            string more = fatal.Length == 1 ? "" : $" (and {fatal.Length - 1} more like this: iwpmd --check-config)";
+            throw new SetupException(ExitStatus.Configuration, $"configuration: {path}:{fatal[0]}{more}");
+        }
+    }
+}
+
+/// <summary>Reads the lines of iwpmd.conf. Each key reads its own value; what belongs to several of them is judged here.</summary>
+internal sealed class ConfigurationParser
+{
+    private const int Misspelt = 2; // letters
+
+    private static readonly char[] NameEnds = [' ', '\t', ':'];
+
+    private readonly List<Complaint> _complaints = [];
+    private readonly Dictionary<string, (int Line, string Text)> _set = [];
+    private Configuration _configuration = new();
+
+    private ConfigurationParser()
+    {
+    }
+
+    public static LoadedConfiguration Parse(IEnumerable<string> lines)
+    {
+        var parser = new ConfigurationParser();
+        int number = 0;
+        foreach (string line in lines)
+        {
+            parser.Read(++number, line.Split('#', 2)[0].Trim());
+        }
+        parser.Judge();
+        return new LoadedConfiguration(parser._configuration, [.. parser._complaints]);
+    }
+
+    private void Read(int number, string line)
+    {
+        if (line.Length == 0)
+        {
+            return;
+        }
+        string[] parts = line.Split('=', 2, StringSplitOptions.TrimEntries);
+        string name = parts.Length == 2 ? parts[0] : line.Split(NameEnds, 2)[0];
+        ConfigurationKey? key = FindNearest(name);
+        bool restricts = key is { Restricts: true };
+        if (parts.Length == 1)
+        {
+            Complain(number, $"'{line}' has no '='", "the line is ignored", restricts);
+        }
+        else if (key?.Name != name)
+        {
+            string hint = key is null ? "" : $", perhaps {key.Name}";
+            Complain(number, $"unknown name '{name}'{hint}", "the line is ignored", restricts);
+        }
+        else
+        {
+            Apply(number, key, parts[1]);
+        }
+    }
+
+    private void Apply(int number, ConfigurationKey key, string text)
+    {
+        bool isRepeated = _set.TryGetValue(key.Name, out (int Line, string Text) earlier);
+        if (key.Apply(_configuration, text) is not Configuration changed)
+        {
+            string inForce = isRepeated ? $"'{earlier.Text}' of line {earlier.Line}" : $"the default, {key.Default},";
+            Complain(number, $"{key.Name} must be {key.Expected}, not '{text}'", $"{inForce} stands", key.Restricts);
+            return;
+        }
+        if (isRepeated)
+        {
+            string fault = $"{key.Name} is set in line {earlier.Line} already";
+            Complain(number, fault, $"'{text}' of this line stands", key.Restricts);
+        }
+        _configuration = changed;
+        _set[key.Name] = (number, text);
+    }
+
+    private void Judge()
+    {
+        Configuration c = _configuration;
+        (int retry, int deadline) = ((int)c.QueryRetry.TotalMilliseconds, (int)c.QueryDeadline.TotalMilliseconds);
+        if (retry > deadline)
+        {
+            string fault = $"query_retry ({retry} ms) is above query_deadline ({deadline} ms)";
+            Complain(LineOf("query_retry", "query_deadline"), fault, "each host is asked only once", isFatal: false);
+        }
+        foreach (string missing in NamedInterfaces.FindMissing(c.Interfaces))
+        {
+            string fault = $"there is no network interface '{missing}'";
+            Complain(LineOf("interface"), fault, "nothing comes from it until there is", isFatal: false);
+        }
+        foreach (InetNetwork allowed in c.Admission.Access.Allowed)
+        {
+            if (Array.Exists(c.Admission.Access.Denied, denied => denied.Contains(allowed)))
+            {
+                string fault = $"deny has all of {allowed}, which allow has too";
+                Complain(LineOf("allow", "deny"), fault, "none of its hosts may ask", isFatal: false);
+            }
+        }
+    }
+
+    /// <summary>The later one of those that are set.</summary>
+    private int LineOf(params ReadOnlySpan<string> names)
+    {
+        int line = 0;
+        foreach (string name in names)
+        {
+            line = Math.Max(line, _set.GetValueOrDefault(name).Line);
+        }
+        return line;
+    }
+
+    private void Complain(int line, string fault, string consequence, bool isFatal)
+    {
+        string end = isFatal ? "the daemon does not start, since this restricts who is served" : consequence;
+        _complaints.Add(new Complaint(line, $"{fault}: {end}", isFatal));
+    }
+
+    /// <summary>The key of this name, or the one that was meant, if the name is misspelt.</summary>
+    private static ConfigurationKey? FindNearest(string name)
+    {
+        (ConfigurationKey? nearest, int fewest) = (null, Misspelt + 1);
+        foreach (ConfigurationKey key in Configuration.Keys)
+        {
+            int differences = Math.Abs(key.Name.Length - name.Length) > Misspelt ? fewest : Differences(key.Name, name);
+            (nearest, fewest) = differences < fewest ? (key, differences) : (nearest, fewest);
+        }
+        return nearest;
+    }
+
+    /// <summary>Letters to change, insert or take away (Levenshtein), whatever their case.</summary>
+    private static int Differences(string left, string right)
+    {
+        int[] above = new int[right.Length + 1];
+        for (int j = 0; j < above.Length; j++)
+        {
+            above[j] = j;
+        }
+        for (int i = 1; i <= left.Length; i++)
+        {
+            int[] row = new int[above.Length];
+            row[0] = i;
+            for (int j = 1; j < row.Length; j++)
+            {
+                int change = char.ToLowerInvariant(left[i - 1]) == char.ToLowerInvariant(right[j - 1]) ? 0 : 1;
+                row[j] = Math.Min(Math.Min(above[j], row[j - 1]) + 1, above[j - 1] + change);
+            }
+            above = row;
+        }
+        return above[^1];
+    }
+}
