@@ -37,7 +37,7 @@ load() {
     listen "$(peer)" "$(address4 "$(peer)")" 7001
     here "load start $(address4 "$where") $(address4 "$(peer)") 7001"
     on "$(peer)" "load start $(address4 "$(peer)") $(address4 "$where") 20000-20009"
-    sleep 1
+    pause "$where" 1
 }
 # Each must have been served: for an answer that is lost the kernel waits 10 s.
 unload() {
@@ -72,7 +72,7 @@ ready_after() { # MS
 # Hosts of which a has a daemon and ten live listeners in its boot image already.
 root_changes() { # OPTIONS of up
     local daemons
-    "$lab/lab" up "$dir" --siw "$siw" --daemon-a "${pair%,*}" --daemon-b "${pair#*,}" --systemd "$@" --life 2400 || fail "the hosts start" "not"
+    "$lab/lab" up "$dir" --siw "$siw" --daemon-a "${pair%,*}" --daemon-b "${pair#*,}" --systemd "$@" --life 21600 || fail "the hosts start" "not"
     # The first may be about to leave.
     daemons=$(here "for i in 1 2 3 4 5 6 7 8 9 10; do set -- \$(pidof iwpmd); [ \$# -eq 1 ] && break; sleep 0.5; done; echo \$*")
     [[ $daemons == "$(here "daemon pid")" ]] || fail "one daemon, the unit's" "$daemons"

@@ -29,13 +29,19 @@ alive() { # DIR HOST
     pid=$(cat "$1/$2/pid" 2> /dev/null) && [[ -d /proc/$pid ]] && tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qF "$1/$2/"
 }
 
+# What a host's kernel said when it crashed.
+crash_word() { # DIR HOST
+    grep -m1 -aoE 'BUG: .*|Oops: .*|Kernel panic.*' "$1/$2/console.log" 2> /dev/null | tr -d '\r' || echo 'no word in its console'
+}
+
 # Runs a shell command in a host: its output, its status; 124 when its time was over, 125 when the host does not answer.
+# The time is that of the host, which can be slow: as long as it answers anything, it is waited for.
 host_exec() { # DIR HOST SECONDS COMMAND
-    local LC_ALL=C port fd line pending='' begun='' deadline=$((SECONDS + $3 + 10))
+    local LC_ALL=C port fd line pending='' begun='' status
     port=$(cat "$1/$2/port" 2> /dev/null) || { say "host $2 in $1 is not up"; return 125; }
     { exec {fd}<> "/dev/tcp/127.0.0.1/$port"; } 2> /dev/null || { say "host $2 in $1 is gone, see $1/$2/console.log"; return 125; }
     printf '%d %d\n%s' "$3" "${#4}" "$4" >&"$fd"
-    while IFS= read -r -t "$((deadline > SECONDS ? deadline - SECONDS : 1))" -u "$fd" line; do
+    while read_line; do
         if [[ $line == '#exit '* ]]; then
             exec {fd}>&-
             printf '%s' "$pending"
@@ -47,6 +53,23 @@ host_exec() { # DIR HOST SECONDS COMMAND
     exec {fd}>&-
     say "host $2 in $1 stopped answering, see $1/$2/console.log"
     return 125
+}
+
+read_line() {
+    local part
+    line=
+    while status=0; IFS= read -r -t 60 -u "$fd" part || status=$?; do
+        line+=$part
+        [[ $status -gt 128 ]] || return "$status"
+        answers "$port" || return 1
+    done
+}
+answers() { # PORT
+    local fd line
+    { exec {fd}<> "/dev/tcp/127.0.0.1/$1"; } 2> /dev/null || return 1
+    printf '30 1\n:' >&"$fd"
+    until IFS= read -r -t 300 -u "$fd" line || { exec {fd}>&-; return 1; }; [[ $line == '#exit 0' ]]; do :; done
+    exec {fd}>&-
 }
 
 # Two runs in one place would end each other's hosts. The machines themselves must not hold the lock.

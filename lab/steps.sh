@@ -28,6 +28,8 @@ on() { # HOST COMMAND...
 }
 a() { on a "$@"; }
 b() { on b "$@"; }
+# Seconds of a host's own time.
+pause() { on "$1" "sleep $2"; } # HOST SECONDS
 address4() { if [[ $1 == a ]]; then echo 10.0.0.1; else echo 10.0.0.2; fi; }
 address6() { if [[ $1 == a ]]; then echo fd00::1; else echo fd00::2; fi; }
 
@@ -42,6 +44,15 @@ fail() { # EXPECTED SAW
 saw() { printf '%s; ' "$*" >> "$work/saw"; }
 # Lines of the kernel log that this scenario may cause.
 allow() { printf '%s\n' "$@" >> "$work/allowed"; }
+
+# What takes a change of a host back, when the scenario has ended; the last one first.
+undo() { on "$1" "echo '${*:2}' >> /run/undo"; } # HOST COMMAND...
+# The daemon starts anew with more lines of configuration.
+configure() { # HOST LINE...
+    on "$1" "cp /etc/iwpmd.conf /run/iwpmd.conf; printf '%s\n' ${*:2} >> /etc/iwpmd.conf"
+    undo "$1" "cp /run/iwpmd.conf /etc/iwpmd.conf; daemon stop; daemon start"
+    on "$1" "daemon stop && daemon start" > /dev/null || fail "the daemon of host $1 starts with ${*:2}" "not"
+}
 
 # A listener on b from before its daemon is not mapped: the only one that an unmapped connection can reach with every build.
 listen_unmapped() { # ADDRESS PORT
@@ -110,17 +121,14 @@ query_deadline_passes() { # HOST [MORE_MS]
 }
 
 # Ours goes on without the port mapper of a peer that lately had none, for 5 s: the next scenario must not see that.
-forget_silent_peer() { if is_ours "$1"; then sleep 5.5; fi; }
+forget_silent_peer() { if is_ours "$1"; then pause "$1" 5.5; fi; }
 
 mappings() { on "$1" "daemon mappings"; }
 count_mappings() { mappings "$1" | grep -c . || true; }
 expect_mappings() { # HOST COUNT
     local seen
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        seen=$(count_mappings "$1")
-        [[ $seen -ne $2 ]] || return 0
-        sleep 0.2
-    done
+    seen=$(on "$1" "for i in 1 2 3 4 5 6 7 8 9 10; do left=\$(daemon mappings | wc -l); [ \$left -ne $2 ] || break; sleep 0.2; done; echo \$left")
+    [[ $seen -ne $2 ]] || return 0
     fail "$2 mappings on host $1" "$seen"
 }
 
@@ -147,7 +155,7 @@ peers_agree() { # SERVER PORTS
         on "$1" "cat /tmp/listen.$2" | grep -o '^accepted [^ ]* on' > "$work/accepted" || true
         missing=$(grep -vxFf "$work/accepted" "$work/wanted" || true)
         [[ -n $missing ]] || return 0
-        sleep 0.2
+        pause "$1" 0.2
     done
     # C tells the kernel about the peer only after its Accept, and the connection can be faster.
     if is_c "$1" && build_is full && [[ $(wc -l <<< "$missing") -lt $(wc -l < "$work/wanted") ]]; then
@@ -201,7 +209,7 @@ restarts() { # HOW (of daemon)
     done
 }
 
-healthy='systemd|eth[01] speed is unknown|Using ABI version|siw: |SoftiWARP|ADDRCONF|random: |hrtimer: interrupt took'
+healthy='systemd|eth[0-2] speed is unknown|Using ABI version|siw: |SoftiWARP|ADDRCONF|random: |hrtimer: interrupt took'
 
 settle() { # HOST
     local text left
@@ -217,7 +225,7 @@ settle() { # HOST
 crash_report() {
     local host
     for host in a b; do
-        alive "$dir" "$host" || echo "kernel of $host crashed: $(grep -m1 -aoE 'BUG: .*|Oops: .*|Kernel panic.*' "$dir/$host/console.log" | tr -d '\r' || echo 'no word in its console')"
+        alive "$dir" "$host" || echo "kernel of $host crashed: $(crash_word "$dir" "$host")"
     done
 }
 

@@ -15,7 +15,7 @@ scenario() {
     for ((i = 0; i < 30; i++)); do
         left=$(mappings b | grep -c ':20[0-9][0-9][0-9] ' || true)
         [[ $left -gt 0 ]] || break
-        sleep 1
+        pause b 1
     done
     [[ $left -eq 0 ]] || fail "0 of 300 rows left after 30 s" "$left"
     expect_mappings b 10

@@ -11,7 +11,7 @@ scenario() {
     begin=$(now_ms)
     here "systemctl restart iwpmd" || fail "systemctl restart succeeds" "$(here "systemctl status iwpmd" | tail -n 2)"
     outage=$(ready_after "$begin")
-    sleep 1
+    pause "$where" 1
     nothing_lost
     unload
     stays_the_same

@@ -10,7 +10,7 @@ scenario() {
     live 100
     watch
     here "rpm --upgrade --replacepkgs --nodeps --force-debian /share/iwpmd.rpm" > /dev/null || fail "the package installs again" "not"
-    sleep 1
+    pause a 1
     nothing_lost
     stays_the_same
     connect b 10.0.0.1 20007

@@ -12,7 +12,7 @@ scenario() {
     here "daemon takeover" || fail "the second daemon takes over" "not"
     after=$(here "daemon pid")
     [[ $before != "$after" ]] || fail "another process than $before" "$after"
-    sleep 1
+    pause "$where" 1
     nothing_lost
     unload
     stays_the_same

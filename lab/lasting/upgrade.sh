@@ -14,7 +14,7 @@ scenario() {
     here "dpkg -i /share/newer.deb" > /dev/null || fail "the package installs" "not"
     after=$(here "daemon pid; iwpmd --version" | tr '\n' ' ')
     [[ ${before%% *} != "${after%% *}" && ${before#* } != "${after#* }" ]] || fail "another process of another version than $before" "$after"
-    sleep 1
+    pause "$where" 1
     nothing_lost
     unload
     stays_the_same

@@ -6,7 +6,7 @@ scenario() {
     listen b 10.0.0.2 7001
     b "daemon freeze"
     connect_meanwhile a 10.0.0.2 7001
-    sleep 1
+    pause a 1
     stop_listening b
     b "daemon thaw"
     connected

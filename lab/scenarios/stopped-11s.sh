@@ -11,7 +11,7 @@ scenario() {
     a "(sleep 11; daemon thaw) > /dev/null 2>&1 &"
     listen a 10.0.0.1 7001-7010 --threads 10
     [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -gt 9500 ]] || fail "the kernel waited 10 s" "$listened"
-    sleep 2.5
+    pause a 2.5
     listen a 10.0.0.1 7011
     [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -lt 1500 ]] || fail "the next one is served at once" "$listened"
     check_row a 7011

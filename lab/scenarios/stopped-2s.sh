@@ -6,7 +6,7 @@ known_always=no
 known_by='each served|1000 mappings'
 scenario() {
     a "(sleep 0.3; daemon freeze; sleep 2; daemon thaw) > /dev/null 2>&1 &"
-    sleep 0.5
+    pause a 0.5
     listen a 10.0.0.1 20000-20999 --threads 1000
     expect_mappings a 1000
     [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -lt 9500 ]] || fail "each served within 9500 ms" "$listened"

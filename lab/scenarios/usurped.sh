@@ -7,7 +7,7 @@ scenario() {
     check_row b 7001
     for host in b a; do
         on "$host" "usurp 4 > /tmp/usurp.log 2>&1 &"
-        sleep 0.5
+        pause "$host" 0.5
         [[ $host != b ]] || listen b 0.0.0.0 7002 # the next thing that its kernel asks for
         connect a 10.0.0.2 7001 --times 2
         all_established 2
