@@ -114,8 +114,11 @@ internal static partial class Log
     [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Suppressed}")]
     public static partial void PeerSendFailed(ILogger log, PeerMessageType type, InetEndpoint peer, Os.Errno error, string suppressed);
 
-    [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Operation}: {Error}: {Remedy}{Suppressed}")]
-    public static partial void ClaimFailed(ILogger log, string operation, Os.Errno error, string remedy, string suppressed);
+    [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Reason}: {Remedy}{Suppressed}")]
+    public static partial void ClaimFailed(ILogger log, string reason, string remedy, string suppressed);
+
+    [LoggerMessage(406, LogLevel.Information, "host: TCP ports are {Low} to {High} now, {Reserved} of them reserved")]
+    public static partial void PortsChanged(ILogger log, int low, int high, int reserved);
 
     [LoggerMessage(402, LogLevel.Information, "host: {Family} is not available ({Error}): going on without it")]
     public static partial void FamilyMissing(ILogger log, IpFamily family, Os.Errno error);

@@ -15,10 +15,10 @@ public class StateTests
     public void Rows_have_the_sizes_that_the_layout_says()
     {
         Assert.Equal(
-            (64, 128, 192, 128, 64),
+            (64, 128, 192, 128, 464),
             (Unsafe.SizeOf<MappingRow>(), Unsafe.SizeOf<ClientRow>(), Unsafe.SizeOf<ConversationRow>(), Unsafe.SizeOf<PeerRow>(), Unsafe.SizeOf<HealthRow>()));
         Assert.True(Unsafe.SizeOf<StateHeader>() <= 512);
-        Assert.Equal(512 + 64 + (64 * 8) + (64 * 128) + (16 * 64) + (64 * 192) + (64 * 128), StateLayout.SizeOf(StateCapacity.For(16)));
+        Assert.Equal(512 + 464 + (64 * 8) + (64 * 128) + (16 * 64) + (64 * 192) + (64 * 128), StateLayout.SizeOf(StateCapacity.For(16)));
     }
 
     private static string? WhyUnusable(StateLayout state) => StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out _);

@@ -16,7 +16,14 @@ internal sealed class FakePorts : ITcpPorts
 
     public IReadOnlyList<int> Held => [.. _held.Select(port => (int)port).Order()];
 
-    public bool IsExhausted { get; set; }
+    public bool IsExhausted
+    {
+        get => Refusal == ClaimResult.NoneFree;
+        set => Refusal = value ? ClaimResult.NoneFree : null;
+    }
+
+    /// <summary>What every claim gets.</summary>
+    public ClaimResult? Refusal { get; set; }
 
     /// <summary>What TryClaimAny hands out next, once.</summary>
     public Queue<ushort> Chosen { get; } = new();
@@ -24,9 +31,9 @@ internal sealed class FakePorts : ITcpPorts
     public ClaimResult TryClaimAny(IpFamily family, ushort except, out ushort port)
     {
         port = 0;
-        if (IsExhausted)
+        if (Refusal is ClaimResult refusal)
         {
-            return ClaimResult.NoneFree;
+            return refusal;
         }
         do
         {
@@ -36,7 +43,7 @@ internal sealed class FakePorts : ITcpPorts
         return ClaimResult.Claimed;
     }
 
-    public ClaimResult TryClaim(IpFamily family, ushort port) => !Taken.Contains(port) && _held.Add(port) ? ClaimResult.Claimed : ClaimResult.Taken;
+    public ClaimResult TryClaim(IpFamily family, ushort port) => Refusal ?? (!Taken.Contains(port) && _held.Add(port) ? ClaimResult.Claimed : ClaimResult.Taken);
 
     public void Release(ushort port)
     {

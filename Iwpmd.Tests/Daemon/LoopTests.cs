@@ -55,7 +55,7 @@ public sealed class LoopTests : IDisposable
     {
         Assert.Equal(Errno.None, Signals.TryInstall(out Signals? signals));
         Assert.Equal(Errno.None, Epoll.TryCreate(out Epoll? epoll));
-        var ports = new TcpPorts(new PortRange(20000, 30000), [], Entropy.Random64(), NullLogger.Instance);
+        var ports = new TcpPorts(new PortRange(20000, 30000), RangeOwner.Host, [], Entropy.Random64(), NullLogger.Instance);
         var mapper = new PortMapper(_state, ports, new PortMapperSettings(), Entropy.Random64, NullLogger.Instance);
         using var kernel = new KernelLink(_kernel.Daemon, _state, NullLogger.Instance);
         var transmitter = new Transmitter(mapper, kernel, _peers, NullLogger.Instance);

@@ -2,6 +2,7 @@ using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
 using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
@@ -11,7 +12,7 @@ namespace Iwpmd.Tests.Daemon;
 [Collection(OsCollection.Name)]
 public class TcpPortsTests
 {
-    private static TcpPorts Make(ushort low, ushort high, params PortRange[] reserved) => new(new PortRange(low, high), reserved, 0, NullLogger.Instance);
+    private static TcpPorts Make(ushort low, ushort high, params PortRange[] reserved) => new(new PortRange(low, high), RangeOwner.Host, reserved, 0, NullLogger.Instance);
 
     [Fact]
     public void Ports_are_chosen_in_turn_without_the_reserved_the_excepted_and_the_taken()
@@ -60,5 +61,50 @@ public class TcpPortsTests
         }
         Assert.InRange(Directory.GetFiles("/proc/self/fd").Length, 0, before + 5);
         owner.Release(21020);
+    }
+
+    /// <summary>That is how a range is kept from ordinary programs: the kernel gives none of it to those that ask for any port.</summary>
+    [Fact]
+    public void A_configured_range_may_be_reserved_as_a_whole()
+    {
+        TcpPorts ports = new(new PortRange(21030, 21031), RangeOwner.Configuration, [new PortRange(21000, 22000)], 0, NullLogger.Instance);
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort first));
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort second));
+        Assert.Equal([21030, 21031], new[] { (int)first, second }.Order());
+        Assert.Equal(ClaimResult.NoneFree, ports.TryClaimAny(IpFamily.V4, 0, out _));
+        ports.Release(first);
+        ports.Release(second);
+    }
+
+    [Fact]
+    public void Of_a_configured_range_what_is_reserved_comes_last()
+    {
+        TcpPorts ports = new(new PortRange(21040, 21043), RangeOwner.Configuration, [new PortRange(21040, 21041)], 0, NullLogger.Instance);
+        ushort[] claimed = [.. Enumerable.Range(0, 4).Select(_ => ports.TryClaimAny(IpFamily.V4, 0, out ushort port) == ClaimResult.Claimed ? port : (ushort)0)];
+        Assert.Equal([21042, 21043, 21040, 21041], claimed);
+        Array.ForEach(claimed, ports.Release);
+    }
+
+    [Fact]
+    public void A_new_range_and_new_reserved_ports_hold_from_the_next_claim_on()
+    {
+        TcpPorts ports = Make(21050, 21051);
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort before));
+        ports.Choose(new PortRange(21060, 21062), RangeOwner.Host, [new PortRange(21061, 21061), new PortRange(21060, 21061)]);
+        Assert.Equal(2, ports.Reserved);
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort after));
+        Assert.Equal((21050, 21062), (before, after));
+        ports.Release(before);
+        ports.Release(after);
+    }
+
+    [Fact]
+    public void What_is_missing_is_named()
+    {
+        var log = new ListLogger();
+        TcpPorts reserved = new(new PortRange(21070, 21079), RangeOwner.Host, [new PortRange(21070, 21079)], 0, log);
+        Assert.Equal(ClaimResult.NoneFree, reserved.TryClaimAny(IpFamily.V4, 0, out _));
+        Assert.Equal(
+            "host: no TCP port claimed: none of the ports 21070 to 21079 is free, 10 of them are reserved: widen net.ipv4.ip_local_port_range, or set port_range", Assert.Single(log.Lines));
     }
 }

@@ -67,6 +67,57 @@ public sealed class FaultTests : IDisposable
     }
 
     [Fact]
+    public void While_requests_are_refused_every_command_and_the_manager_say_so()
+    {
+        _host.Write("/etc/iwpmd.conf", "port_range=40000-40000\n");
+        using ServiceManager manager = new(_host);
+        _daemon = manager.Start(_kernel);
+        Ready();
+        Assert.Equal(0, Command.Run(_host, "status").Status);
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5001")));
+        _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Query("10.0.0.1:5002", "10.0.0.2:80")));
+
+        CommandResult status = Command.Run(_host, "status");
+        Assert.Equal(1, status.Status);
+        Assert.Matches("^degraded: 2 requests of the kernel refused in .* s, the last .* s ago: no TCP port was free: widen port_range\n", status.Output);
+        Assert.Matches("\"losses\":\\[{\"cause\":\"no_free_port\",\"count\":2,\"since_seconds\":[0-9.]+,\"last_seconds\":[0-9.]+}\\]", Command.Run(_host, "status", "--json").Output);
+        Assert.Contains("\niwpmd_recent_losses{cause=\"no_free_port\"} 2\n", Command.Run(_host, "metrics").Output);
+        Assert.Contains("no TCP port was free: widen port_range\n", Command.Run(_host, "doctor").Output);
+        const string Line = "STATUS=degraded: serving 1 mappings, 2 requests of the kernel refused: no TCP port was free: widen port_range";
+        Assert.True(SpinWait.SpinUntil(() => manager.Texts.Contains(Line), Patience.Answer), string.Join('\n', manager.Texts));
+    }
+
+    [Fact]
+    public void Ports_that_are_reserved_later_are_left_alone_and_a_moved_range_is_followed()
+    {
+        const string Settings = "/proc/sys/net/ipv4/";
+        _host.Write(Settings + "ip_local_port_range", "40000 40009");
+        Start();
+        _host.Write(Settings + "ip_local_reserved_ports", "40000-40008");
+        Assert.Contains("40000 to 40009 now, 9 of them reserved", _daemon!.ExpectLog("host: TCP ports are"));
+        Assert.Equal(40009, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port);
+        _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5001")));
+        Assert.Contains("none of the ports 40000 to 40009 is free, 9 of them are reserved: widen net.ipv4.ip_local_port_range", _daemon.ExpectLog("host: no TCP port claimed"));
+        Assert.Contains("\nports      1 of 10 used, 40000 to 40009, 9 of them reserved\n", Command.Run(_host, "status").Output);
+
+        _host.Write(Settings + "ip_local_port_range", "50000 50000");
+        _daemon.ExpectLog("50000 to 50000 now, 0 of them reserved");
+        Assert.Equal(50000, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5002"))).MappedLocal.Port);
+    }
+
+    [Fact]
+    public void A_port_range_that_is_reserved_as_a_whole_serves()
+    {
+        _host.Write("/proc/sys/net/ipv4/ip_local_reserved_ports", "41000-41009");
+        _host.Write("/etc/iwpmd.conf", "port_range=41000-41009\n");
+        Start();
+        Assert.InRange(_kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port, 41000, 41009);
+        Assert.DoesNotContain("failure  ports", Command.Run(_host, "doctor").Output);
+        Assert.Equal(0, Command.Run(_host, "status").Status);
+    }
+
+    [Fact]
     public void With_no_memory_to_be_had_it_goes_on_serving()
     {
         _daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]); // the lines of -l debug need some

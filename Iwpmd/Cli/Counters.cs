@@ -29,6 +29,7 @@ internal static class Counters
         new(Counter.Usurpations, "usurpations", "usurpations", "", "Times that another process said hello to the kernel in our place."),
         new(Counter.Replayed, "replayed", "mappings_replayed", "", "Mappings that the kernel replayed."),
         new(Counter.ClaimsFailed, "claims_failed", "port_claims_failed", "", "TCP ports that could not be claimed."),
+        new(Counter.TableFull, "table_full", "table_full", "", "Mappings for which there was no row."),
         new(Counter.PeerRequests, "requests_received", Received, "type=\"request\"", ReceivedHelp),
         new(Counter.PeerAccepts, "accepts_received", Received, "type=\"accept\"", ReceivedHelp),
         new(Counter.PeerRejects, "rejects_received", Received, "type=\"reject\"", ReceivedHelp),

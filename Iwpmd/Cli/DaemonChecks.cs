@@ -14,7 +14,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
     public void AddTo(List<Finding> findings)
     {
         var owner = PortOwner.Find();
-        findings.Add(CheckDaemon(owner));
+        findings.AddRange(CheckDaemon(owner));
         findings.Add(CheckUdp(owner));
         findings.Add(CheckStateFolder());
         findings.Add(CheckInstalled("unit", "iwpmd.service", UnitFolders, "systemd will not start it"));
@@ -25,14 +25,14 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         }
     }
 
-    private Finding CheckDaemon(PortOwner owner)
+    private IEnumerable<Finding> CheckDaemon(PortOwner owner)
     {
         Health health = Health.Of(reading, owner);
-        if (health.Severity == Severity.Healthy)
-        {
-            return Finding.Good("daemon", health.Sentence);
-        }
-        string problem = health.Problems[0];
+        return health.Severity == Severity.Healthy ? [Finding.Good("daemon", health.Sentence)] : Array.ConvertAll(health.Problems, OfProblem);
+    }
+
+    private static Finding OfProblem(string problem)
+    {
         int remedy = problem.LastIndexOf(": ", StringComparison.Ordinal);
         return remedy < 0 ? Finding.Bad("daemon", problem, "") : Finding.Bad("daemon", problem[..remedy], problem[(remedy + 2)..]);
     }

@@ -78,6 +78,20 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
 
     public static int PortsInAll(in HealthRow health) => health.HighestPort == 0 ? 0 : health.HighestPort - health.LowestPort + 1;
 
+    /// <summary>What users lost through this host within the last minute, and why: the first one is in the sentence.</summary>
+    private static void AddLosses(List<string> problems, in HealthRow health, TimeSpan now)
+    {
+        foreach (LossWords words in LossWords.All)
+        {
+            LossRow loss = health.Losses[(int)words.Cause];
+            if (loss.IsRecent(now))
+            {
+                string since = loss.Count == 1 ? "" : $" in {Words.Duration(now - new TimeSpan(loss.Since))}, the last";
+                problems.Add($"{words.Describe(loss.Count)}{since} {Words.Duration(now - new TimeSpan(loss.LastAt))} ago: {words.Reason}: {words.Remedy}");
+            }
+        }
+    }
+
     private static Health OfAbsent(StateReading reading, PortOwner owner)
     {
         if (reading.Condition == DaemonCondition.Unreadable)
@@ -112,7 +126,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
     {
         List<string> problems = [];
         HealthRow health = state.Health;
-        int mappings = state.Mappings.Length, used = PortsUsed(state), ports = PortsInAll(health);
+        int mappings = state.Mappings.Length, used = PortsUsed(state), ports = PortsInAll(health) - (int)health.ReservedPorts;
         if (reading.Condition == DaemonCondition.Starting)
         {
             return [$"process {reading.ProcessId} is starting: look again in a moment"];
@@ -131,6 +145,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         {
             problems.Add($"{health.Unprotected} of {Words.Count(mappings, "mapping")} unprotected: other programs have their TCP ports (iwpmd mappings names them): stop those programs");
         }
+        AddLosses(problems, health, reading.Now);
         if (ports > 0 && used >= NearlyFull * ports)
         {
             problems.Add($"{used} of {ports} TCP ports are in use: widen port_range");

@@ -71,8 +71,9 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
         int used = reading.IsDaemonThere && reading.State is StateCopy state ? Health.PortsUsed(state) : 0;
         string text = $"{range.Low} to {range.High}{(isConfigured || isKnown ? "" : " (assumed)")}: {all} ports, {taken} reserved, {used} mapped";
         string remedy = isConfigured ? "widen port_range" : "widen net.ipv4.ip_local_port_range, or set port_range";
-        return all - taken <= 0 || used >= NearlyFull * (all - taken) ? Finding.Bad("ports", text, remedy)
-            : all - taken < Math.Min(FewPorts, configuration.MaxMappings) ? Finding.Doubtful("ports", text, remedy)
+        int usable = isConfigured ? all : all - taken; // a range of our own may be reserved for us
+        return usable <= 0 || used >= NearlyFull * usable ? Finding.Bad("ports", text, remedy)
+            : usable < Math.Min(FewPorts, configuration.MaxMappings) ? Finding.Doubtful("ports", text, remedy)
             : Finding.Good("ports", text);
     }
 

@@ -50,11 +50,13 @@ internal static class Metrics
         var page = new MetricPage(text, utcNow, reading.Now);
         page.Head("up", "gauge", "Whether the port mapper runs and looks at its sockets.");
         page.Value("up", "", reading.Condition == DaemonCondition.Running ? 1 : 0);
+        page.Single("healthy", "Whether port mapping works as it should: iwpmd status tells what is wrong.", Health.Of(reading, default).Severity == Severity.Healthy ? 1 : 0);
         if (reading.State is not StateCopy state)
         {
             return;
         }
         WriteDaemon(page, reading, state);
+        WriteLosses(page, state.Health, reading.Now);
         WriteMappings(page, state);
         string previous = "";
         foreach (CounterName counter in Counters.All)
@@ -96,6 +98,25 @@ internal static class Metrics
         }
     }
 
+    private static void WriteLosses(MetricPage page, in HealthRow health, TimeSpan now)
+    {
+        page.Head("recent_losses", "gauge", "What users lost through this host without a minute's pause until now, by cause.");
+        foreach (LossWords words in LossWords.All)
+        {
+            LossRow loss = health.Losses[(int)words.Cause];
+            page.Value("recent_losses", MetricPage.Label("cause", words.Name), loss.IsRecent(now) ? loss.Count : 0);
+        }
+        page.Head("last_loss_time_seconds", "gauge", "When a user last lost something by this cause, in seconds since 1970.");
+        foreach (LossWords words in LossWords.All)
+        {
+            LossRow loss = health.Losses[(int)words.Cause];
+            if (loss.LastAt != 0)
+            {
+                page.Moment("last_loss_time_seconds", loss.LastAt, MetricPage.Label("cause", words.Name));
+            }
+        }
+    }
+
     private static void WriteMappings(MetricPage page, StateCopy state)
     {
         long references = 0;
@@ -109,6 +130,7 @@ internal static class Metrics
         page.Single("mapping_references", "Connections and listeners that use a mapping.", references);
         page.Single("ports_used", "TCP ports that the kernel uses for RDMA.", Health.PortsUsed(state));
         page.Single("ports_limit", "TCP ports in the range to map to.", Health.PortsInAll(state.Health));
+        page.Single("ports_reserved", "TCP ports of that range that the host reserves, so that they are not chosen.", state.Health.ReservedPorts);
         page.Single("mappings_restored", "Mappings of an earlier process whose ports are held again, or need none.", state.Health.Restored);
         page.Single("mappings_restored_limit", "Mappings that an earlier process left.", state.Health.RestoredOf);
         page.Single("state_rows_unreadable", "Rows of the state that could not be read.", state.Unreadable);

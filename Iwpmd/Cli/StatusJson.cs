@@ -28,7 +28,9 @@ internal static class StatusJson
         json.WriteNumber("high"u8, health.HighestPort);
         json.WriteNumber("used"u8, Health.PortsUsed(state));
         json.WriteNumber("total"u8, Health.PortsInAll(health));
+        json.WriteNumber("reserved"u8, health.ReservedPorts);
         json.WriteEndObject();
+        WriteLosses(json, health, reading.Now);
         WriteLastFallback(json, health, reading.Now);
         json.WriteStartObject("counters"u8);
         foreach (CounterName counter in Counters.All)
@@ -82,6 +84,25 @@ internal static class StatusJson
         }
         json.WriteNumber("references"u8, references);
         json.WriteEndObject();
+    }
+
+    private static void WriteLosses(Utf8JsonWriter json, in HealthRow health, TimeSpan now)
+    {
+        json.WriteStartArray("losses"u8);
+        foreach (LossWords words in LossWords.All)
+        {
+            LossRow loss = health.Losses[(int)words.Cause];
+            if (loss.IsRecent(now))
+            {
+                json.WriteStartObject();
+                json.WriteString("cause"u8, words.Name);
+                json.WriteNumber("count"u8, loss.Count);
+                Json.Seconds(json, "since_seconds"u8, now - new TimeSpan(loss.Since));
+                Json.Seconds(json, "last_seconds"u8, now - new TimeSpan(loss.LastAt));
+                json.WriteEndObject();
+            }
+        }
+        json.WriteEndArray();
     }
 
     private static void WriteLastFallback(Utf8JsonWriter json, in HealthRow health, TimeSpan now)

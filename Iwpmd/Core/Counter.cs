@@ -37,4 +37,5 @@ internal enum Counter
     RemoteInfosDeferred,
     RemoteInfosDropped,
     Usurpations,
+    TableFull,
 }

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Iwpmd.Core;
 
-/// <summary>How the daemon is, for whoever reads the state: 64 bytes.</summary>
+/// <summary>How the daemon is, for whoever reads the state: 464 bytes, of which earlier versions know the first 64.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct HealthRow : IStateRow
 {
@@ -21,6 +21,16 @@ internal struct HealthRow : IStateRow
     /// <summary>The TCP ports that are mapped to, both ends included.</summary>
     public ushort LowestPort, HighestPort;
     private readonly uint _unused2;
+
+    /// <summary>Of the ports from the lowest to the highest, those that are not chosen.</summary>
+    public uint ReservedPorts;
+    private readonly uint _unused3;
+
+    /// <summary>When the configuration was read last.</summary>
+    public long ConfiguredAt;
+
+    /// <summary>What users lost through this host.</summary>
+    public LossRows Losses;
 }
 
 /// <summary>How the daemon got its state.</summary>

@@ -12,7 +12,10 @@ internal enum ClaimResult
     /// <summary>No port of the range is free.</summary>
     NoneFree,
 
-    /// <summary>The host refused a socket: descriptors, memory, or no such family.</summary>
+    /// <summary>The limit of descriptors is reached.</summary>
+    NoDescriptor,
+
+    /// <summary>The host refused a socket: memory, no such family, or a port that needs a privilege.</summary>
     Failed,
 }
 

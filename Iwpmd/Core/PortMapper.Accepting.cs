@@ -142,6 +142,7 @@ internal sealed partial class PortMapper
         if (!Admission.TryTellKernel(row.Slot, now))
         {
             Count(Counter.RemoteInfosDropped);
+            Lose(LossCause.PeersNotTold, now);
             return;
         }
         ToKernel(

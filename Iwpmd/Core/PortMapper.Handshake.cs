@@ -102,6 +102,7 @@ internal sealed partial class PortMapper
     public void OnOverrun(TimeSpan now)
     {
         Count(Counter.KernelOverruns);
+        Lose(LossCause.Overrun, now);
         if (_overrunGate.TryPass(now, out string suppressed))
         {
             Log.KernelOverrun(_log, suppressed);
@@ -190,6 +191,7 @@ internal sealed partial class PortMapper
         if (_registrations.Count >= HeldLimit)
         {
             Count(Counter.HeldDropped);
+            Lose(LossCause.TooManyHeld, now);
             return;
         }
         _registrations.Enqueue() = new PendingRegistration(request.Client, request.Sequence, request.Device, now + RegistrationDelay, answerBy);
@@ -202,6 +204,7 @@ internal sealed partial class PortMapper
     private void OnUsurped(TimeSpan now)
     {
         Count(Counter.Usurpations);
+        Lose(LossCause.Usurped, now);
         if (_usurpedGate.TryPass(now, out string suppressed))
         {
             Log.KernelUsurped(_log, suppressed);

@@ -39,6 +39,7 @@ internal sealed partial class PortMapper
             return;
         }
         Count(Counter.HeldDropped);
+        Lose(LossCause.TooManyHeld, now);
         if (request.Operation == KernelOperation.RemoveMapping)
         {
             OnRemoveMapping(request, now);
@@ -55,6 +56,7 @@ internal sealed partial class PortMapper
         if (reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
         {
             Count(Counter.Undelivered);
+            Lose(LossCause.Undelivered, now);
             if (_undeliveredGate.TryPass(now, out string suppressed))
             {
                 Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local, suppressed);
@@ -173,6 +175,7 @@ internal sealed partial class PortMapper
     private void OnMalformed(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
     {
         Count(Counter.Malformed);
+        Lose(LossCause.Malformed, now);
         if (!IsTooOld(request.Operation, answerBy, now))
         {
             Refuse(request, MappingError.InvalidMessage, answerBy, "malformed");
@@ -205,9 +208,11 @@ internal sealed partial class PortMapper
             return -1;
         }
         ushort port = local.Port;
-        if (!request.NoPortMap && _ports.TryClaimAny(local.Family, local.Port, out port) != ClaimResult.Claimed)
+        ClaimResult result = request.NoPortMap ? ClaimResult.Claimed : _ports.TryClaimAny(local.Family, local.Port, out port);
+        if (result != ClaimResult.Claimed)
         {
             Count(Counter.ClaimsFailed);
+            Lose(result switch { ClaimResult.NoneFree => LossCause.NoFreePort, ClaimResult.NoDescriptor => LossCause.NoDescriptor, _ => LossCause.NoSocket }, now);
             return -1;
         }
         MappingState state = request.NoPortMap ? MappingState.Advertised : MappingState.Held;
@@ -227,6 +232,8 @@ internal sealed partial class PortMapper
 
     private void ReportTableFull(in InetEndpoint local, TimeSpan now)
     {
+        Count(Counter.TableFull);
+        Lose(LossCause.TableFull, now);
         if (_tableFullGate.TryPass(now, out string suppressed))
         {
             Log.MappingTableFull(_log, local, _mappings.Capacity, suppressed);
@@ -240,6 +247,7 @@ internal sealed partial class PortMapper
             return false;
         }
         Count(Counter.TooOld);
+        Lose(LossCause.TooOld, now);
         if (_tooOldGate.TryPass(now, out string suppressed))
         {
             Log.KernelTooOld(_log, operation, suppressed);

@@ -89,6 +89,7 @@ internal sealed partial class PortMapper
         if (slot < 0)
         {
             Count(Counter.ConversationsRefused);
+            Lose(LossCause.TooManyQueries, now);
             FallBack(mapping);
             Refuse(request, MappingError.CannotCreate, answerBy, "too many queries are waiting for peers");
         }

@@ -59,6 +59,10 @@ internal sealed partial class PortMapper
         _state.Counters[(int)Counter.RequestsOverRate] += (ulong)refused.OverAll;
         _state.Counters[(int)Counter.RequestsOverSourceRate] += (ulong)refused.OverSource;
         _state.Counters[(int)Counter.RequestsDenied] += (ulong)refused.Denied;
+        if (refused.OverAll + refused.OverSource > 0)
+        {
+            Lose(LossCause.PeersNotServed, now, (ulong)(refused.OverAll + refused.OverSource));
+        }
         Log.RequestsRefused(_log, refused.Sum, ReportPeriod.Seconds, refused.OverAll, refused.OverSource, refused.Denied);
     }
 }

@@ -118,7 +118,7 @@ internal sealed partial class PortMapper
 
     private bool Protect(int slot, ushort port, TimeSpan now)
     {
-        bool claimed = _ports.TryClaim(_mappings[slot].Local.Family, port) == ClaimResult.Claimed;
+        bool claimed = TryClaim(slot, port, now);
         using (var change = _mappings.Change(slot))
         {
             change.Row.MappedPort = port;

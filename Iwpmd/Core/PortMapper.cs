@@ -117,7 +117,7 @@ internal sealed partial class PortMapper
             ref readonly MappingRow row = ref _mappings[slot];
             switch (row.State)
             {
-                case MappingState.Held or MappingState.Unprotected when _ports.TryClaim(row.Local.Family, row.MappedPort) == ClaimResult.Claimed:
+                case MappingState.Held or MappingState.Unprotected when TryClaim(slot, row.MappedPort, now):
                     SetState(slot, MappingState.Held);
                     held++;
                     break;
@@ -155,6 +155,24 @@ internal sealed partial class PortMapper
 
     private void Count(Counter counter) => _state.Counters[(int)counter]++;
 
+    /// <summary>A user lost something: health tells of it for a while.</summary>
+    private void Lose(LossCause cause, TimeSpan now, ulong count = 1)
+    {
+        using var health = new RowChange<HealthRow>(ref _state.Health);
+        health.Row.Losses[(int)cause].Add(count, now);
+    }
+
+    /// <summary>Claims the port that the kernel uses for a row.</summary>
+    private bool TryClaim(int slot, ushort port, TimeSpan now)
+    {
+        ClaimResult result = _ports.TryClaim(_mappings[slot].Local.Family, port);
+        if (result is not (ClaimResult.Claimed or ClaimResult.Taken)) // of one that is taken the row itself tells
+        {
+            Lose(LossCause.NotProtected, now);
+        }
+        return result == ClaimResult.Claimed;
+    }
+
     private void SetState(int slot, MappingState state)
     {
         using var change = _mappings.Change(slot);
@@ -190,7 +208,7 @@ internal sealed partial class PortMapper
         for (int slot = 0; slot < _mappings.Touched && _unprotected > 0; slot++)
         {
             ref readonly MappingRow row = ref _mappings[slot];
-            if (row.State == MappingState.Unprotected && _ports.TryClaim(row.Local.Family, row.MappedPort) == ClaimResult.Claimed)
+            if (row.State == MappingState.Unprotected && TryClaim(slot, row.MappedPort, now))
             {
                 SetState(slot, MappingState.Held);
                 CountUnprotected(-1);

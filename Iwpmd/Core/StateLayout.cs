@@ -103,8 +103,8 @@ internal readonly record struct StateShape(
 /// The layout of the memory that outlives the process: where each part lies, and whether what is found there can be believed. It must not know where the memory comes from.
 /// <code>
 ///  0      header (512)      magic, layout, sizes, boot id, build | heartbeat, process, port id
-///  512    health (64), counters (64 * 8)
-///  1088   clients (64 * 128)
+///  512    health (464), counters (64 * 8)
+///  1488   clients (64 * 128)
 ///         mappings, conversations, peers, one behind the other
 /// </code>
 /// Chains and free lists are not in it: they are rebuilt at start. A later version may have longer rows, with more behind what an earlier one knows,

@@ -17,9 +17,6 @@ internal enum StartMode
 /// <summary>Sets the daemon up in order: limits, state, sockets, hello; then runs it and ends it in order.</summary>
 internal sealed class DaemonHost
 {
-    /// <summary>Between two lines for the manager, however fast the mappings change: each is work for it and for whoever watches it.</summary>
-    private static readonly TimeSpan StatusPause = TimeSpan.FromSeconds(1);
-
     private const int SpareDescriptors = 64;
 
     private readonly Configuration _configuration;
@@ -28,13 +25,14 @@ internal sealed class DaemonHost
     private readonly SystemdNotify _notify;
     private readonly ReadyPipe? _readyPipe;
     private readonly HostSettings _host = new();
-    private PortRange _range;
-    private string _status = "";
+    private readonly PortPolicy _policy;
     private bool _isReady;
-    private TimeSpan _watchdogAt, _statusAt;
 
-    public DaemonHost(Configuration configuration, StartMode mode, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log) =>
+    public DaemonHost(Configuration configuration, StartMode mode, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log)
+    {
         (_configuration, _mode, _notify, _readyPipe, _log) = (configuration, mode, notify, readyPipe, log);
+        _policy = new PortPolicy(configuration.PortRange, new PortSettings(), log);
+    }
 
     /// <summary>Returns the exit status.</summary>
     /// <exception cref="SetupException">The daemon cannot run here.</exception>
@@ -52,9 +50,7 @@ internal sealed class DaemonHost
         using NetlinkSocket netlink = handed.Netlink ?? OpenNetlink(); // first: a host without RDMA is left as it was
         using PeerSockets peers = PeerSockets.Open(PortMapper.Port, handed.Udp, _log); // next: a second daemon must not touch the state of the first
         StateLayout state = opening.Open();
-        _range = ChoosePortRange();
-        _ = _host.TryReadReservedPorts(out PortRange[] reserved);
-        var ports = new TcpPorts(_range, reserved, Entropy.Random64(), _log);
+        TcpPorts ports = _policy.Open();
         ports.Adopt(handed.TcpPorts);
         return Serve(new Holdings(netlink, peers, ports, state, opening.File, opening.Origin), handed, started);
     }
@@ -64,6 +60,7 @@ internal sealed class DaemonHost
         (NetlinkSocket netlink, PeerSockets peers, TcpPorts ports, StateLayout state, _, _) = holdings;
         var mapper = new PortMapper(state, ports, _configuration.PortMapper, Entropy.Random64, _log);
         var census = new EndpointCensus(mapper, _log);
+        var reports = new ServiceReports(_notify, mapper, state, _log);
         using var kernel = new KernelLink(netlink, state, _log);
         using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
         using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
@@ -73,7 +70,7 @@ internal sealed class DaemonHost
         {
             HandOver = handOver,
             From = new NamedInterfaces(_configuration.Interfaces),
-            OnWake = now => Wake(mapper, census, state, now),
+            OnWake = now => Wake(mapper, census, reports, holdings, now),
         };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
         EnterSandbox();
@@ -149,8 +146,8 @@ internal sealed class DaemonHost
         using (var health = new RowChange<HealthRow>(ref state.Health))
         {
             health.Row.Origin = resumed ? StateOrigin.TakenOver : holdings.Origin;
-            (health.Row.LowestPort, health.Row.HighestPort) = (_range.Low, _range.High);
         }
+        _policy.Record(holdings.Ports, state);
         if (!resumed)
         {
             return false;
@@ -159,57 +156,28 @@ internal sealed class DaemonHost
         return true;
     }
 
-    /// <summary>At every wake-up: readiness, the watchdog, the status line. Returns when to wake next at the latest.</summary>
-    private TimeSpan Wake(PortMapper mapper, EndpointCensus census, StateLayout state, TimeSpan now)
+    /// <summary>At every wake-up. Returns when to wake next at the latest.</summary>
+    private TimeSpan Wake(PortMapper mapper, EndpointCensus census, ServiceReports reports, Holdings holdings, TimeSpan now)
     {
         census.TakeIfWanted(now);
+        _policy.Follow(holdings.Ports, holdings.State, now);
         if (!_isReady && mapper.Kernel == HandshakeState.Ready)
         {
-            _isReady = true;
-            Log.Ready(_log, mapper.Mappings.Count, _range.Low, _range.High, (uint)state.Header.PortId);
-            Notify(_notify.SendSurely("READY=1"));
-            _readyPipe?.ReportReady();
+            ReportReady(mapper, (uint)holdings.State.Header.PortId);
         }
-        TimeSpan next = now + EventLoop.Tick;
-        if (!_notify.IsActive)
-        {
-            return next;
-        }
-        if (_notify.WatchdogInterval is TimeSpan interval)
-        {
-            if (now >= _watchdogAt)
-            {
-                Notify(_notify.Send("WATCHDOG=1"));
-                _watchdogAt = now + interval;
-            }
-            next = _watchdogAt < next ? _watchdogAt : next;
-        }
-        if (now >= _statusAt)
-        {
-            _statusAt = now + StatusPause;
-            ReportStatus(mapper, state);
-        }
-        return next;
+        return reports.Send(_isReady, now);
     }
 
-    private void ReportStatus(PortMapper mapper, StateLayout state)
+    private void ReportReady(PortMapper mapper, uint portId)
     {
-        string status = !_isReady ? "waiting for the kernel's replay"
-            : state.Health.Unprotected > 0 ? $"serving {mapper.Mappings.Count} mappings, {state.Health.Unprotected} of them unprotected: their ports are in use by other programs"
-            : $"serving {mapper.Mappings.Count} mappings";
-        if (status != _status)
-        {
-            _status = status;
-            Notify(_notify.Send($"STATUS={status}"));
-        }
-    }
-
-    private void Notify(Errno error)
-    {
+        _isReady = true;
+        Log.Ready(_log, mapper.Mappings.Count, _policy.Range.Low, _policy.Range.High, portId);
+        Errno error = _notify.SendSurely("READY=1");
         if (error != Errno.None)
         {
             Log.NotifyFailed(_log, error);
         }
+        _readyPipe?.ReportReady();
     }
 
     /// <summary>Only saves time: each growth of it is waited for, some milliseconds, so there is one, before many ports come and not before HELLO.</summary>
@@ -249,16 +217,6 @@ internal sealed class DaemonHost
         {
             Log.DescriptorLimit(_log, limit, _configuration.MaxMappings);
         }
-    }
-
-    private PortRange ChoosePortRange()
-    {
-        if (_configuration.PortRange is PortRange configured)
-        {
-            return configured;
-        }
-        _ = _host.TryReadPortRange(out PortRange range);
-        return range;
     }
 
     private NetlinkSocket OpenNetlink()

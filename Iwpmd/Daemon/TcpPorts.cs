@@ -1,9 +1,20 @@
+using System.Collections;
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
+
+/// <summary>Whose range ports are chosen from.</summary>
+internal enum RangeOwner
+{
+    /// <summary>The host's: what it reserves is never chosen.</summary>
+    Host,
+
+    /// <summary>The configuration's: what the host reserves of it is kept from ordinary programs, and is chosen last.</summary>
+    Configuration,
+}
 
 /// <summary>
 /// Claims TCP ports with bound sockets that never listen. Differs: a free port is found by going round the range from where the last one was found, since to let the kernel
@@ -12,17 +23,39 @@ namespace Iwpmd.Daemon;
 internal sealed class TcpPorts : ITcpPorts
 {
     private readonly int[] _fds = new int[ushort.MaxValue + 1]; // fd + 1 by port, 0 is not ours; negative: taken over, and no mapping's yet
-    private readonly PortRange _range;
-    private readonly PortRange[] _reserved;
+    private readonly BitArray _isReserved = new(ushort.MaxValue + 1);
     private readonly ILogger _log;
+    private PortRange _range;
+    private RangeOwner _owner;
     private LogGate _gate = new(TimeSpan.FromSeconds(10), burst: 3);
     private int _next, _spares;
 
     /// <param name="start">Any number: where in the range to begin.</param>
-    public TcpPorts(PortRange range, PortRange[] reserved, ulong start, ILogger log)
+    public TcpPorts(PortRange range, RangeOwner owner, PortRange[] reserved, ulong start, ILogger log)
     {
-        (_range, _reserved, _log) = (range, reserved, log);
+        _log = log;
+        Choose(range, owner, reserved);
         _next = range.Low + (int)(start % (ulong)(range.High - range.Low + 1));
+    }
+
+    /// <summary>Ports of the range that the host reserves.</summary>
+    public int Reserved { get; private set; }
+
+    /// <summary>From now on ports are chosen from this range. Those that are claimed stay so.</summary>
+    public void Choose(PortRange range, RangeOwner owner, PortRange[] reserved)
+    {
+        (_range, _owner) = (range, owner);
+        _next = range.Contains(_next) ? _next : range.Low;
+        _isReserved.SetAll(false);
+        Reserved = 0;
+        foreach (PortRange one in reserved)
+        {
+            for (int port = one.Low; port <= one.High; port++)
+            {
+                Reserved += range.Contains(port) && !_isReserved[port] ? 1 : 0;
+                _isReserved[port] = true;
+            }
+        }
     }
 
     public ClaimResult TryClaimAny(IpFamily family, ushort except, out ushort port)
@@ -31,13 +64,13 @@ internal sealed class TcpPorts : ITcpPorts
         Errno error = TcpPortSocket.Open(family, out int fd);
         if (error != Errno.None)
         {
-            Complain("socket", error, "raise the limit of open files (LimitNOFILE)");
-            return ClaimResult.Failed;
+            return RefusedSocket(error);
         }
-        for (int tries = _range.High - _range.Low; tries >= 0; tries--)
+        int all = _range.High - _range.Low + 1, rounds = _owner == RangeOwner.Configuration ? 2 : 1; // of which the second takes the reserved ones
+        for (int tries = all == Reserved ? all : 0; tries < rounds * all; tries++)
         {
             ushort candidate = Next();
-            if (candidate == except || _fds[candidate] != 0 || IsReserved(candidate))
+            if (candidate == except || _fds[candidate] != 0 || _isReserved[candidate] != tries >= all)
             {
                 continue;
             }
@@ -54,8 +87,7 @@ internal sealed class TcpPorts : ITcpPorts
             }
         }
         TcpPortSocket.Close(fd);
-        Complain("bind", error, "widen port_range or net.ipv4.ip_local_port_range");
-        return error == Errno.AddressInUse || error == Errno.None ? ClaimResult.NoneFree : ClaimResult.Failed;
+        return RefusedPort(error);
     }
 
     public ClaimResult TryClaim(IpFamily family, ushort port)
@@ -77,8 +109,7 @@ internal sealed class TcpPorts : ITcpPorts
         Errno error = TcpPortSocket.Open(family, out int fd);
         if (error != Errno.None)
         {
-            Complain("socket", error, "raise the limit of open files (LimitNOFILE)");
-            return ClaimResult.Failed;
+            return RefusedSocket(error);
         }
         error = TcpPortSocket.Bind(fd, family, port);
         if (error != Errno.None)
@@ -141,23 +172,30 @@ internal sealed class TcpPorts : ITcpPorts
         return (ushort)port;
     }
 
-    private bool IsReserved(int port)
+    private ClaimResult RefusedSocket(Errno error)
     {
-        foreach (PortRange range in _reserved)
-        {
-            if (range.Contains(port))
-            {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private void Complain(string operation, Errno error, string remedy)
-    {
+        bool isLimit = error == Errno.TooManyOpenFiles || error == Errno.TooManyOpenFilesInSystem;
         if (_gate.TryPass(Clock.Now, out string suppressed))
         {
-            Log.ClaimFailed(_log, operation, error, remedy, suppressed);
+            string remedy = isLimit ? "raise the limit of open files (LimitNOFILE)" : "the host lacks memory, or the address family";
+            Log.ClaimFailed(_log, $"socket: {error}", remedy, suppressed);
         }
+        return isLimit ? ClaimResult.NoDescriptor : ClaimResult.Failed;
+    }
+
+    /// <param name="error">Of the last port that was tried; none if each was ours already, or reserved.</param>
+    private ClaimResult RefusedPort(Errno error)
+    {
+        bool isNoneFree = error == Errno.AddressInUse || error == Errno.None;
+        if (_gate.TryPass(Clock.Now, out string suppressed))
+        {
+            string reserved = Reserved > 0 && _owner == RangeOwner.Host ? $", {Reserved} of them are reserved" : "";
+            string reason = isNoneFree ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}" : $"bind: {error}";
+            string remedy = error == Errno.AccessDenied ? "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
+                : _owner == RangeOwner.Configuration ? "widen port_range"
+                : "widen net.ipv4.ip_local_port_range, or set port_range";
+            Log.ClaimFailed(_log, reason, remedy, suppressed);
+        }
+        return isNoneFree ? ClaimResult.NoneFree : ClaimResult.Failed;
     }
 }

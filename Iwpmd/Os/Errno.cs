@@ -15,6 +15,7 @@ internal readonly record struct Errno(int Number)
     public static Errno Busy => new(16);
     public static Errno Exists => new(17);
     public static Errno Invalid => new(22);
+    public static Errno TooManyOpenFilesInSystem => new(23);
     public static Errno TooManyOpenFiles => new(24);
     public static Errno NoSpace => new(28);
     public static Errno TooManyLinks => new(40);

@@ -12,7 +12,9 @@ internal readonly record struct PortRange(ushort Low, ushort High)
 /// <summary>What the host says about itself in /proc and /sys. What cannot be read is unknown, never an exception.</summary>
 internal sealed unsafe class HostSettings(string root = "")
 {
-    private const int MaxFile = 64 * 1024; // the list of reserved ports can be long
+    public const string PortRangePath = "/proc/sys/net/ipv4/ip_local_port_range", ReservedPortsPath = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+
+    private const int MaxFile = 256 * 1024; // 32768 reserved ports have 191 KB, and the kernel gives no more of them than one read takes
 
     /// <summary>The kernel's own default, for hosts that do not show theirs.</summary>
     public static PortRange DefaultPortRange => new(32768, 60999);
@@ -24,10 +26,16 @@ internal sealed unsafe class HostSettings(string root = "")
     public bool HasIwCmInThisNamespace => Libc.access(root + "/proc/sys/net/iw_cm", Libc.F_OK) == 0;
 
     /// <summary>False leaves <see cref="DefaultPortRange"/> in <paramref name="range"/>.</summary>
-    public bool TryReadPortRange(out PortRange range)
+    public bool TryReadPortRange(out PortRange range) => TryParseRange(ReadText(PortRangePath), out range);
+
+    /// <summary>The ports that nothing may choose by itself.</summary>
+    public bool TryReadReservedPorts(out PortRange[] reserved) => TryParseRanges(ReadText(ReservedPortsPath), out reserved);
+
+    /// <summary>"1024 65535"; false leaves <see cref="DefaultPortRange"/> in <paramref name="range"/>.</summary>
+    public static bool TryParseRange(string? text, out PortRange range)
     {
         range = DefaultPortRange;
-        string[] words = ReadText("/proc/sys/net/ipv4/ip_local_port_range")?.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) ?? [];
+        string[] words = text?.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) ?? [];
         if (words.Length != 2 || !TryParsePort(words[0], out ushort low) || !TryParsePort(words[1], out ushort high) || low > high)
         {
             return false;
@@ -36,16 +44,15 @@ internal sealed unsafe class HostSettings(string root = "")
         return true;
     }
 
-    /// <summary>The ports that nothing may choose by itself, as "1,5-10".</summary>
-    public bool TryReadReservedPorts(out PortRange[] reserved)
+    /// <summary>"1,5-10"; false leaves none in <paramref name="ranges"/>.</summary>
+    public static bool TryParseRanges(string? text, out PortRange[] ranges)
     {
-        string? text = ReadText("/proc/sys/net/ipv4/ip_local_reserved_ports");
-        reserved = [];
+        ranges = [];
         if (text is null)
         {
             return false;
         }
-        var ranges = new List<PortRange>();
+        var parsed = new List<PortRange>();
         foreach (string item in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] ends = item.Split('-');
@@ -53,9 +60,9 @@ internal sealed unsafe class HostSettings(string root = "")
             {
                 return false;
             }
-            ranges.Add(new PortRange(low, high));
+            parsed.Add(new PortRange(low, high));
         }
-        reserved = [.. ranges];
+        ranges = [.. parsed];
         return true;
     }
 

@@ -11,6 +11,9 @@ internal static unsafe partial class Libc
     internal static partial nint read(int fd, byte* buffer, nuint size);
 
     [LibraryImport(Name, SetLastError = true)]
+    internal static partial nint pread(int fd, byte* buffer, nuint size, nint offset);
+
+    [LibraryImport(Name, SetLastError = true)]
     internal static partial nint write(int fd, byte* buffer, nuint size);
 
     [LibraryImport(Name, SetLastError = true)]

@@ -1,0 +1,44 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>
+/// Which TCP ports are chosen: those of the configuration, else the host's, as it says now. It is asked at the loop's tick, so that no mapping costs more for it,
+/// and a change holds from at most two seconds later.
+/// </summary>
+internal sealed class PortPolicy(PortRange? configured, PortSettings host, ILogger log)
+{
+    private TimeSpan _lookAt;
+
+    public PortRange Range => configured ?? host.Range;
+
+    private RangeOwner Owner => configured is null ? RangeOwner.Host : RangeOwner.Configuration;
+
+    public TcpPorts Open() => new(Range, Owner, host.Reserved, Entropy.Random64(), log);
+
+    /// <summary>At every wake-up of the loop.</summary>
+    public void Follow(TcpPorts ports, StateLayout state, TimeSpan now)
+    {
+        if (now < _lookAt)
+        {
+            return;
+        }
+        _lookAt = now + EventLoop.Tick;
+        if (host.HasChanged())
+        {
+            ports.Choose(Range, Owner, host.Reserved);
+            Record(ports, state);
+            Log.PortsChanged(log, Range.Low, Range.High, ports.Reserved);
+        }
+    }
+
+    /// <summary>Tells whoever reads the state.</summary>
+    public void Record(TcpPorts ports, StateLayout state)
+    {
+        using var health = new RowChange<HealthRow>(ref state.Health);
+        (health.Row.LowestPort, health.Row.HighestPort) = (Range.Low, Range.High);
+        health.Row.ReservedPorts = Owner == RangeOwner.Host ? (uint)ports.Reserved : 0;
+    }
+}

@@ -1,0 +1,69 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>What the service manager is told while the daemon runs: that it lives, and in one line how it is.</summary>
+internal sealed class ServiceReports(SystemdNotify notify, PortMapper mapper, StateLayout state, ILogger log)
+{
+    /// <summary>Between two lines for the manager, however fast the mappings change: each is work for it and for whoever watches it.</summary>
+    private static readonly TimeSpan s_statusPause = TimeSpan.FromSeconds(1);
+
+    private string _status = "";
+    private TimeSpan _watchdogAt, _statusAt;
+
+    /// <summary>Returns when to be called next at the latest.</summary>
+    public TimeSpan Send(bool isReady, TimeSpan now)
+    {
+        TimeSpan next = now + EventLoop.Tick;
+        if (!notify.IsActive)
+        {
+            return next;
+        }
+        if (notify.WatchdogInterval is TimeSpan interval)
+        {
+            if (now >= _watchdogAt)
+            {
+                Notify("WATCHDOG=1");
+                _watchdogAt = now + interval;
+            }
+            next = _watchdogAt < next ? _watchdogAt : next;
+        }
+        if (now >= _statusAt)
+        {
+            _statusAt = now + s_statusPause;
+            string status = isReady ? Describe(state.Health, mapper.Mappings.Count, now) : "waiting for the kernel's replay";
+            if (status != _status)
+            {
+                _status = status;
+                Notify($"STATUS={status}");
+            }
+        }
+        return next;
+    }
+
+    /// <summary>Whether it serves, and what is wrong, without times: the line is sent when it is another one.</summary>
+    public static string Describe(in HealthRow health, int mappings, TimeSpan now)
+    {
+        string problem = health.Unprotected > 0 ? $"{health.Unprotected} unprotected: their ports are in use by other programs" : "";
+        foreach (LossWords words in LossWords.All)
+        {
+            LossRow loss = health.Losses[(int)words.Cause];
+            if (problem.Length == 0 && loss.IsRecent(now))
+            {
+                problem = $"{words.Describe(loss.Count)}: {words.Reason}: {words.Remedy}";
+            }
+        }
+        return problem.Length == 0 ? $"serving {mappings} mappings" : $"degraded: serving {mappings} mappings, {problem}";
+    }
+
+    private void Notify(string line)
+    {
+        Errno error = notify.Send(line);
+        if (error != Errno.None)
+        {
+            Log.NotifyFailed(log, error);
+        }
+    }
+}
