@@ -38,6 +38,17 @@ public sealed class DistTests : IDisposable
         }
     }
 
+    /// <summary>The settings that the daemon reads, and the user where it is made at boot, come first.</summary>
+    [Theory]
+    [InlineData("dist/iwpmd.service", "systemd-sysctl.service systemd-sysusers.service")]
+    [InlineData("dist/dracut/iwpmd-boot.service", "systemd-sysctl.service")]
+    public void The_units_start_after_what_they_read(string unit, string first)
+    {
+        string[] after = [.. File.ReadAllLines(Repository.PathOf(unit)).Where(line => line.StartsWith("After=")).SelectMany(line => line["After=".Length..].Split(' '))];
+
+        Assert.Empty(first.Split(' ').Except(after));
+    }
+
     [Fact]
     public void The_firewall_opens_the_port_of_the_port_mapper()
     {
