@@ -2,17 +2,21 @@
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
-SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions
-ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
+# Debian's zsh looks in vendor-completions for packages, and in site-functions below /usr/local.
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
-INITDIR ?= $(SYSCONFDIR)/init.d
-FIREWALLDDIR ?= $(PREFIX)/lib/firewalld/services
 DOCDIR ?= $(PREFIX)/share/doc/iwpmd
-DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
-INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
+DATADIR ?= $(PREFIX)/share/iwpmd
+# What reads these looks in /usr and /etc only, whatever the prefix. The daemon reads /etc/iwpmd.conf.
+SYSCONFDIR = /etc
+INITDIR ?= $(SYSCONFDIR)/init.d
+OUTSIDE_USR = $(filter-out /usr,$(PREFIX))
+FIREWALLDDIR ?= $(if $(OUTSIDE_USR),$(SYSCONFDIR),/usr/lib)/firewalld/services
+DRACUTDIR ?= /usr/lib/dracut/modules.d
+INITRAMFSDIR ?= $(if $(OUTSIDE_USR),$(SYSCONFDIR),/usr/share)/initramfs-tools
 
 # MSBuild properties of your own (-p:NAME=VALUE); what was built with others is built anew.
 PROPERTIES ?=
@@ -62,6 +66,10 @@ out/iwpmd: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
 out/iwpmd.spdx.json: out/iwpmd dist/sbom
 	@dist/need --check install
 	dist/sbom out/iwpmd out/build/dynamic/obj/Iwpmd/project.assets.json $(VERSION) $$SOURCE_DATE_EPOCH > $@.new
+	mv $@.new $@
+
+out/THIRD-PARTY-NOTICES: out/iwpmd.spdx.json dist/notices
+	dist/notices out/iwpmd.spdx.json out/build/dynamic/obj/Iwpmd/project.assets.json > $@.new
 	mv $@.new $@
 
 # A changed link property alone does not relink: a folder of its own.
@@ -151,10 +159,14 @@ reproduce: reproduce-deps dist ## builds a release in two folders and compares; 
 	dist/reproduce out/iwpmd-$(VERSION).tar.gz
 
 # What a package of any kind takes. What was built goes with it, so that it is not built twice.
-BUILT = out/iwpmd out/iwpmd.spdx.json
+BUILT = out/iwpmd out/iwpmd.spdx.json out/THIRD-PARTY-NOTICES
 PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config LICENSE \
 	$(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT) $(BUILT_WITH)
 PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
+# Where the program and its files are, in what names them.
+PLACES = sed -i -e 's:/usr/sbin/iwpmd\b:$(SBINDIR)/iwpmd:' -e 's:/usr/lib/udev/rules\.d:$(UDEVDIR):' -e 's:/usr/share/iwpmd\b:$(DATADIR):' \
+	-e 's:/usr/lib/systemd/system:$(UNITDIR):' -e 's:/usr/share/doc/iwpmd:$(DOCDIR):' -e 's:/usr/lib/firewalld/services:$(FIREWALLDDIR):'
+
 # What an administrator may have changed is left alone. rdma-core reads the list of modules, see there.
 install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 755 out/iwpmd $(DESTDIR)$(SBINDIR)/iwpmd
@@ -164,19 +176,20 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) dist/completions/_iwpmd
 	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) dist/90-iwpmd.rules
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service dist/iwpmd-metrics.service dist/iwpmd-metrics.timer
-	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(UNITDIR)/iwpmd.service $(DESTDIR)$(UNITDIR)/iwpmd-metrics.service
 	install -D -m 644 dist/iwpmd.sysusers $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf
 	install -D -m 644 -t $(DESTDIR)$(FIREWALLDDIR) dist/firewalld/iwpmd.xml
-	install -D -m 644 -t $(DESTDIR)$(DOCDIR) out/iwpmd.spdx.json UPGRADING.md
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR) out/iwpmd.spdx.json out/THIRD-PARTY-NOTICES NEWS UPGRADING.md
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples dist/dracut/dracut-iwpmd.conf dist/initramfs/initramfs-iwpmd.conf
 	install -D -m 755 dist/iwpmd.init $(DESTDIR)$(INITDIR)/iwpmd
-	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(INITDIR)/iwpmd
 	install -D -m 755 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/module-setup.sh
 	install -D -m 644 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/iwpmd-boot.service
 	install -D -m 755 dist/initramfs/hook $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/iwpmd dist/91-iwpmd-boot.rules
-	sed -i 's:/usr/sbin/iwpmd:$(SBINDIR)/iwpmd:' $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
+	install -D -m 644 -t $(DESTDIR)$(DATADIR) dist/91-iwpmd-boot.rules
+	$(PLACES) $(addprefix $(DESTDIR),$(UNITDIR)/iwpmd.service $(UNITDIR)/iwpmd-metrics.service $(INITDIR)/iwpmd \
+		$(DRACUTDIR)/95iwpmd/module-setup.sh $(INITRAMFSDIR)/hooks/iwpmd $(MANDIR)/man8/iwpmd.8)
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
-	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || \
+		install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
 
 # The reverse, with the same variables. What an administrator may have changed goes with PURGE=1 only.
 CONFIGURATION = $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
@@ -186,10 +199,11 @@ uninstall: ## removes what `make install` installed; the configuration too with 
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,iwpmd.service iwpmd-metrics.service iwpmd-metrics.timer)
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf $(DESTDIR)$(FIREWALLDDIR)/iwpmd.xml $(DESTDIR)$(INITDIR)/iwpmd
 	rm -f $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
-	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json UPGRADING.md)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json THIRD-PARTY-NOTICES NEWS UPGRADING.md)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/examples/,dracut-iwpmd.conf initramfs-iwpmd.conf)
 	rm -f $(addprefix $(DESTDIR)$(DRACUTDIR)/95iwpmd/,module-setup.sh iwpmd-boot.service)
-	rm -f $(DESTDIR)$(PREFIX)/share/iwpmd/91-iwpmd-boot.rules
-	@for folder in $(DOCDIR) $(DRACUTDIR)/95iwpmd $(PREFIX)/share/iwpmd; do \
+	rm -f $(DESTDIR)$(DATADIR)/91-iwpmd-boot.rules
+	@for folder in $(DOCDIR)/examples $(DOCDIR) $(DRACUTDIR)/95iwpmd $(DATADIR); do \
 		[ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
 	@if [ '$(PURGE)' = 1 ]; then rm -f $(CONFIGURATION); \
 	else for file in $(wildcard $(CONFIGURATION)); do echo "left: $$file (PURGE=1 removes it)"; done; fi
@@ -199,8 +213,8 @@ deb: deb-deps $(BUILT) ## builds the Debian package
 	mkdir -p out/deb/tree
 	$(PACK) | tar --extract --directory=out/deb/tree
 	cp -r deb out/deb/tree/debian
-	printf 'iwpmd ($(VERSION)) unstable; urgency=medium\n\n  * See NEWS.\n\n -- %s  %s\n' "$$(sed -n 's/^Maintainer: //p' deb/control)" \
-		"$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > out/deb/tree/debian/changelog
+	printf 'iwpmd ($(VERSION)) unstable; urgency=medium\n\n%s\n\n -- %s  %s\n' "$$(dist/changelog deb)" \
+		"$$(sed -n 's/^Maintainer: //p' deb/control)" "$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > out/deb/tree/debian/changelog
 	cd out/deb/tree && dpkg-buildpackage --build=binary --no-sign
 	mv out/deb/iwpmd_$(VERSION)_*.deb out/
 	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb

@@ -49,6 +49,52 @@ public sealed class DistTests : IDisposable
         Assert.Empty(first.Split(' ').Except(after));
     }
 
+    /// <summary>What reads the parts of an installation looks in these places only, and what names the program names the one that is there.</summary>
+    [Theory]
+    [InlineData("/usr", "/usr/share/initramfs-tools/hooks", "/usr/lib/firewalld/services")]
+    [InlineData("/usr/local", "/etc/initramfs-tools/hooks", "/etc/firewalld/services")]
+    public void It_installs_whole_below_any_prefix(string prefix, string hooks, string firewall)
+    {
+        Tool.Run("make", "make", "--directory", Repository.Root, "--assume-old=out/iwpmd", "install", $"PREFIX={prefix}", $"DESTDIR={_folder}");
+        string[] files = [.. Directory.EnumerateFiles(_folder, "*", SearchOption.AllDirectories).Select(file => file[_folder.Length..]).Order(StringComparer.Ordinal)];
+
+        string share = $"{prefix}/share", dracut = "/usr/lib/dracut/modules.d/95iwpmd", units = $"{prefix}/lib/systemd/system";
+        Assert.Equal(((string[])[
+            "/etc/init.d/iwpmd", "/etc/iwpmd.conf", "/etc/rdma/modules/iwpmd.conf", $"{dracut}/iwpmd-boot.service", $"{dracut}/module-setup.sh", $"{firewall}/iwpmd.xml", $"{hooks}/iwpmd",
+            $"{prefix}/lib/sysusers.d/iwpmd.conf", $"{units}/iwpmd-metrics.service", $"{units}/iwpmd-metrics.timer", $"{units}/iwpmd.service", $"{prefix}/lib/udev/rules.d/90-iwpmd.rules",
+            $"{prefix}/sbin/iwpmd", $"{share}/bash-completion/completions/iwpmd", $"{share}/doc/iwpmd/NEWS", $"{share}/doc/iwpmd/THIRD-PARTY-NOTICES", $"{share}/doc/iwpmd/UPGRADING.md",
+            $"{share}/doc/iwpmd/examples/dracut-iwpmd.conf", $"{share}/doc/iwpmd/examples/initramfs-iwpmd.conf", $"{share}/doc/iwpmd/iwpmd.spdx.json", $"{share}/iwpmd/91-iwpmd-boot.rules",
+            $"{share}/man/man5/iwpmd.conf.5", $"{share}/man/man8/iwpmd.8", $"{share}/zsh/site-functions/_iwpmd"]).Order(StringComparer.Ordinal), files);
+        string[] named = [$"{prefix}/sbin/iwpmd", $"{prefix}/lib/udev/rules.d", $"{share}/iwpmd"];
+        Assert.All((string[])["/etc/init.d/iwpmd", $"{units}/iwpmd.service", $"{units}/iwpmd-metrics.service"], file => Assert.Contains(named[0], Text(file)));
+        Assert.All((string[])[$"{dracut}/module-setup.sh", $"{hooks}/iwpmd"], file => Assert.All(named, place => Assert.Contains(place, Text(file))));
+        Tool.Run("make", "make", "--directory", Repository.Root, "uninstall", $"PREFIX={prefix}", $"DESTDIR={_folder}", "PURGE=1");
+        Assert.Empty(Directory.EnumerateFiles(_folder, "*", SearchOption.AllDirectories));
+
+        string Text(string file) => File.ReadAllText(_folder + file);
+    }
+
+    /// <summary>Every driver of an iWARP device that Linux has.</summary>
+    [Theory]
+    [InlineData("dist/dracut/module-setup.sh")]
+    [InlineData("dist/initramfs/hook")]
+    public void The_boot_image_has_each_driver(string path) => Assert.Contains(" iw_cxgb4 irdma i40iw qedr erdma siw", File.ReadAllText(Repository.PathOf(path)));
+
+    [Fact]
+    public void The_notices_are_those_of_each_package_that_is_linked_in()
+    {
+        string notices = File.ReadAllText(Repository.PathOf("out/THIRD-PARTY-NOTICES"));
+        JsonElement bill = JsonDocument.Parse(File.ReadAllText(Repository.PathOf("out/iwpmd.spdx.json"))).RootElement;
+        string[] linked = [.. bill.GetProperty("relationships").EnumerateArray().Where(relation => relation.GetProperty("relationshipType").GetString() == "STATIC_LINK").Select(relation => relation.GetProperty("relatedSpdxElement").GetString()!)];
+        JsonElement[] packages = [.. bill.GetProperty("packages").EnumerateArray().Where(package => linked.Contains(package.GetProperty("SPDXID").GetString()))];
+
+        Assert.NotEmpty(packages);
+        Assert.All(packages, package => Assert.Contains($"\n{package.GetProperty("name").GetString()} {package.GetProperty("versionInfo").GetString()}, license MIT\n", notices));
+        // The runtime's own, with those of what it was made from.
+        Assert.Contains("License notice for zlib", notices);
+        Assert.DoesNotContain('\r', notices);
+    }
+
     [Fact]
     public void The_firewall_opens_the_port_of_the_port_mapper()
     {

@@ -41,6 +41,15 @@ public partial class CompletionTests
         Assert.Equal(["warning"], Complete("iwpmd", "--log-level", "w"));
     }
 
+    /// <summary>Bash makes a word of each equals sign.</summary>
+    [Fact]
+    public void Bash_completes_a_value_behind_an_equals_sign()
+    {
+        Assert.Equal(["debug", "error", "info", "warning"], Complete("iwpmd", "--log-level", "="));
+        Assert.Equal(["warning"], Complete("iwpmd", "--log-level", "=", "w"));
+        Assert.Empty(Complete("iwpmd", "mappings", "--port", "=", "4"));
+    }
+
     [Fact]
     public void Zsh_knows_every_command() => Assert.Equal(Commands, ZshCommand().Matches(Read(Zsh)).Select(word => word.Groups[1].Value).Order());
 

@@ -23,7 +23,7 @@ public sealed partial class ManualUseTests
             Assert.Equal(commands.Order(), lines.Select(CommandOf).Where(command => command.Length > 0).Order());
             foreach (string command in (string[])["", .. commands])
             {
-                string synopsis = string.Join(' ', lines.Where(line => CommandOf(line) == command));
+                string synopsis = string.Join('\n', lines.Where(line => CommandOf(line) == command));
                 Assert.Equal(Taken(command), Named(synopsis));
             }
         }

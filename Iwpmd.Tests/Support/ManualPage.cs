@@ -18,7 +18,7 @@ internal sealed partial class ManualPage
     public string[] Paragraphs => [.. string.Join('\n', Lines).Split("\n\n").Select(lines => Blanks().Replace(lines, " "))];
 
     /// <summary>All but header and footer, without blanks, which each renderer sets in its own way, as it does the dash after the name.</summary>
-    public string Letters => Blanks().Replace(string.Concat(Lines[1..^1]), "").Replace("iwpmd--", "iwpmd-").Replace(".conf--", ".conf-");
+    public string Letters => Blanks().Replace(string.Concat(Lines[1..^1]), "").Replace("iwpmd--", "iwpmd-").Replace(".conf--", ".conf-").Replace('`', '\'');
 
     public static ManualPage ByMandoc(string page) => new(Tool.Run("mandoc", "mandoc", "-T", "ascii", "-O", $"width={Width}", Repository.PathOf(page)));
 

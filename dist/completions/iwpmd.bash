@@ -6,6 +6,12 @@ _iwpmd() {
         status | mappings | peers | metrics | ping | doctor) command=${COMP_WORDS[i]} ;;
         esac
     done
+    # In --log-level=debug the sign is a word of its own.
+    if [[ $word == = ]]; then
+        word=''
+    elif [[ $before == = ]]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
     case $command:$before in
     ping:-c | ping:--count | *:-p | *:--port | *:-w | *:--watch | *:-a | *:--address) return ;;
     *:-c | *:--config | *:-o | *:--output)
