@@ -13,13 +13,13 @@ public partial class ManualTests
 
     [Theory]
     [MemberData(nameof(Pages))]
-    public void Neither_renderer_has_a_warning(string page)
+    public async Task Neither_renderer_has_a_warning(string page)
     {
         Tool.Run("mandoc", "mandoc", "-T", "lint", "-W", "warning", Repository.PathOf(page));
         using var man = Tool.Start("man", "man-db", "--warnings=w,mac", "--pager=cat", "--local-file", Repository.PathOf(page));
         Task<string> output = man.StandardOutput.ReadToEndAsync();
-        Assert.Equal("", man.StandardError.ReadToEnd());
-        Assert.NotEmpty(output.Result);
+        Assert.Equal("", await man.StandardError.ReadToEndAsync());
+        Assert.NotEmpty(await output);
     }
 
     [Theory]
