@@ -28,7 +28,8 @@ public sealed class MakefileTests : IDisposable
         Tool.Run("cp", "coreutils", "--recursive", Repository.PathOf("dist"), _folder);
         Directory.CreateDirectory(InFolder("Iwpmd"));
         Directory.CreateDirectory(InFolder("out"));
-        string[] standIns = ["Iwpmd/Iwpmd.csproj", "Iwpmd/packages.lock.json", "out/iwpmd", "out/iwpmd.spdx.json"];
+        string[] standIns =
+            ["Iwpmd/Iwpmd.csproj", "Iwpmd/packages.lock.json", "out/iwpmd", "out/iwpmd.spdx.json", "out/THIRD-PARTY-NOTICES"];
         foreach (string standIn in standIns)
         {
             File.WriteAllText(InFolder(standIn), "");
