@@ -25,7 +25,7 @@ public class CensusTests
 
     private static void Take(World world, string? whyIncomplete, params (string Local, EndpointUse Use)[] endpoints)
     {
-        world.Mapper.BeginCensus();
+        world.Mapper.BeginCensus(world.Now);
         foreach ((string local, EndpointUse use) in endpoints)
         {
             world.Mapper.CountEndpoint(InetEndpoint.Parse(local), use);

@@ -216,7 +216,7 @@ internal sealed class World
     {
         if (Mapper.WantsCensus(Now))
         {
-            Mapper.BeginCensus();
+            Mapper.BeginCensus(Now);
             Mapper.EndCensus("nobody to ask", Now);
         }
         Mapper.Expire(Now);

@@ -210,6 +210,43 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
+    public void A_source_that_never_ends_keeps_neither_the_kernel_nor_peers_nor_a_signal_waiting()
+    {
+        _kernel.Say(Add(5000, 7));
+        Assert.Equal(7u, _kernel.Next().RequestSequence);
+        bool ended = false;
+        byte[] meaningless = [1, 2, 3];
+        Thread[] noise = [.. Enumerable.Range(0, 3).Select(_ => new Thread(() =>
+        {
+            while (!Volatile.Read(ref ended))
+            {
+                _kernel.TrySay(meaningless);
+            }
+        }))];
+        Array.ForEach(noise, thread => thread.Start());
+        try
+        {
+            Thread.Sleep(200);
+            Assert.Equal(PeerMessageType.Reject, Ask(7175, 1).Type);
+            _kernel.Say(Add(5001, 8));
+            KernelReply reply;
+            do
+            {
+                reply = _kernel.Next();
+            }
+            while (reply.RequestSequence != 8); // there may be probes before it
+            var clock = Stopwatch.StartNew();
+            Stop(TestLibc.SIGTERM);
+            Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(3));
+        }
+        finally
+        {
+            Volatile.Write(ref ended, true);
+            Array.ForEach(noise, thread => thread.Join());
+        }
+    }
+
+    [Fact]
     public void A_registration_that_comes_during_a_long_send_is_not_answered_before_the_kernel_expects_it()
     {
         for (uint mapped = 7; mapped < 17; mapped += 2) // the first is slow by itself, and shows nothing

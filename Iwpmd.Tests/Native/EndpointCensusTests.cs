@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Iwpmd.Tests.Support;
 using Iwpmd.Tests.Wire;
@@ -58,6 +59,53 @@ public sealed class EndpointCensusTests : IDisposable
         _scene.Kernel.Expect(KernelReplyKind.AddMapping, _scene.Kernel.Send(Scene.Add("10.0.0.1:5001")));
         _scene.Daemon.Stop();
     }
+
+    [Fact]
+    public void Requests_do_not_wait_for_a_kernel_that_is_silent_about_its_devices()
+    {
+        _scene.AddMapping("10.0.0.1:5000");
+        _scene.Kernel.AnswerDevices(_ => []);
+        Usurp();
+        Assert.InRange(SlowestAdd(until: () => _scene.Daemon.Errors.Contains("endpoints: ETIMEDOUT", StringComparison.Ordinal)), TimeSpan.Zero, TimeSpan.FromSeconds(0.7));
+    }
+
+    [Fact]
+    public void Requests_do_not_wait_for_25000_endpoints()
+    {
+        _scene.AddMapping("10.0.0.1:5000");
+        const int Endpoints = 25_000, PerDatagram = 125;
+        int asked = 0;
+        _scene.Kernel.AnswerDevices(question =>
+        {
+            byte[][] truth = question.Operation == RDMA_NLDEV_CMD_RES_CM_ID_GET
+                ? [.. Enumerable.Range(0, Endpoints / PerDatagram).Select(i => Shown(question, i * PerDatagram, PerDatagram)), Done(question)]
+                : Truth(question, Endpoints);
+            asked++;
+            return truth.Select(datagram => (datagram, 0u));
+        });
+        Usurp();
+        TimeSpan slowest = SlowestAdd(until: () => asked >= 5 && _scene.Daemon.Errors.Contains("kernel: census: ", StringComparison.Ordinal));
+        Assert.Contains($"{Endpoints} endpoints: complete", _scene.Daemon.ExpectLog("kernel: census: "));
+        Assert.InRange(slowest, TimeSpan.Zero, TimeSpan.FromSeconds(0.7));
+    }
+
+    /// <summary>Adds and removes one mapping after the other.</summary>
+    private TimeSpan SlowestAdd(Func<bool> until)
+    {
+        TimeSpan slowest = TimeSpan.Zero;
+        for (var all = Stopwatch.StartNew(); !until() && all.Elapsed < Patience.Answer;)
+        {
+            var one = Stopwatch.StartNew();
+            _scene.AddMapping("10.0.0.1:6000", flags: 1);
+            slowest = one.Elapsed > slowest ? one.Elapsed : slowest;
+            _scene.Kernel.Send(Scene.Remove("10.0.0.1:6000"));
+            Thread.Sleep(5);
+        }
+        return slowest;
+    }
+
+    private static byte[] Shown(RawNetlink question, int first, int count) => Answer(
+        question, NLM_F_MULTI, [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, [.. Enumerable.Range(first, count).SelectMany(i => Listener($"10.1.0.1:{1024 + i}"))])]);
 
     /// <summary>As if somebody else had said hello: the kernel registers anew.</summary>
     private void Usurp()

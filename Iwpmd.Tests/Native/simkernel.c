@@ -135,16 +135,21 @@ static void announce(int fd, int kernel_end, int page)
 	end_with(player);
 }
 
+static int pages[SPARE_PAGES], page_count;
+static pthread_once_t pages_once = PTHREAD_ONCE_INIT;
+
 /* Several at the first call, since a daemon in its sandbox makes no more. */
+static void make_pages(void)
+{
+	for (; page_count < SPARE_PAGES; page_count++)
+		if ((pages[page_count] = memfd_create("simsocket", MFD_CLOEXEC)) < 0 || ftruncate(pages[page_count], 4096) != 0)
+			die("page");
+}
+
 static int take_page(void)
 {
-	static int pages[SPARE_PAGES], count;
-
-	if (!count)
-		for (; count < SPARE_PAGES; count++)
-			if ((pages[count] = memfd_create("simsocket", MFD_CLOEXEC)) < 0 || ftruncate(pages[count], 4096) != 0)
-				return -1;
-	return pages[--count];
+	pthread_once(&pages_once, make_pages);
+	return page_count ? pages[--page_count] : -1;
 }
 
 static int open_netlink(int type)
@@ -198,6 +203,7 @@ static struct sock *adopt(int fd)
 	struct sock *s;
 
 	pthread_once(&kernel_once, open_kernel);
+	pthread_once(&pages_once, make_pages);
 	player = connect_player();
 	if (syscall(SYS_write, player, &question, sizeof question) != sizeof question || syscall(SYS_recvmsg, player, &message, MSG_CMSG_CLOEXEC) != 1)
 		die("adopt");

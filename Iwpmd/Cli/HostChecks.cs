@@ -50,10 +50,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
         : ProcessList.IsInFirstNetwork is null ? Finding.Doubtful("namespace", "whether this is the initial network namespace shows only when iw_cm is loaded", "load it")
         : Finding.Good("namespace", "this is the network namespace of process 1");
 
-    private Finding CheckDevices()
+    private static Finding CheckDevices()
     {
-        List<string> devices = _host.ReadIWarpDevices();
-        return devices.Count > 0 ? Finding.Good("devices", string.Join(", ", devices))
+        RdmaDevice[] devices = RdmaDevices.Read();
+        return devices.Length > 0 ? Finding.Good("devices", string.Join(", ", devices.Select(device => device.NameAndDriver)))
             : Finding.Doubtful("devices", "there is no iWARP device", "connect one and load its driver, or: rdma link add siw0 type siw netdev ETHERNET");
     }
 

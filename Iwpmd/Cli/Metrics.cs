@@ -19,7 +19,7 @@ internal static class Metrics
         {
             string directory = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null).Configuration.StateDirectory;
             var text = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
-            Write(new StateReader(directory).Read(), DateTime.UtcNow, text);
+            Write(new StateReader(directory).Read(), RdmaDevices.Read(), DateTime.UtcNow, text);
             if (outputPath is null)
             {
                 Console.Out.Write(text.ToString());
@@ -45,12 +45,15 @@ internal static class Metrics
         }
     }
 
-    public static void Write(StateReading reading, DateTime utcNow, TextWriter text)
+    public static void Write(StateReading reading, DateTime utcNow, TextWriter text) => Write(reading, [], utcNow, text);
+
+    public static void Write(StateReading reading, RdmaDevice[] devices, DateTime utcNow, TextWriter text)
     {
         var page = new MetricPage(text, utcNow, reading.Now);
         page.Head("up", "gauge", "Whether the port mapper runs and looks at its sockets.");
         page.Value("up", "", reading.Condition == DaemonCondition.Running ? 1 : 0);
         page.Single("healthy", "Whether port mapping works as it should: iwpmd status tells what is wrong.", Health.Of(reading, default).Severity == Severity.Healthy ? 1 : 0);
+        WriteDevices(page, DeviceStates.Of(devices, reading));
         if (reading.State is not StateCopy state)
         {
             return;
@@ -116,6 +119,32 @@ internal static class Metrics
             }
         }
     }
+
+    private static void WriteDevices(MetricPage page, DeviceState[] devices)
+    {
+        if (devices.Length == 0)
+        {
+            return;
+        }
+        page.Head("device_info", "gauge", "An iWARP device of the host, and how the port mapper stands to it, as labels.");
+        foreach (DeviceState one in devices)
+        {
+            string labels = $"{Label(one)},{MetricPage.Label("driver", one.Device.Driver)},{MetricPage.Label("interface", one.Device.Interface)},{MetricPage.Label("state", one.State)}";
+            page.Value("device_info", labels, 1);
+        }
+        page.Head("device_address_info", "gauge", "An IP address of an iWARP device, as a label.");
+        foreach (DeviceState one in devices)
+        {
+            Array.ForEach(one.Device.Addresses, address => page.Value("device_address_info", $"{Label(one)},{MetricPage.Label("address", address.AddressText())}", 1));
+        }
+        page.Head("device_mappings", "gauge", "Mappings of a device's addresses, and of the wildcard.");
+        foreach (DeviceState one in devices)
+        {
+            page.Value("device_mappings", Label(one), one.Mappings);
+        }
+    }
+
+    private static string Label(in DeviceState one) => MetricPage.Label("device", one.Device.Name);
 
     private static void WriteMappings(MetricPage page, StateCopy state)
     {

@@ -7,8 +7,13 @@ using Iwpmd.Wire;
 namespace Iwpmd.Cli;
 
 /// <summary><c>iwpmd status</c>: is port mapping working? One screen, the answer first.</summary>
-internal sealed class Status : IView
+internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
 {
+    public Status()
+        : this(() => RdmaDevices.Read())
+    {
+    }
+
     public int Show(StateReading reading, Page page)
     {
         Health health = Health.Of(reading, reading.IsDaemonThere ? default : PortOwner.Find());
@@ -22,6 +27,10 @@ internal sealed class Status : IView
         {
             ShowDaemon(reading, state, page);
             ShowWork(state, page);
+        }
+        foreach (DeviceState device in DeviceStates.Of(readDevices(), reading))
+        {
+            page.Line($"device     {device}");
         }
         return health.ExitStatus;
     }
@@ -42,6 +51,7 @@ internal sealed class Status : IView
         {
             StatusJson.Write(json, reading, state);
         }
+        StatusJson.WriteDevices(json, DeviceStates.Of(readDevices(), reading));
         json.WriteEndObject();
         return health.ExitStatus;
     }

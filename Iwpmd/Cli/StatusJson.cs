@@ -40,6 +40,25 @@ internal static class StatusJson
         json.WriteEndObject();
     }
 
+    public static void WriteDevices(Utf8JsonWriter json, DeviceState[] devices)
+    {
+        json.WriteStartArray("devices"u8);
+        foreach (DeviceState one in devices)
+        {
+            json.WriteStartObject();
+            json.WriteString("device"u8, one.Device.Name);
+            json.WriteString("driver"u8, one.Device.Driver);
+            json.WriteString("interface"u8, one.Device.Interface);
+            json.WriteStartArray("addresses"u8);
+            Array.ForEach(one.Device.Addresses, address => json.WriteStringValue(address.AddressText()));
+            json.WriteEndArray();
+            json.WriteString("state"u8, one.State);
+            json.WriteNumber("mappings"u8, one.Mappings);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
     private static string NameOf(HandshakeState kernel) => kernel switch
     {
         HandshakeState.HelloSent or HandshakeState.MapInfoSent => "introducing",

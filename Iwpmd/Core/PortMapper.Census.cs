@@ -20,15 +20,18 @@ internal sealed partial class PortMapper
     private const int CensusTries = 30;
 
     private int[] _counted = [], _countedBefore = []; // by slot: its endpoints in this census and the last
-    private TimeSpan _censusAt = TimeSpan.MaxValue, _lastCensusAt;
+    private TimeSpan _censusAt = TimeSpan.MaxValue, _lastCensusAt, _censusBegunAt;
     private long _doubtedBefore; // rows that are older may have missed a REMOVE
     private int _censusTries;
 
     /// <summary>A census shall be taken now: <see cref="BeginCensus"/>, <see cref="CountEndpoint"/> of each endpoint, <see cref="EndCensus"/>.</summary>
     public bool WantsCensus(TimeSpan now) => now >= _censusAt;
 
-    public void BeginCensus()
+    /// <summary>Requests may be served while it is taken: rows that they touch wait for the next one.</summary>
+    public void BeginCensus(TimeSpan now)
     {
+        _censusBegunAt = now;
+        _censusAt = TimeSpan.MaxValue;
         (_counted, _countedBefore) = (_countedBefore, _counted);
         if (_counted.Length == 0)
         {
@@ -39,7 +42,7 @@ internal sealed partial class PortMapper
 
     public void CountEndpoint(in InetEndpoint local, EndpointUse use)
     {
-        int slot = _mappings.FindExactLocal(local);
+        int slot = _censusAt == TimeSpan.MaxValue ? _mappings.FindExactLocal(local) : -1;
         // Of a listener's row the connections that it accepted are none of its own: they have its address, but no mapping.
         if (slot >= 0 && (_mappings[slot].Purpose != MappingPurpose.Listening || use == EndpointUse.Listening))
         {
@@ -50,16 +53,14 @@ internal sealed partial class PortMapper
     /// <param name="whyIncomplete">Null when every endpoint of the host was counted.</param>
     public void EndCensus(string? whyIncomplete, TimeSpan now)
     {
+        if (_censusAt != TimeSpan.MaxValue)
+        {
+            return; // messages were lost meanwhile: another one begins later
+        }
         _censusAt = now + SettledAge;
         if (whyIncomplete is not null)
         {
-            _lastCensusAt = TimeSpan.Zero;
-            Array.Clear(_countedBefore);
-            if (++_censusTries == CensusTries)
-            {
-                Log.CensusGivenUp(_log, whyIncomplete);
-                _censusAt = TimeSpan.MaxValue;
-            }
+            OnCensusIncomplete(whyIncomplete);
             return;
         }
         int doubted = 0, changed = 0;
@@ -79,7 +80,7 @@ internal sealed partial class PortMapper
             changed++;
             SetReferences(slot, _counted[slot]);
         }
-        _lastCensusAt = now;
+        _lastCensusAt = _censusBegunAt;
         if (changed > 0)
         {
             Log.CensusSettled(_log, changed);
@@ -88,6 +89,17 @@ internal sealed partial class PortMapper
         {
             _censusAt = TimeSpan.MaxValue;
             (_counted, _countedBefore) = ([], []);
+        }
+    }
+
+    private void OnCensusIncomplete(string why)
+    {
+        _lastCensusAt = TimeSpan.Zero;
+        Array.Clear(_countedBefore);
+        if (++_censusTries == CensusTries)
+        {
+            Log.CensusGivenUp(_log, why);
+            _censusAt = TimeSpan.MaxValue;
         }
     }
 

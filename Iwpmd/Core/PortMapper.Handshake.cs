@@ -81,9 +81,12 @@ internal sealed partial class PortMapper
         {
             Doubt(now);
         }
-        ToKernel(new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
+        Probe();
         return true;
     }
+
+    /// <summary>Says nothing, to have an outcome: what stands in the socket behind it came after it.</summary>
+    public void Probe() => ToKernel(new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
 
     /// <summary>Says hello: at start, after messages were lost, and when iw_cm is a new one.</summary>
     public void Start(TimeSpan now)
@@ -111,7 +114,10 @@ internal sealed partial class PortMapper
     }
 
     /// <summary>True while requests wait in memory for the replay or for their time.</summary>
-    public bool HoldsRequests => _held.Count > 0 || _registrations.Count > 0 || Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
+    public bool HoldsRequests => _held.Count > 0 || _registrations.Count > 0 || IsIntroducing;
+
+    /// <summary>The kernel has not yet told all that it knows.</summary>
+    public bool IsIntroducing => Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
 
     private static bool IsHandshakeMessage(KernelOperation operation) =>
         operation is KernelOperation.Hello or KernelOperation.MapInfo or KernelOperation.MapInfoNumber or KernelOperation.Done or KernelOperation.Error;

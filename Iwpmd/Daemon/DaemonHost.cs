@@ -70,7 +70,8 @@ internal sealed class DaemonHost
         {
             HandOver = handOver,
             From = new NamedInterfaces(_configuration.Interfaces),
-            OnWake = now => Wake(mapper, census, reports, holdings, now),
+            Census = census,
+            OnWake = now => Wake(mapper, reports, holdings, now),
         };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
         EnterSandbox();
@@ -157,9 +158,8 @@ internal sealed class DaemonHost
     }
 
     /// <summary>At every wake-up. Returns when to wake next at the latest.</summary>
-    private TimeSpan Wake(PortMapper mapper, EndpointCensus census, ServiceReports reports, Holdings holdings, TimeSpan now)
+    private TimeSpan Wake(PortMapper mapper, ServiceReports reports, Holdings holdings, TimeSpan now)
     {
-        census.TakeIfWanted(now);
         _policy.Follow(holdings.Ports, holdings.State, now);
         if (!_isReady && mapper.Kernel == HandshakeState.Ready)
         {

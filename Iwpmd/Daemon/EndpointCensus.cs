@@ -7,87 +7,143 @@ namespace Iwpmd.Daemon;
 
 /// <summary>
 /// Asks the kernel for every connection endpoint of the host's iWARP devices and tells the core. On a socket of its own, so that nothing of the port mapper's
-/// is in the way. It takes milliseconds for thousands of endpoints.
+/// is in the way, and a few datagrams a turn of the loop, which never waits for it: one question after the other, each ends with DONE or by its deadline.
 /// </summary>
 internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
 {
     private const int BufferSize = 32768, ReceiveBuffer = 1024 * 1024;
 
-    private readonly byte[] _buffer = GC.AllocateUninitializedArray<byte>(BufferSize); // from the start: later there may be no memory to be had
+    /// <summary>Some hundred endpoints each.</summary>
+    private const int DatagramsPerTurn = 8;
+
     private const ulong Unknown = ulong.MaxValue;
-    private static readonly TimeSpan s_wait = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_answerWait = TimeSpan.FromSeconds(1), s_lookLimit = TimeSpan.FromSeconds(10);
 
-    private readonly Dictionary<uint, ulong> _devices = []; // the iWARP ones, with the number of their endpoints
-    private uint _sequence;
-    private ulong _seen;
-    private bool _isShared;
-
-    private delegate void Visitor(ReadOnlySpan<byte> payload);
-
-    public void TakeIfWanted(TimeSpan now)
+    /// <summary>In the order in which they are asked.</summary>
+    private enum Question
     {
-        if (!mapper.WantsCensus(now))
+        System,
+        Devices,
+        CountsBefore,
+
+        /// <summary>Once for each device.</summary>
+        Endpoints,
+        CountsAfter,
+        None,
+    }
+
+    private readonly byte[] _buffer = GC.AllocateUninitializedArray<byte>(BufferSize); // from the start: later there may be no memory to be had
+    private readonly Dictionary<uint, ulong> _devices = []; // the iWARP ones, with the number of their endpoints
+    private readonly Queue<uint> _toAsk = new();
+    private NetlinkSocket? _socket;
+    private Question _question = Question.None;
+    private uint _sequence;
+    private ulong _seen, _before;
+    private bool _isShared;
+    private TimeSpan _answerBy, _endBy;
+
+    /// <summary>Has the loop call <see cref="Receive"/> when this descriptor is readable.</summary>
+    public Func<int, Errno> Watch { get; set; } = _ => Errno.None;
+
+    /// <summary>At every wake-up: begins when the core wants it, ends when the kernel is silent. Returns when to be called next at the latest.</summary>
+    public TimeSpan Advance(TimeSpan now)
+    {
+        if (_socket is null && mapper.WantsCensus(now))
         {
+            Begin(now);
+        }
+        else if (_socket is not null && now >= _answerBy)
+        {
+            End(Errno.TimedOut.ToString(), now);
+        }
+        return _socket is null ? TimeSpan.MaxValue : _answerBy;
+    }
+
+    /// <summary>Takes some of what the kernel said.</summary>
+    public void Receive(TimeSpan now)
+    {
+        for (int i = 0; i < DatagramsPerTurn && _socket is not null; i++)
+        {
+            Errno error = _socket.Receive(_buffer, out int length, out uint source);
+            if (error == Errno.Again)
+            {
+                return;
+            }
+            if (error != Errno.None && error != Errno.Interrupted)
+            {
+                End(error.ToString(), now);
+            }
+            else if (error == Errno.None && source == 0)
+            {
+                _answerBy = Earlier(now + s_answerWait, _endBy);
+                Read(_buffer.AsSpan(0, Math.Min(length, BufferSize)), now);
+            }
+        }
+    }
+
+    private void Begin(TimeSpan now)
+    {
+        mapper.BeginCensus(now);
+        _seen = 0;
+        _isShared = true;
+        _devices.Clear();
+        _endBy = now + s_lookLimit;
+        Errno error = NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, ReceiveBuffer, out _socket, out string operation);
+        if (error == Errno.None)
+        {
+            (error, operation) = (Watch(_socket!.Fd), "epoll_ctl");
+        }
+        if (error != Errno.None)
+        {
+            End($"{operation}: {error}", now);
             return;
         }
-        mapper.BeginCensus();
-        string? whyIncomplete = Take();
-        Log.CensusTaken(log, _devices.Count, _seen, whyIncomplete ?? "complete");
-        mapper.EndCensus(whyIncomplete, now);
+        Ask(Question.System, now);
     }
 
-    /// <summary>Null when every endpoint was counted. The kernel shows only those of our process namespace, but counts all: so the numbers must agree, before and after.</summary>
-    private string? Take()
+    private void Read(ReadOnlySpan<byte> datagram, TimeSpan now)
     {
-        _seen = 0;
-        _devices.Clear();
-        Errno error = NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, ReceiveBuffer, out NetlinkSocket? opened, out string operation);
-        if (opened is null)
+        var messages = new NetlinkMessages(datagram);
+        while (messages.MoveNext())
         {
-            return $"{operation}: {error}";
-        }
-        using NetlinkSocket socket = opened;
-        _isShared = true;
-        int result = Ask(socket, DeviceResources.AskSystem(_buffer, ++_sequence, socket.PortId), payload => _isShared = DeviceResources.IsShared(payload));
-        result = result != 0 ? result : Ask(socket, DeviceResources.AskDevices(_buffer, ++_sequence, socket.PortId), AddDevice);
-        result = result != 0 ? result : AskCounts(socket);
-        ulong before = Total();
-        foreach (uint device in _devices.Keys)
-        {
-            result = result != 0 ? result : Ask(socket, DeviceResources.AskEndpoints(_buffer, ++_sequence, socket.PortId, device), CountEndpoints);
-        }
-        result = result != 0 ? result : AskCounts(socket);
-        ulong after = Total();
-        return result != 0 ? new Errno(-result).ToString()
-            : !_isShared ? "devices of other network namespaces are not shown"
-            : before != _seen || after != _seen ? $"{_seen} endpoints are shown, {before} were there before and {after} after"
-            : null;
-    }
-
-    private ulong Total()
-    {
-        ulong total = 0;
-        foreach (ulong endpoints in _devices.Values)
-        {
-            total = endpoints == Unknown || total == Unknown ? Unknown : total + endpoints;
-        }
-        return total;
-    }
-
-    private int AskCounts(NetlinkSocket socket) =>
-        Ask(socket, DeviceResources.AskCounts(_buffer, ++_sequence, socket.PortId), payload =>
-        {
-            if (DeviceResources.TryReadCount(payload, out uint device, out ulong endpoints) && _devices.ContainsKey(device))
+            if (messages.Header.Sequence != _sequence)
             {
-                _devices[device] = endpoints;
+                continue;
             }
-        });
+            bool isOutcome = KernelRequest.TryReadOutcome(messages.Header, messages.Payload, _sequence, out int result);
+            if (isOutcome && result != 0)
+            {
+                End(new Errno(-result).ToString(), now);
+                return;
+            }
+            if (!isOutcome)
+            {
+                Take(messages.Payload);
+            }
+            if (isOutcome || (messages.Header.Flags & NetlinkHeader.Multi) == 0) // a single answer has no DONE
+            {
+                AskNext(now);
+                return;
+            }
+        }
+    }
 
-    private void AddDevice(ReadOnlySpan<byte> payload)
+    private void Take(ReadOnlySpan<byte> payload)
     {
-        if (DeviceResources.TryReadDevice(payload, out uint device, out bool isIwarp) && isIwarp)
+        switch (_question)
         {
-            _devices[device] = Unknown; // a device that is not counted leaves the census incomplete
+            case Question.System:
+                _isShared = DeviceResources.IsShared(payload);
+                break;
+            case Question.Devices when DeviceResources.TryReadDevice(payload, out uint device, out bool isIwarp) && isIwarp:
+                _devices[device] = Unknown; // a device that is not counted leaves the census incomplete
+                break;
+            case Question.CountsBefore or Question.CountsAfter when DeviceResources.TryReadCount(payload, out uint device, out ulong endpoints) && _devices.ContainsKey(device):
+                _devices[device] = endpoints;
+                break;
+            case Question.Endpoints:
+                CountEndpoints(payload);
+                break;
         }
     }
 
@@ -101,40 +157,68 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
         }
     }
 
-    /// <summary>Sends the question that stands in the buffer and visits each message until DONE; 0, or -errno.</summary>
-    private int Ask(NetlinkSocket socket, int length, Visitor visit)
+    private void AskNext(TimeSpan now)
     {
-        NetlinkHeader question = NetlinkHeader.Read(_buffer);
-        Errno error = socket.Send(_buffer.AsSpan(0, length));
-        while (error == Errno.None || error == Errno.Interrupted || error == Errno.Again)
+        if (_question == Question.CountsBefore)
         {
-            if (!socket.WaitReadable(s_wait))
+            _before = Total();
+            foreach (uint device in _devices.Keys)
             {
-                return -Errno.TimedOut.Number;
-            }
-            error = socket.Receive(_buffer, out length, out uint source);
-            if (error != Errno.None || source != 0)
-            {
-                continue;
-            }
-            var messages = new NetlinkMessages(_buffer.AsSpan(0, Math.Min(length, BufferSize)));
-            while (messages.MoveNext())
-            {
-                if (messages.Header.Sequence != question.Sequence)
-                {
-                    continue;
-                }
-                if (KernelRequest.TryReadOutcome(messages.Header, messages.Payload, question.Sequence, out int result))
-                {
-                    return result;
-                }
-                visit(messages.Payload);
-                if ((messages.Header.Flags & NetlinkHeader.Multi) == 0)
-                {
-                    return 0; // a single answer has no DONE
-                }
+                _toAsk.Enqueue(device);
             }
         }
-        return -error.Number;
+        if (_question == Question.CountsAfter)
+        {
+            End(WhyIncomplete(Total()), now);
+            return;
+        }
+        Ask(_toAsk.Count > 0 ? Question.Endpoints : _question == Question.CountsBefore ? Question.CountsAfter : _question + 1, now);
     }
+
+    private void Ask(Question question, TimeSpan now)
+    {
+        _question = question;
+        _answerBy = Earlier(now + s_answerWait, _endBy);
+        uint portId = _socket!.PortId;
+        int length = question switch
+        {
+            Question.System => DeviceResources.AskSystem(_buffer, ++_sequence, portId),
+            Question.Devices => DeviceResources.AskDevices(_buffer, ++_sequence, portId),
+            Question.Endpoints => DeviceResources.AskEndpoints(_buffer, ++_sequence, portId, _toAsk.Dequeue()),
+            _ => DeviceResources.AskCounts(_buffer, ++_sequence, portId),
+        };
+        Errno error = _socket.Send(_buffer.AsSpan(0, length));
+        if (error != Errno.None)
+        {
+            End(error.ToString(), now);
+        }
+    }
+
+    /// <summary>The kernel shows only endpoints of our process namespace, but counts all: so the numbers must agree, before and after.</summary>
+    private string? WhyIncomplete(ulong after) =>
+        !_isShared ? "devices of other network namespaces are not shown"
+        : _before != _seen || after != _seen ? $"{_seen} endpoints are shown, {_before} were there before and {after} after"
+        : null;
+
+    private void End(string? whyIncomplete, TimeSpan now)
+    {
+        _socket?.Dispose(); // which also ends that it is watched
+        _socket = null;
+        _question = Question.None;
+        _toAsk.Clear();
+        Log.CensusTaken(log, _devices.Count, _seen, whyIncomplete ?? "complete");
+        mapper.EndCensus(whyIncomplete, now);
+    }
+
+    private ulong Total()
+    {
+        ulong total = 0;
+        foreach (ulong endpoints in _devices.Values)
+        {
+            total = endpoints == Unknown || total == Unknown ? Unknown : total + endpoints;
+        }
+        return total;
+    }
+
+    private static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;
 }

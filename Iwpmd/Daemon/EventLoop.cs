@@ -11,20 +11,21 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     public static readonly TimeSpan Tick = TimeSpan.FromSeconds(2);
 
     /// <summary>How much of one source is served before the others have their turn.</summary>
-    private const int BatchLimit = 64, PeerBatchLimit = 8;
+    private const int BatchLimit = 64, PeerBatchLimit = 8, PeerErrorLimit = 64;
 
     /// <summary>While peers talk the netlink socket is looked at when there is something, and this often.</summary>
     private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(500);
 
-    private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, PeerToken = 3;
+    private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, CensusToken = 3, PeerToken = 4;
 
     /// <summary>So many outcomes fit into any receive buffer.</summary>
     private const int UnheardLimit = 256;
-    private static readonly TimeSpan s_restLimit = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_restLimit = TimeSpan.FromMilliseconds(200);
 
     private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1); // Differs: one more shows what is too long, and is dropped instead of cut
     private readonly byte[] _quoted = new byte[PeerMessage.RequestSize];
     private readonly UdpSocket[] _peers = peers.All.ToArray();
+    private TimeSpan _nextProbe;
     private readonly FloodGate _gate = new(mapper.Admission, peers, log);
 
     /// <summary>Called at every wake-up, with the time; returns when it wants to be called next.</summary>
@@ -32,6 +33,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     /// <summary>Null where nobody is handed over to.</summary>
     public HandOver? HandOver { get; init; }
+
+    /// <summary>Null where nothing can be asked about devices.</summary>
+    public EndpointCensus? Census { get; init; }
 
     /// <summary>The loop ended because another daemon has everything now: nothing may be touched any more.</summary>
     public bool HasHandedOver { get; private set; }
@@ -41,6 +45,10 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     public Errno Register()
     {
+        if (Census is not null)
+        {
+            Census.Watch = fd => epoll.Add(fd, CensusToken);
+        }
         Errno error = epoll.Add(kernel.Fd, KernelToken);
         error = error != Errno.None ? error : epoll.Add(signals.Fd, SignalToken);
         error = error != Errno.None || HandOver is null || HandOver.Fd < 0 ? error : epoll.Add(HandOver.Fd, HandOverToken);
@@ -58,9 +66,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         TimeSpan now = Clock.Now;
         while (true)
         {
-            TimeSpan next = OnWake(now);
-            next = mapper.NextDeadline < next ? mapper.NextDeadline : next;
-            next = _gate.NextLook < next ? _gate.NextLook : next;
+            TimeSpan next = NextWake(now);
             int count = epoll.Wait(ready, kernel.Inbox.Count > 0 ? TimeSpan.Zero : next - now);
             now = Clock.Now;
             if (!IsAboutPeersOnly(ready[..count]) || now - kernel.SeenEmpty > Glance)
@@ -69,18 +75,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             }
             foreach (EpollEvent one in ready[..count])
             {
-                if (one.Token >= PeerToken)
+                if (Dispatch(one, now) is int status)
                 {
-                    ServePeer(_peers[one.Token - PeerToken], one);
-                }
-                else if (one.Token == SignalToken && TakeSignals() is int status)
-                {
-                    ServeRest();
                     return status;
-                }
-                else if (one.Token == HandOverToken && TryHandOver())
-                {
-                    return ExitStatus.Ended;
                 }
             }
             _gate.Look(now);
@@ -91,6 +88,37 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
                 return ExitStatus.Unavailable;
             }
         }
+    }
+
+    private TimeSpan NextWake(TimeSpan now)
+    {
+        TimeSpan next = OnWake(now), census = Census?.Advance(now) ?? TimeSpan.MaxValue;
+        next = census < next ? census : next;
+        next = mapper.NextDeadline < next ? mapper.NextDeadline : next;
+        return _gate.NextLook < next ? _gate.NextLook : next;
+    }
+
+    /// <summary>Serves what is ready, but for the kernel; the exit status when that ends the loop.</summary>
+    private int? Dispatch(in EpollEvent one, TimeSpan now)
+    {
+        if (one.Token >= PeerToken)
+        {
+            ServePeer(_peers[one.Token - PeerToken], one);
+        }
+        else if (one.Token == CensusToken)
+        {
+            Census!.Receive(now);
+        }
+        else if (one.Token == SignalToken && TakeSignals() is int status)
+        {
+            ServeRest();
+            return status;
+        }
+        else if (one.Token == HandOverToken && TryHandOver())
+        {
+            return ExitStatus.Ended;
+        }
+        return null;
     }
 
     private bool IsAboutPeersOnly(ReadOnlySpan<EpollEvent> ready)
@@ -111,6 +139,13 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         if (kernel.TakeOverrun())
         {
             mapper.OnOverrun(Clock.Now);
+            transmitter.Drain();
+        }
+        TimeSpan now = Clock.Now;
+        if (now - kernel.SeenEmpty > Tick && now >= _nextProbe && mapper.Kernel == HandshakeState.Ready)
+        {
+            _nextProbe = now + Tick; // what never ends keeps the socket from being seen empty, and all that is asked would soon be too old
+            mapper.Probe();
             transmitter.Drain();
         }
         return ServeInbox(BatchLimit);
@@ -134,18 +169,16 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     }
 
     /// <summary>
-    /// Before an end: serves all that was read, so that nothing is lost with this process; what stands in the sockets is the next one's. Under load each reply
-    /// brings new requests in, so the last ones leave their outcomes unread.
+    /// Before an end: serves all that was read, so that nothing is lost with this process; what stands in the socket is the next one's. Under load each answer brings a new
+    /// request, so nothing more is read from it: many answers leave by another one, few leave their outcomes unread.
     /// </summary>
     private void ServeRest()
     {
         TimeSpan until = Clock.Now + s_restLimit;
-        while ((mapper.HoldsRequests || kernel.Inbox.Count > UnheardLimit) && Clock.Now < until)
+        bool isAside = (mapper.HoldsRequests || kernel.Inbox.Count > UnheardLimit) && kernel.TryAnswerAside();
+        while ((mapper.IsIntroducing || (!isAside && kernel.Inbox.Count > UnheardLimit)) && Clock.Now < until)
         {
-            if (mapper.HoldsRequests)
-            {
-                kernel.ReceiveAll();
-            }
+            kernel.ReceiveAll();
             _ = ServeInbox(BatchLimit);
             mapper.Expire(Clock.Now);
             transmitter.Drain();
@@ -168,13 +201,13 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         }
         ServeRest();
         HasHandedOver = HandOver.TryGive(connection);
-        kernel.LeavesOutcomes = false;
+        kernel.AnswerAsEver();
         return HasHandedOver;
     }
 
     private void ServePeer(UdpSocket socket, EpollEvent ready)
     {
-        while (ready.HasError && socket.TryReceiveError(_quoted, out UdpError failure))
+        for (int i = 0; i < PeerErrorLimit && ready.HasError && socket.TryReceiveError(_quoted, out UdpError failure); i++)
         {
             if (failure.IsUnreachable)
             {

@@ -25,6 +25,14 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read; what is not handled meanwhile is lost beyond this
     private const int SendTries = 8;
 
+    /// <summary>So many datagrams that put nothing into the inbox are read in one turn: their source may never end.</summary>
+    private const int VainLimit = 1024;
+
+    /// <summary>While an outcome is awaited the clock is looked at so often.</summary>
+    private const int VainPerLook = 64;
+
+    private const int AsideBuffer = 256 * 1024; // for one outcome at a time
+
     /// <summary>The outcome is there when the send returns, unless it was lost; a wait is for kernels that are not one, and is short for one that was silent the last time.</summary>
     private static readonly TimeSpan OutcomeWait = TimeSpan.FromSeconds(1), SilentWait = TimeSpan.FromMilliseconds(20);
 
@@ -47,6 +55,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
 
     private bool _overrun;
     private bool _wasSilent;
+    private NetlinkSocket? _aside;
 
     /// <summary>The awaited outcome is one of the handshake: where it stands among what came says when the replay ends.</summary>
     private bool _inInboxToo;
@@ -61,13 +70,15 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         set => state.Header.SeenEmptyAt = value;
     }
 
-    /// <summary>Reads until nothing is left, or the inbox is full.</summary>
+    /// <summary>Reads until nothing is left, the inbox is full, or too much came that meant nothing.</summary>
     public void ReceiveAll()
     {
-        while (Inbox.Count < InboxLimit)
+        for (int vain = 0; vain < VainLimit && Inbox.Count < InboxLimit;)
         {
             long before = Clock.Now.Ticks; // anew each time: the process may be stopped between two receives
-            Errno error = ReceiveOne(awaited: null, out _);
+            int had = Inbox.Count;
+            Errno error = ReceiveOne(socket, awaited: null, out _);
+            vain += Inbox.Count == had ? 1 : 0;
             if (error == Errno.Again)
             {
                 SeenEmptyAt = before;
@@ -81,23 +92,41 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         }
     }
 
+    /// <summary>
+    /// From now on answers leave by a socket of their own, to which their outcomes come: so what the kernel asks meanwhile stays in the one that the next process goes on with.
+    /// The kernel knows an answer by the number of its request, whichever socket it comes from. False when there is none to be had.
+    /// </summary>
+    public bool TryAnswerAside() =>
+        _aside is not null || NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, AsideBuffer, out _aside, out _) == Errno.None;
+
+    /// <summary>As before <see cref="TryAnswerAside"/> and <see cref="LeavesOutcomes"/>.</summary>
+    public void AnswerAsEver()
+    {
+        _aside?.Dispose();
+        _aside = null;
+        LeavesOutcomes = false;
+    }
+
     /// <summary>Sends one message and reads until its outcome: 0, or -errno.</summary>
     /// <param name="handleInbox">Called when the inbox is crowded: as long as more comes than is read, an outcome for which there was no room stays away.</param>
     public int Send(in KernelReply reply, Action handleInbox)
     {
-        int length = reply.Write(_reply, socket.PortId);
+        // What tells the kernel where to ask is said by the socket that it shall ask.
+        bool isAnswer = reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.Hello or KernelReplyKind.MapInfo or KernelReplyKind.MapInfoNumber);
+        NetlinkSocket via = isAnswer && _aside is not null ? _aside : socket;
+        int length = reply.Write(_reply, via.PortId);
         _inInboxToo = reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo;
         int result = 0;
         for (int tries = 0; tries < SendTries; tries++)
         {
             long sentAt = Clock.Now.Ticks;
-            Errno error = socket.Send(_reply.AsSpan(0, length));
-            if (LeavesOutcomes)
+            Errno error = via.Send(_reply.AsSpan(0, length));
+            if (LeavesOutcomes && via == socket)
             {
                 return -error.Number;
             }
-            result = error == Errno.None ? ReceiveOutcome(reply.Sequence, handleInbox) : -error.Number;
-            if (error == Errno.None && result != -Errno.TimedOut.Number)
+            result = error == Errno.None ? ReceiveOutcome(via, reply.Sequence, handleInbox) : -error.Number;
+            if (via == socket && error == Errno.None && result != -Errno.TimedOut.Number)
             {
                 SeenEmptyAt = Math.Max(SeenEmptyAt, sentAt); // what stands behind the outcome came after it: so a socket that is never empty is served too
             }
@@ -105,36 +134,45 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
             {
                 return result;
             }
-            ReceiveAll();
+            if (via == socket)
+            {
+                ReceiveAll();
+            }
         }
         return result;
     }
 
-    public void Dispose() => socket.Dispose();
+    public void Dispose()
+    {
+        _aside?.Dispose();
+        socket.Dispose();
+    }
 
     /// <summary>The kernel answers so while our receive buffer is full, and the message is lost: it must be sent again.</summary>
     private static bool IsLost(int result) => result == -Errno.Busy.Number || result == -Errno.NoBufferSpace.Number || result == -Errno.Again.Number;
 
-    private int ReceiveOutcome(uint sequence, Action handleInbox)
+    private int ReceiveOutcome(NetlinkSocket via, uint sequence, Action handleInbox)
     {
         TimeSpan deadline = default;
-        while (true)
+        for (int vain = 0; ;)
         {
             if (Inbox.Count >= InboxLimit)
             {
                 handleInbox();
             }
-            Errno error = ReceiveOne(sequence, out int? result);
+            int had = Inbox.Count;
+            Errno error = ReceiveOne(via, sequence, out int? result);
             if (result is int outcome)
             {
                 _wasSilent = false;
                 return outcome;
             }
-            if (error == Errno.Again)
+            bool isEmpty = error == Errno.Again;
+            if (isEmpty || (Inbox.Count == had && ++vain % VainPerLook == 0))
             {
                 TimeSpan now = Clock.Now;
                 deadline = deadline == default ? now + (_wasSilent ? SilentWait : OutcomeWait) : deadline; // for all that comes meanwhile together
-                if (_overrun || now >= deadline || !socket.WaitReadable(deadline - now))
+                if (now >= deadline || (isEmpty && (_overrun || !via.WaitReadable(deadline - now))))
                 {
                     _wasSilent = !_overrun;
                     return -Errno.TimedOut.Number;
@@ -148,10 +186,10 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     }
 
     /// <summary>Receives one datagram into the inbox; <paramref name="outcome"/> is set when it holds the DONE or ERROR of <paramref name="awaited"/>.</summary>
-    private Errno ReceiveOne(uint? awaited, out int? outcome)
+    private Errno ReceiveOne(NetlinkSocket from, uint? awaited, out int? outcome)
     {
         outcome = null;
-        Errno error = socket.Receive(_buffer, out int length, out uint source);
+        Errno error = from.Receive(_buffer, out int length, out uint source);
         if (error == Errno.NoBufferSpace)
         {
             _overrun = true;

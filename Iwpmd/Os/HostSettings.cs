@@ -69,22 +69,6 @@ internal sealed unsafe class HostSettings(string root = "")
     /// <summary>The largest receive buffer without CAP_NET_ADMIN, in bytes; 0 when it cannot be read.</summary>
     public int MaxReceiveBuffer => int.TryParse(ReadText("/proc/sys/net/core/rmem_max"), NumberStyles.None, CultureInfo.InvariantCulture, out int bytes) ? bytes : 0;
 
-    /// <summary>The iWARP devices with their drivers ("siw0", "mlx5_0 (mlx5_core)"); empty when there is none.</summary>
-    public List<string> ReadIWarpDevices()
-    {
-        List<string> devices = [];
-        string folder = root + "/sys/class/infiniband";
-        foreach (string device in Directory.Exists(folder) ? Directory.GetDirectories(folder) : [])
-        {
-            if (ReadFile(device + "/node_type")?.Contains("RNIC", StringComparison.Ordinal) == true)
-            {
-                string driver = Path.GetFileName(ProcessList.ReadLink(device + "/device/driver"));
-                devices.Add(driver.Length == 0 ? Path.GetFileName(device) : $"{Path.GetFileName(device)} ({driver})");
-            }
-        }
-        return devices;
-    }
-
     public bool TryReadBootId(out Guid bootId) => Guid.TryParse(ReadText("/proc/sys/kernel/random/boot_id"), out bootId);
 
     private static bool TryParsePort(string text, out ushort port) => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out port);
