@@ -77,7 +77,7 @@ public sealed class HandOverTests : IDisposable
 
     /// <summary>Two thousand that ask anew as soon as they have an answer.</summary>
     [Fact]
-    public void An_end_under_load_is_no_matter_of_seconds_and_leaves_nothing_unanswered()
+    public async Task An_end_under_load_is_no_matter_of_seconds_and_leaves_nothing_unanswered()
     {
         const int Outstanding = 2000;
         DaemonProcess daemon = StartFirst();
@@ -104,7 +104,7 @@ public sealed class HandOverTests : IDisposable
         Assert.Equal(0, daemon.ExpectExit());
         TimeSpan took = clock.Elapsed;
         Volatile.Write(ref ended, true);
-        load.GetAwaiter().GetResult();
+        await load;
         StartManaged();
         Assert.True(SpinWait.SpinUntil(() => CountAdded() == sent, Patience.Answer), $"{CountAdded()} of {sent} were answered");
         Assert.InRange(took, TimeSpan.Zero, TimeSpan.FromSeconds(0.7)); // 0.1 on a machine that does nothing else
