@@ -84,11 +84,16 @@ out/iwpmd-static: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
 # What a container has; see dist/container/Containerfile.
 image: out/image/usr/sbin/iwpmd ## builds out/image, the tree of a container
 
-out/image/usr/sbin/iwpmd: out/iwpmd-static iwpmd.conf LICENSE
+IMAGE_DOC = out/image/usr/share/doc/iwpmd
+STATIC_ASSETS = out/build/static/obj/Iwpmd/project.assets.json
+out/image/usr/sbin/iwpmd: out/iwpmd-static iwpmd.conf LICENSE dist/sbom dist/notices
+	@dist/need --check install
 	rm -rf out/image
 	mkdir -p out/image/dev out/image/proc out/image/run out/image/sys
 	install -D -m 644 -t out/image/etc iwpmd.conf
-	install -D -m 644 -t out/image/usr/share/doc/iwpmd LICENSE
+	install -D -m 644 -t $(IMAGE_DOC) LICENSE
+	dist/sbom out/iwpmd-static $(STATIC_ASSETS) $(VERSION) $$SOURCE_DATE_EPOCH > $(IMAGE_DOC)/iwpmd.spdx.json
+	dist/notices $(IMAGE_DOC)/iwpmd.spdx.json $(STATIC_ASSETS) > $(IMAGE_DOC)/THIRD-PARTY-NOTICES
 	install -D -m 755 out/iwpmd-static $@
 
 # The lists are in dist/packages. FOR: build, install, demo, lab, lasting, deb, rpm, bench, or all of it.
