@@ -81,7 +81,7 @@ public class RecordedTracesTests
                     break;
             }
         }
-        world.Pass(TimeSpan.FromMilliseconds(2));
+        world.Pass(PortMapper.RegistrationDelay);
         Collect();
         return (kernel, peers);
     }

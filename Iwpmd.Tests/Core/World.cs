@@ -118,7 +118,7 @@ internal sealed class World
             Interface = new FixedName("eth0"),
             Library = new FixedName("iWarpPortMapperUser"),
         });
-        Pass(TimeSpan.FromMilliseconds(2));
+        Pass(PortMapper.RegistrationDelay);
     }
 
     public void FromKernel(in KernelRequest request, TimeSpan? age = null)

@@ -264,8 +264,19 @@ public sealed class LoopTests : IDisposable
             Assert.Equal(mapped, _kernel.Next().RequestSequence);
             (KernelReply answer, long at) = _kernel.NextAt();
             Assert.Equal((KernelReplyKind.RegisterPid, answered), (answer.Kind, answer.RequestSequence));
-            Assert.True(Stopwatch.GetElapsedTime(askedAt, at) >= TimeSpan.FromMilliseconds(2));
+            Assert.True(Stopwatch.GetElapsedTime(askedAt, at) >= PortMapper.RegistrationDelay);
         }
+    }
+
+    [Fact]
+    public void An_end_waits_until_a_registration_is_answered()
+    {
+        _kernel.Say(Register(50));
+        _kernel.Say(Add(5000, 51));
+        Assert.Equal(51u, _kernel.Next().RequestSequence); // at once
+        Stop(TestLibc.SIGTERM);
+        KernelReply answer = _kernel.Next();
+        Assert.Equal((KernelReplyKind.RegisterPid, 50u), (answer.Kind, answer.RequestSequence));
     }
 
     [Fact]

@@ -110,7 +110,7 @@ public sealed class EndpointCensusTests : IDisposable
     /// <summary>As if somebody else had said hello: the kernel registers anew.</summary>
     private void Usurp()
     {
-        Thread.Sleep(200); // later than the registrations of one start
+        Thread.Sleep(500); // later than the registrations of one start
         _scene.Settle(); // the daemon dates what comes by when it last saw an empty socket
         _scene.Kernel.Expect(KernelReplyKind.RegisterPid, _scene.Kernel.Send(Scene.Register));
         _scene.Daemon.ExpectLog("another process said hello in our place");

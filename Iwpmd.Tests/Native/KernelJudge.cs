@@ -8,7 +8,8 @@ internal sealed class KernelJudge
     private const int NoBufferSpace = -105;
 
     private static readonly TimeSpan KernelPatience = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan MulticastTime = TimeSpan.FromMilliseconds(1);
+    /// <summary>Within this the asking thread of a busy host may still be on its way back from the multicast.</summary>
+    private static readonly TimeSpan MulticastTime = TimeSpan.FromMilliseconds(250);
 
     private readonly Dictionary<uint, (KernelRequest Request, TimeSpan At)> _asked = [];
 

@@ -39,14 +39,18 @@ internal readonly record struct PendingRegistration(byte Client, uint Sequence, 
 /// </summary>
 internal sealed partial class PortMapper
 {
-    /// <summary>Differs: the kernel has the buffer for the answer to REG_PID only after its multicast returned: 1 ms, and one more for what passes between the clock and the receive.</summary>
-    private static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(2);
+    /// <summary>
+    /// Differs: iwpm_register_pid() gives its request a buffer only after the multicast has returned, and an answer before that crashes the kernel: where the asking thread can be
+    /// preempted in between, after 2 ms (seen on Linux 7.2 and 7.3 under load). Nothing that a process can see tells when it is done: binding a netlink socket waits for the delivery,
+    /// but not for what follows it. So it gets ample time of the 10 s that the kernel waits. ADD and QUERY have their buffers before they are sent, and HANDLE_ERR uses none.
+    /// </summary>
+    public static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(250);
 
     /// <summary>A hello that is answered by another one makes connections fail meanwhile: so it is said again only now and then.</summary>
     private static readonly TimeSpan ReclaimPause = TimeSpan.FromSeconds(10);
 
-    /// <summary>Many connections that begin at once register each for itself.</summary>
-    private static readonly TimeSpan RegistrationsOfOneStart = TimeSpan.FromMilliseconds(100);
+    /// <summary>Connections that begin before the first answer came register each for itself.</summary>
+    private static readonly TimeSpan RegistrationsOfOneStart = RegistrationDelay + TimeSpan.FromMilliseconds(100);
 
     /// <summary>More than a receive buffer of the default size can hold.</summary>
     private const int HeldLimit = 16384;

@@ -182,6 +182,10 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             _ = ServeInbox(BatchLimit);
             mapper.Expire(Clock.Now);
             transmitter.Drain();
+            if (mapper.HoldsRequests && kernel.Inbox.Count == 0)
+            {
+                kernel.WaitReadable((mapper.NextDeadline < until ? mapper.NextDeadline : until) - Clock.Now); // a registration has its time
+            }
         }
         kernel.LeavesOutcomes = true;
         do

@@ -142,6 +142,9 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         return result;
     }
 
+    /// <summary>Waits until something comes, or the time is over.</summary>
+    public void WaitReadable(TimeSpan timeout) => _ = socket.WaitReadable(timeout);
+
     public void Dispose()
     {
         _aside?.Dispose();
