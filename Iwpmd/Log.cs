@@ -93,6 +93,12 @@ internal static partial class Log
     [LoggerMessage(113, LogLevel.Warning, "kernel: {Kind} not sent: the kernel may have given up waiting, and an answer after that can crash it{Suppressed}")]
     public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind, string suppressed);
 
+    [LoggerMessage(121, LogLevel.Warning, "kernel: {Kind} for request {Sequence}: whether it was taken is not known ({Result}): {Local} keeps its port until the devices tell{Suppressed}")]
+    public static partial void KernelOutcomeUnknown(ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed);
+
+    [LoggerMessage(122, LogLevel.Warning, "kernel: no answer to hello ({Result}): it is said again in 10 s")]
+    public static partial void KernelUnanswered(ILogger log, int result);
+
     [LoggerMessage(114, LogLevel.Debug, "kernel: dropped: {Reason}")]
     public static partial void KernelDropped(ILogger log, string? reason);
 

@@ -124,6 +124,61 @@ public class HandshakeTests
     }
 
     [Fact]
+    public void Silence_of_the_kernel_at_the_first_hello_is_no_refusal()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unknown, -110, world.Now);
+        world.Drain();
+        Assert.Equal((HandshakeState.Unanswered, -110, true), (world.Mapper.Kernel, world.Mapper.KernelResult, world.Mapper.HasFailed));
+        Assert.Single(world.ToKernel); // and no other protocol is tried
+
+        world.Mapper.OnOverrun(world.Now); // the reason of it
+        world.Drain();
+        Hello(world, abi: 4);
+        Outcome(world, KernelOperation.Done);
+        Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
+    }
+
+    [Fact]
+    public void A_hello_of_which_only_the_outcome_came_is_unanswered_and_no_old_kernels()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Outcome(world, KernelOperation.Done);
+        Assert.Equal(HandshakeState.Unanswered, world.Mapper.Kernel);
+        Assert.Single(world.ToKernel);
+    }
+
+    [Fact]
+    public void A_later_hello_that_is_not_answered_is_said_again_and_requests_are_served_meanwhile()
+    {
+        var world = new World();
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        world.Add("10.0.0.1:5000", sequence: 55);
+        world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello), Delivery.Unknown, -110, world.Now);
+        world.Drain();
+        Assert.Equal((KernelReplyKind.AddMapping, 55u, false), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.Mapper.HasFailed));
+        world.Add("10.0.0.1:5001", sequence: 56);
+        Assert.Equal(56u, world.LastToKernel.RequestSequence);
+        world.Pass(TimeSpan.FromSeconds(10));
+        Assert.Equal((KernelReplyKind.Hello, HandshakeState.HelloSent), (world.LastToKernel.Kind, world.Mapper.Kernel));
+    }
+
+    [Fact]
+    public void A_registration_whose_outcome_is_not_known_is_nobody_elses_hello()
+    {
+        var world = new World();
+        Register(world, 50);
+        world.Pass(PortMapper.RegistrationDelay);
+        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unknown, -110, world.Now);
+        Assert.Equal(0ul, world.Counter(Counter.Usurpations));
+    }
+
+    [Fact]
     public void A_kernel_that_refuses_everything_is_unusable()
     {
         var world = new World(handshake: false);
@@ -363,7 +418,7 @@ public class HandshakeTests
         {
             Register(world, 50 + (20 * i));
             world.Pass(PortMapper.RegistrationDelay);
-            world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid), -22, world.Now);
+            world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid), Delivery.Refused, -22, world.Now);
             world.Drain();
             if (world.Mapper.Kernel == HandshakeState.HelloSent)
             {

@@ -228,7 +228,7 @@ public class KernelRulesTests
     {
         var world = new World();
         world.Add("10.0.0.1:5000");
-        world.Mapper.OnUndelivered(world.LastToKernel, 0, world.Now);
+        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unsent, 0, world.Now);
         Assert.Equal(MappingState.Fallback, world.Row("10.0.0.1:5000").State);
         Assert.Empty(world.Ports.Held);
 
@@ -242,7 +242,7 @@ public class KernelRulesTests
         var world = new World();
         world.Add("0.0.0.0:5000");
         world.Add("0.0.0.0:5000");
-        world.Mapper.OnUndelivered(world.LastToKernel, -22, world.Now);
+        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Refused, -22, world.Now);
         Assert.Equal([40000], world.Ports.Held);
     }
 
@@ -251,7 +251,7 @@ public class KernelRulesTests
     {
         var world = new World();
         world.Add("10.0.0.1:5000");
-        world.Mapper.OnUndelivered(world.LastToKernel, 0, world.Now);
+        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unsent, 0, world.Now);
         world.Add("10.0.0.1:5000");
 
         Assert.Equal(40001, world.LastToKernel.MappedLocal.Port);

@@ -128,6 +128,20 @@ public class HandshakeTests
     }
 
     [Fact]
+    public void A_mapping_whose_answer_the_kernel_may_have_taken_keeps_its_port()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.Kernel.BeSilent(KernelReplyKind.AddMapping);
+        ushort port = scene.AddMapping("10.0.0.1:5000");
+        scene.Daemon.ExpectLog("whether it was taken is not known (-110): 10.0.0.1:5000 keeps its port");
+        Assert.False(scene.IsFree(port));
+        scene.Kernel.LetGo(KernelReplyKind.AddMapping);
+        scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
+        scene.Settle();
+        Assert.True(scene.IsFree(port));
+    }
+
+    [Fact]
     public void A_refused_answer_is_sent_again_while_the_kernel_is_busy()
     {
         using Scene scene = new Scene().Ready();

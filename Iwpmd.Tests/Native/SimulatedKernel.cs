@@ -19,7 +19,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
 
     private const uint Magic = 0x6d697371, Adopt = 0x6d697372;
     private const int ReplayAt = 4096, FileSize = ReplayAt + (1 << 20);
-    private const int Held = 1;
+    private const int Held = 1, Silent = 2, Overrun = 3;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("iwpmd-kernel-").FullName;
     private readonly Memory* _memory;
@@ -125,6 +125,12 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     public void Hold(KernelReplyKind kind) => _memory->Action[(int)kind] = Held;
 
     public void LetGo(KernelReplyKind kind) => _memory->Action[(int)kind] = 0;
+
+    /// <summary>The kernel takes it and says nothing to it.</summary>
+    public void BeSilent(KernelReplyKind kind) => _memory->Action[(int)kind] = Silent;
+
+    /// <summary>What the kernel says to the next message of this kind is lost, since the daemon's receive buffer is full.</summary>
+    public void LoseAnswer(KernelReplyKind kind) => _memory->Action[(int)kind] = Overrun;
 
     /// <summary>The daemon gets no processor just as it is about to receive; returns when it is there.</summary>
     public void HoldReceive()

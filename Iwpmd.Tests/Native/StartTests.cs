@@ -41,6 +41,7 @@ public sealed class StartTests : IDisposable
         _kernel.LetGo(KernelReplyKind.MapInfo);
         Assert.Equal(0, caller.ExpectExit());
         Assert.Equal("", caller.Errors);
+        Assert.Equal("iwpmd\n", File.ReadAllText($"/proc/{daemon}/comm")); // what pgrep, pkill, killall and ps -C look at
         Assert.Matches(@$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: ", syslog.Expect("daemon: ready"));
 
         Assert.Equal(0, TestLibc.kill(daemon, TestLibc.SIGTERM));
@@ -149,6 +150,34 @@ public sealed class StartTests : IDisposable
 
         Assert.Equal(69, status);
         Assert.Contains("netlink: NETLINK_RDMA is not available: load ib_core and iw_cm (modprobe iw_cm)", line);
+    }
+
+    [Theory]
+    [InlineData(nameof(KernelReplyKind.Hello))]
+    [InlineData(nameof(KernelReplyKind.MapInfo))]
+    public void A_kernel_that_says_nothing_is_not_taken_for_one_that_refuses(string unanswered)
+    {
+        _kernel.BeSilent(Enum.Parse<KernelReplyKind>(unanswered));
+
+        (int status, string line) = Fail();
+
+        Assert.Equal(1, status);
+        Assert.Contains("kernel: no answer to hello (ETIMEDOUT)", line);
+        Assert.Equal(4, _kernel.Expect(KernelReplyKind.Hello).Abi);
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello));
+    }
+
+    [Theory]
+    [InlineData(nameof(KernelReplyKind.Hello))]
+    [InlineData(nameof(KernelReplyKind.MapInfo))]
+    public void After_an_overrun_in_the_first_handshake_hello_is_said_again(string lost)
+    {
+        _kernel.LoseAnswer(Enum.Parse<KernelReplyKind>(lost));
+        using DaemonProcess daemon = DaemonProcess.Foreground(_host, _kernel);
+        daemon.ExpectLog("kernel: messages were lost");
+        daemon.ExpectLog("daemon: ready");
+        Assert.All(_kernel.Messages.Where(message => message.Kind == KernelReplyKind.MapInfo), message => Assert.Equal(4, message.Reply.Abi));
+        daemon.Stop();
     }
 
     [Fact]

@@ -354,6 +354,13 @@ static void run(struct sock *s, const struct nlmsghdr *message)
 	record(s, message, message->nlmsg_len, 0);
 	while (__atomic_load_n(&kernel->action[operation], __ATOMIC_SEQ_CST) == SIMKERNEL_HOLD)
 		usleep(1000);
+	if (kernel->action[operation] == SIMKERNEL_SILENT)
+		return;
+	if (kernel->action[operation] == SIMKERNEL_OVERRUN) {
+		kernel->action[operation] = 0;
+		overrun(s);
+		return;
+	}
 	if (operation == HELLO)
 		hello(s, message);
 	else if (operation == MAPINFO)

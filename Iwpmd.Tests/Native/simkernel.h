@@ -22,6 +22,8 @@
 
 /* What becomes of an operation that the daemon sends: 0 as a kernel does it, -errno NLMSG_ERROR, or: */
 #define SIMKERNEL_HOLD 1 /* the send call does not return before the player writes something else here */
+#define SIMKERNEL_SILENT 2 /* taken, and nothing comes back */
+#define SIMKERNEL_OVERRUN 3 /* taken, what comes back is lost since the receive buffer is full: once, then 0 stands here */
 
 struct simkernel {
 	uint32_t magic;

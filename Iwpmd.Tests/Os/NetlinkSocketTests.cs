@@ -108,6 +108,23 @@ public sealed unsafe class NetlinkSocketTests : IDisposable
         Assert.Equal(first.ReceiveBufferBytes, adopted.ReceiveBufferBytes);
     }
 
+    [Theory]
+    [InlineData(0u)]
+    [InlineData(0x80001234u)]
+    public void A_handed_over_socket_whose_port_id_is_not_positive_is_refused(uint portId)
+    {
+        Assert.Equal(Errno.None, SocketFd.Open(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, UserSock, out int fd));
+        var address = new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_pid = portId };
+        if (portId != 0)
+        {
+            Assert.Equal(Errno.None, SocketFd.Bind(fd, MemoryMarshal.AsBytes(new ReadOnlySpan<Libc.sockaddr_nl>(in address))));
+        }
+        var handed = new HandedOverFds();
+        handed.Add(fd, UserSock);
+        Assert.Null(handed.Netlink);
+        Assert.Contains("port id", Assert.Single(handed.Useless));
+    }
+
     [Fact]
     public void A_pair_of_datagram_sockets_can_stand_for_the_kernel()
     {

@@ -139,6 +139,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         {
             problems.Add(health.Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent
                 ? "the kernel has not yet told which mappings it has: if it stays so, see dmesg"
+                : health.Kernel == HandshakeState.Unanswered ? "the kernel did not answer its hello, which is said again every 10 s: if it stays so, see dmesg"
                 : "the kernel does not talk to it: run iwpmd doctor");
         }
         if (health.Unprotected > 0)

@@ -19,6 +19,7 @@ internal static class Run
         {
             return Detach(options);
         }
+        ProcessName.Set("iwpmd"u8); // a detached one would be called "exe", for how it is started
         string path = options.ConfigPath ?? Configuration.DefaultPath;
         LoadedConfiguration loaded;
         try

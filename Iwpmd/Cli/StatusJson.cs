@@ -64,6 +64,7 @@ internal static class StatusJson
         HandshakeState.HelloSent or HandshakeState.MapInfoSent => "introducing",
         HandshakeState.Ready => "ready",
         HandshakeState.Unusable => "unusable",
+        HandshakeState.Unanswered => "unanswered",
         _ => "none",
     };
 

@@ -12,6 +12,9 @@ internal enum HandshakeState : byte
 
     /// <summary>The kernel refuses everything: no iw_cm, or not the initial network namespace.</summary>
     Unusable,
+
+    /// <summary>The kernel did not say whether it took our hello.</summary>
+    Unanswered,
 }
 
 /// <summary>How the process ended whose netlink socket was taken over.</summary>
@@ -27,11 +30,8 @@ internal enum Succession
 /// <summary>A request that waits for the replay to end.</summary>
 internal readonly record struct HeldRequest(KernelRequest Request, TimeSpan NotBefore);
 
-/// <summary>A registration that is answered when the kernel is ready to take the answer.</summary>
-internal readonly record struct PendingRegistration(byte Client, uint Sequence, FixedName Device, TimeSpan Due, TimeSpan AnswerBy);
-
 /// <summary>
-/// HELLO, registration and replay:
+/// HELLO and replay; what is not answered is Unanswered:
 /// <code>
 ///  None --Start--> HelloSent --HELLO--> MapInfoSent (ABI as agreed, client iw_cm) --DONE--> Ready
 ///                     '--ERROR, DONE--> MapInfoSent (ABI 3, clients 2 and 3) --DONE of either--> Ready, ERROR of both--> Unusable
@@ -39,35 +39,27 @@ internal readonly record struct PendingRegistration(byte Client, uint Sequence, 
 /// </summary>
 internal sealed partial class PortMapper
 {
-    /// <summary>
-    /// Differs: iwpm_register_pid() gives its request a buffer only after the multicast has returned, and an answer before that crashes the kernel: where the asking thread can be
-    /// preempted in between, after 2 ms (seen on Linux 7.2 and 7.3 under load). Nothing that a process can see tells when it is done: binding a netlink socket waits for the delivery,
-    /// but not for what follows it. So it gets ample time of the 10 s that the kernel waits. ADD and QUERY have their buffers before they are sent, and HANDLE_ERR uses none.
-    /// </summary>
-    public static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(250);
-
     /// <summary>A hello that is answered by another one makes connections fail meanwhile: so it is said again only now and then.</summary>
     private static readonly TimeSpan ReclaimPause = TimeSpan.FromSeconds(10);
-
-    /// <summary>Connections that begin before the first answer came register each for itself.</summary>
-    private static readonly TimeSpan RegistrationsOfOneStart = RegistrationDelay + TimeSpan.FromMilliseconds(100);
 
     /// <summary>More than a receive buffer of the default size can hold.</summary>
     private const int HeldLimit = 16384;
 
     private readonly Fifo<HeldRequest> _held = new(16);
-    private readonly Fifo<PendingRegistration> _registrations = new(4);
-    private LogGate _overrunGate = new(TimeSpan.FromSeconds(10), burst: 1), _usurpedGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogGate _overrunGate = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _nextSequence, _helloSequence;
-    private TimeSpan _nextReclaim;
+    private TimeSpan _helloAgainAt;
 
     public HandshakeState Kernel => _state.Health.Kernel;
 
     /// <summary>The kernel was ready once: should it refuse us later, iw_cm is gone and may come back.</summary>
     public bool WasReady { get; private set; }
 
-    /// <summary>-errno of the refusal that made the kernel unusable.</summary>
+    /// <summary>-errno of the refusal that made the kernel unusable, or why its answer is not known.</summary>
     public int KernelResult { get; private set; }
+
+    /// <summary>The first handshake came to nothing.</summary>
+    public bool HasFailed => !WasReady && Kernel is HandshakeState.Unusable or HandshakeState.Unanswered;
 
     /// <summary>
     /// Goes on where an earlier process stood, on its netlink socket. Nothing is asked of the kernel: HELLO would make the registration incomplete, and a listen that
@@ -140,6 +132,9 @@ internal sealed partial class PortMapper
             case KernelOperation.MapInfoNumber:
                 OnMapInfoNumber(request);
                 break;
+            case KernelOperation.Done when Kernel == HandshakeState.HelloSent && request.Sequence == _helloSequence && request.Result == 0:
+                OnUnanswered(request.Sequence, 0, now); // its hello is lost
+                break;
             case KernelOperation.Done or KernelOperation.Error when Kernel == HandshakeState.HelloSent && request.Sequence == _helloSequence:
                 Log.KernelHelloRefused(_log, request.Result); // a kernel before 5.1 does not know HELLO
                 RequestReplay(KernelProtocol.OldestAbi, 0, KernelProtocol.IwCm, KernelProtocol.SecondDriver);
@@ -147,6 +142,37 @@ internal sealed partial class PortMapper
             case KernelOperation.Done or KernelOperation.Error:
                 OnReplayEnded(request, now);
                 break;
+        }
+    }
+
+    /// <summary>No word of the kernel is no refusal. At the first handshake there is nothing to go on with; later requests are served meanwhile.</summary>
+    private void OnUnanswered(uint sequence, int result, TimeSpan now)
+    {
+        bool isAwaited = Kernel switch
+        {
+            HandshakeState.HelloSent => sequence == _helloSequence,
+            HandshakeState.MapInfoSent => Array.Exists(_replays, replay => replay.IsOpen && replay.Sequence == sequence),
+            _ => false,
+        };
+        if (!isAwaited)
+        {
+            return;
+        }
+        SetKernel(HandshakeState.Unanswered);
+        KernelResult = result;
+        _helloAgainAt = now + ReclaimPause;
+        if (WasReady)
+        {
+            Log.KernelUnanswered(_log, result);
+            ServeHeld(now);
+        }
+    }
+
+    private void SayHelloAgain(TimeSpan now)
+    {
+        if (Kernel == HandshakeState.Unanswered && WasReady && now >= _helloAgainAt)
+        {
+            Start(now);
         }
     }
 
@@ -170,89 +196,6 @@ internal sealed partial class PortMapper
         Log.KernelReloaded(_log);
         Start(now);
         return true;
-    }
-
-    private void OnRegisterPid(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
-    {
-        if (IsTooOld(request.Operation, answerBy, now))
-        {
-            return;
-        }
-        ref ClientRow client = ref _state.Clients[request.Client];
-        if (client.IsRegistered != 0 && !client.Library.Equals(request.Library))
-        {
-            Log.KernelLibraryChanged(_log, request.Client, request.Library, client.Library);
-            Refuse(request, MappingError.UserLibrary, answerBy, "another library name is registered");
-            return;
-        }
-        if (client.IsRegistered != 0 && (answerBy - AnswerWithin).Ticks > client.RegisteredAt + RegistrationsOfOneStart.Ticks)
-        {
-            OnUsurped(now);
-        }
-        if (client.IsRegistered == 0)
-        {
-            Log.KernelRegistered(_log, request.Device, request.Interface, request.Client, AbiOf(request.Client));
-        }
-        using (var change = new RowChange<ClientRow>(ref client))
-        {
-            (change.Row.IsRegistered, change.Row.RegisteredAt) = (1, now.Ticks);
-            (change.Row.Device, change.Row.Interface, change.Row.Library) = (request.Device, request.Interface, request.Library);
-        }
-        if (_registrations.Count >= HeldLimit)
-        {
-            Count(Counter.HeldDropped);
-            Lose(LossCause.TooManyHeld, now);
-            return;
-        }
-        _registrations.Enqueue() = new PendingRegistration(request.Client, request.Sequence, request.Device, now + RegistrationDelay, answerBy);
-    }
-
-    /// <summary>
-    /// Any process can say hello to the kernel, which then believes that one to be the port mapper, and asks all of its group to register anew at the next connection.
-    /// Our answer to that takes the place back. What was sent to the other meanwhile is lost: mostly REMOVEs.
-    /// </summary>
-    private void OnUsurped(TimeSpan now)
-    {
-        Count(Counter.Usurpations);
-        Lose(LossCause.Usurped, now);
-        if (_usurpedGate.TryPass(now, out string suppressed))
-        {
-            Log.KernelUsurped(_log, suppressed);
-        }
-        if (_mappings.Count > 0)
-        {
-            Doubt(now);
-        }
-    }
-
-    /// <summary>The kernel has no use for our answer to its registration: somebody else answered in our name.</summary>
-    private void OnRegistrationLost(TimeSpan now)
-    {
-        OnUsurped(now);
-        if (now >= _nextReclaim)
-        {
-            _nextReclaim = now + ReclaimPause;
-            Start(now);
-        }
-    }
-
-    private void AnswerRegistrations(TimeSpan now)
-    {
-        while (_registrations.Count > 0 && _registrations.Peek().Due <= now)
-        {
-            PendingRegistration pending = _registrations.Peek();
-            _registrations.Dequeue();
-            ToKernel(
-                new KernelReply
-                {
-                    Kind = KernelReplyKind.RegisterPid,
-                    Client = pending.Client,
-                    RequestSequence = pending.Sequence,
-                    Device = pending.Device,
-                    Abi = AbiOf(pending.Client),
-                },
-                pending.AnswerBy);
-        }
     }
 
     /// <summary>The ABI that was agreed with a client; the lowest with one that we did not ask.</summary>

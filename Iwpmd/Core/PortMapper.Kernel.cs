@@ -49,31 +49,53 @@ internal sealed partial class PortMapper
         Refuse(request, MappingError.CannotCreate, notBefore + AnswerWithin, "too many requests wait for the replay");
     }
 
-    /// <summary>The kernel did not take <paramref name="reply"/>, or it could not be sent in time: whoever waited for it goes on unmapped.</summary>
+    /// <summary>The kernel did not take <paramref name="reply"/>, and whoever waited for it goes on unmapped; or nobody knows whether it did.</summary>
     /// <param name="result">-errno, 0 when it was too late to send.</param>
-    public void OnUndelivered(in KernelReply reply, int result, TimeSpan now)
+    public void OnUndelivered(in KernelReply reply, Delivery delivery, int result, TimeSpan now)
     {
-        if (reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
+        if (reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo)
         {
-            Count(Counter.Undelivered);
-            Lose(LossCause.Undelivered, now);
-            if (_undeliveredGate.TryPass(now, out string suppressed))
+            if (delivery == Delivery.Refused)
             {
-                Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local, suppressed);
+                OnHandshake(new KernelRequest { Operation = KernelOperation.Error, Sequence = reply.Sequence, Result = result }, now);
             }
-            int slot = _mappings.FindExactLocal(reply.Local);
-            if (slot >= 0)
+            else
             {
-                FallBack(slot);
+                OnUnanswered(reply.Sequence, result, now);
             }
         }
-        else if (reply.Kind == KernelReplyKind.RegisterPid && result < 0)
+        else if (reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
+        {
+            OnMappingUndelivered(reply, delivery, result, now);
+        }
+        else if (reply.Kind == KernelReplyKind.RegisterPid && delivery == Delivery.Refused)
         {
             OnRegistrationLost(now);
         }
-        else if (reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo)
+    }
+
+    private void OnMappingUndelivered(in KernelReply reply, Delivery delivery, int result, TimeSpan now)
+    {
+        bool isTold = _undeliveredGate.TryPass(now, out string suppressed);
+        if (delivery == Delivery.Unknown)
         {
-            OnHandshake(new KernelRequest { Operation = KernelOperation.Error, Sequence = reply.Sequence, Result = result }, now);
+            if (isTold)
+            {
+                Log.KernelOutcomeUnknown(_log, reply.Kind, reply.RequestSequence, result, reply.Local, suppressed);
+            }
+            Doubt(now); // the kernel may use the port: only its end frees it
+            return;
+        }
+        Count(Counter.Undelivered);
+        Lose(LossCause.Undelivered, now);
+        if (isTold)
+        {
+            Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local, suppressed);
+        }
+        int slot = _mappings.FindExactLocal(reply.Local);
+        if (slot >= 0)
+        {
+            FallBack(slot);
         }
     }
 

@@ -90,6 +90,7 @@ internal sealed partial class PortMapper
     /// <summary>Does what is due; calling it early or often is harmless.</summary>
     public void Expire(TimeSpan now)
     {
+        SayHelloAgain(now);
         AnswerRegistrations(now);
         for (int slot = _conversations.PeekDue(now); slot >= 0; slot = _conversations.PeekDue(now))
         {

@@ -82,9 +82,9 @@ internal sealed class DaemonHost
         SetAsideRest(holdings);
         GrowDescriptorTable();
         int status = loop.Run();
-        if (status == ExitStatus.Unavailable)
+        if (mapper.HasFailed && status != ExitStatus.Ended)
         {
-            throw new SetupException(ExitStatus.Unavailable, WhyUnusable(new Errno(-mapper.KernelResult)));
+            throw HandshakeFailure.Of(mapper, _host);
         }
         if (!loop.HasHandedOver)
         {
@@ -239,11 +239,6 @@ internal sealed class DaemonHost
         }
         return opened;
     }
-
-    private string WhyUnusable(Errno error) =>
-        !_host.HasIwCm ? $"kernel: iw_cm is not loaded ({error}): load it (modprobe iw_cm), or connect a device whose driver does"
-        : !_host.HasIwCmInThisNamespace ? $"kernel: this is not the initial network namespace ({error}), where alone RDMA port mapping works: run iwpmd in the host's (containers: --network host)"
-        : $"kernel: the port mapper client refuses us ({error}): its log says why (dmesg)";
 
     private static T Expect<T>(Errno error, T? value, string operation)
         where T : class => error == Errno.None && value is not null ? value : throw new SetupException(ExitStatus.Failure, $"{operation} failed: {error}");

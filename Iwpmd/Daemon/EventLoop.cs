@@ -20,7 +20,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     /// <summary>So many outcomes fit into any receive buffer.</summary>
     private const int UnheardLimit = 256;
-    private static readonly TimeSpan s_restLimit = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan s_restLimit = PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(20);
 
     private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1); // Differs: one more shows what is too long, and is dropped instead of cut
     private readonly byte[] _quoted = new byte[PeerMessage.RequestSize];
@@ -67,7 +67,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         while (true)
         {
             TimeSpan next = NextWake(now);
-            int count = epoll.Wait(ready, kernel.Inbox.Count > 0 ? TimeSpan.Zero : next - now);
+            int count = epoll.Wait(ready, kernel.Inbox.Count > 0 || kernel.HasOverrun ? TimeSpan.Zero : next - now);
             now = Clock.Now;
             if (!IsAboutPeersOnly(ready[..count]) || now - kernel.SeenEmpty > Glance)
             {
@@ -83,9 +83,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             _gate.Look(now);
             mapper.Expire(now);
             transmitter.Drain();
-            if (mapper.Kernel == HandshakeState.Unusable && !mapper.WasReady)
+            if (mapper.HasFailed && !kernel.HasOverrun) // after an overrun hello is said again
             {
-                return ExitStatus.Unavailable;
+                return ExitStatus.Failure;
             }
         }
     }
@@ -182,10 +182,6 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             _ = ServeInbox(BatchLimit);
             mapper.Expire(Clock.Now);
             transmitter.Drain();
-            if (mapper.HoldsRequests && kernel.Inbox.Count == 0)
-            {
-                kernel.WaitReadable((mapper.NextDeadline < until ? mapper.NextDeadline : until) - Clock.Now); // a registration has its time
-            }
         }
         kernel.LeavesOutcomes = true;
         do
@@ -193,6 +189,10 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             _ = ServeInbox(int.MaxValue);
             mapper.Expire(Clock.Now);
             transmitter.Drain();
+            if (mapper.HoldsRequests)
+            {
+                Thread.Sleep(1); // a registration has its time
+            }
         }
         while (mapper.HoldsRequests && Clock.Now < until);
     }

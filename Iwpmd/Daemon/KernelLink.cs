@@ -46,6 +46,9 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     /// <summary>While it is true nothing is read: what the kernel says to what is sent now is left to the next process on this socket. For a few messages only, each fills the buffer.</summary>
     public bool LeavesOutcomes { get; set; }
 
+    /// <summary>The receive buffer overflowed, and nobody has taken notice yet.</summary>
+    public bool HasOverrun => _overrun;
+
     /// <summary>True once after the receive buffer overflowed.</summary>
     public bool TakeOverrun()
     {
@@ -107,43 +110,43 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         LeavesOutcomes = false;
     }
 
-    /// <summary>Sends one message and reads until its outcome: 0, or -errno.</summary>
+    /// <summary>Sends one message and reads until its outcome.</summary>
+    /// <param name="result">0, or -errno: the kernel's, or why there is none.</param>
     /// <param name="handleInbox">Called when the inbox is crowded: as long as more comes than is read, an outcome for which there was no room stays away.</param>
-    public int Send(in KernelReply reply, Action handleInbox)
+    public Delivery Send(in KernelReply reply, Action handleInbox, out int result)
     {
         // What tells the kernel where to ask is said by the socket that it shall ask.
         bool isAnswer = reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.Hello or KernelReplyKind.MapInfo or KernelReplyKind.MapInfoNumber);
         NetlinkSocket via = isAnswer && _aside is not null ? _aside : socket;
         int length = reply.Write(_reply, via.PortId);
         _inInboxToo = reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo;
-        int result = 0;
+        result = 0;
         for (int tries = 0; tries < SendTries; tries++)
         {
             long sentAt = Clock.Now.Ticks;
             Errno error = via.Send(_reply.AsSpan(0, length));
-            if (LeavesOutcomes && via == socket)
+            result = -error.Number;
+            bool leaves = LeavesOutcomes && via == socket;
+            Delivery delivery = error != Errno.None ? Delivery.Unsent : leaves ? Delivery.Taken : ReceiveOutcome(via, reply.Sequence, handleInbox, out result);
+            if (leaves)
             {
-                return -error.Number;
+                return delivery;
             }
-            result = error == Errno.None ? ReceiveOutcome(via, reply.Sequence, handleInbox) : -error.Number;
-            if (via == socket && error == Errno.None && result != -Errno.TimedOut.Number)
+            if (via == socket && delivery is (Delivery.Taken or Delivery.Refused))
             {
                 SeenEmptyAt = Math.Max(SeenEmptyAt, sentAt); // what stands behind the outcome came after it: so a socket that is never empty is served too
             }
             if (!IsLost(result))
             {
-                return result;
+                return delivery;
             }
             if (via == socket)
             {
                 ReceiveAll();
             }
         }
-        return result;
+        return Delivery.Unknown; // a kernel that had no room for the outcome may run it later
     }
-
-    /// <summary>Waits until something comes, or the time is over.</summary>
-    public void WaitReadable(TimeSpan timeout) => _ = socket.WaitReadable(timeout);
 
     public void Dispose()
     {
@@ -154,7 +157,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     /// <summary>The kernel answers so while our receive buffer is full, and the message is lost: it must be sent again.</summary>
     private static bool IsLost(int result) => result == -Errno.Busy.Number || result == -Errno.NoBufferSpace.Number || result == -Errno.Again.Number;
 
-    private int ReceiveOutcome(NetlinkSocket via, uint sequence, Action handleInbox)
+    private Delivery ReceiveOutcome(NetlinkSocket via, uint sequence, Action handleInbox, out int result)
     {
         TimeSpan deadline = default;
         for (int vain = 0; ;)
@@ -164,11 +167,12 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
                 handleInbox();
             }
             int had = Inbox.Count;
-            Errno error = ReceiveOne(via, sequence, out int? result);
-            if (result is int outcome)
+            Errno error = ReceiveOne(via, sequence, out int? outcome);
+            if (outcome is not null)
             {
                 _wasSilent = false;
-                return outcome;
+                result = outcome.Value;
+                return result == 0 ? Delivery.Taken : Delivery.Refused;
             }
             bool isEmpty = error == Errno.Again;
             if (isEmpty || (Inbox.Count == had && ++vain % VainPerLook == 0))
@@ -178,12 +182,14 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
                 if (now >= deadline || (isEmpty && (_overrun || !via.WaitReadable(deadline - now))))
                 {
                     _wasSilent = !_overrun;
-                    return -Errno.TimedOut.Number;
+                    result = -Errno.TimedOut.Number;
+                    return Delivery.Unknown;
                 }
             }
             if (error != Errno.None && error != Errno.Again && error != Errno.Interrupted && error != Errno.NoBufferSpace)
             {
-                return -error.Number;
+                result = -error.Number;
+                return Delivery.Unknown;
             }
         }
     }

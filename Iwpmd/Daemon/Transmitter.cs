@@ -56,15 +56,15 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
             {
                 Log.AnswerTooLate(log, effect.Reply.Kind, suppressed);
             }
-            mapper.OnUndelivered(effect.Reply, 0, now);
+            mapper.OnUndelivered(effect.Reply, Delivery.Unsent, 0, now);
             return;
         }
-        int result = kernel.Send(effect.Reply, _handleInbox ??= HandleInbox);
-        if (result == 0 || effect.Reply.Kind == KernelReplyKind.RemoteInfo || IsCutReplay(effect.Reply.Kind, result))
+        Delivery delivery = kernel.Send(effect.Reply, _handleInbox ??= HandleInbox, out int result);
+        if (delivery == Delivery.Taken || effect.Reply.Kind == KernelReplyKind.RemoteInfo || IsCutReplay(effect.Reply.Kind, result))
         {
             return; // REMOTE_INFO answers -EINVAL also when it worked
         }
-        mapper.OnUndelivered(effect.Reply, result, now);
+        mapper.OnUndelivered(effect.Reply, delivery, result, now);
     }
 
     /// <summary>The kernel has more mappings than it can replay: the DONE that says so stands in the inbox, behind those that it did.</summary>

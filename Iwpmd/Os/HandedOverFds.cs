@@ -79,6 +79,9 @@ internal sealed class HandedOverFds
             case Libc.AF_NETLINK when protocol == netlinkProtocol && Netlink is null && NetlinkSocket.TryAdopt(fd, out NetlinkSocket? netlink) == Errno.None:
                 Netlink = netlink;
                 break;
+            case Libc.AF_NETLINK when protocol == netlinkProtocol:
+                Reject(fd, "netlink socket, one too many or without a positive port id");
+                break;
             case Libc.AF_INET or Libc.AF_INET6 when type == Libc.SOCK_DGRAM && UdpSocket.Adopt(fd) is UdpSocket udp:
                 Udp.Add(udp);
                 break;

@@ -25,6 +25,9 @@ internal sealed unsafe class HostSettings(string root = "")
     /// <summary>It makes its settings in the initial network namespace only, and works there only.</summary>
     public bool HasIwCmInThisNamespace => Libc.access(root + "/proc/sys/net/iw_cm", Libc.F_OK) == 0;
 
+    /// <summary>Without it a module that does not show is not known to be missing.</summary>
+    public bool ShowsModules => Libc.access(root + "/sys/module", Libc.F_OK) == 0;
+
     /// <summary>False leaves <see cref="DefaultPortRange"/> in <paramref name="range"/>.</summary>
     public bool TryReadPortRange(out PortRange range) => TryParseRange(ReadText(PortRangePath), out range);
 

@@ -64,10 +64,14 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         return error;
     }
 
-    /// <summary>Takes over an open socket, which keeps the port id it is bound to.</summary>
+    /// <summary>
+    /// Takes over an open socket, which keeps the port id it is bound to. Refuses one that is not bound, on which the kernel's answers hang the process, and one with an id that is negative
+    /// as the kernel reads it, which its port mapper client ignores.
+    /// </summary>
     public static Errno TryAdopt(int fd, out NetlinkSocket? socket)
     {
         Errno error = ReadPortId(fd, out uint portId);
+        error = error == Errno.None && portId is 0 or > int.MaxValue ? Errno.Invalid : error;
         socket = error == Errno.None ? new NetlinkSocket(fd, portId) : null;
         return error;
     }

@@ -1,0 +1,22 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>Why the first handshake with the kernel failed. Only its refusal says that the daemon cannot run here; after anything else the next start may succeed.</summary>
+internal static class HandshakeFailure
+{
+    public static SetupException Of(PortMapper mapper, HostSettings host)
+    {
+        var error = new Errno(-mapper.KernelResult);
+        return mapper.Kernel == HandshakeState.Unusable
+            ? new SetupException(ExitStatus.Unavailable, WhyRefused(host, error))
+            : new SetupException(ExitStatus.Failure, $"kernel: no answer to hello ({error}): start it again; if that does not help its log may say why (dmesg)");
+    }
+
+    private static string WhyRefused(HostSettings host, Errno error) =>
+        host.HasIwCmInThisNamespace ? $"kernel: the port mapper client refuses us ({error}): its log says why (dmesg)"
+        : host.HasIwCm ? $"kernel: this is not the initial network namespace ({error}), where alone RDMA port mapping works: run iwpmd in the host's (containers: --network host)"
+        : host.ShowsModules ? $"kernel: iw_cm is not loaded ({error}): load it (modprobe iw_cm), or connect a device whose driver does"
+        : $"kernel: iw_cm is not loaded ({error}), or this is not the initial network namespace: load it (modprobe iw_cm), run iwpmd in the host's network; /sys, which tells them apart, is not there";
+}
