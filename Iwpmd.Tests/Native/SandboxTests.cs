@@ -1,5 +1,6 @@
 using System.Globalization;
 using Iwpmd.Os;
+using Iwpmd.Tests.Os;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -8,7 +9,7 @@ namespace Iwpmd.Tests.Native;
 /// <summary>What the daemon can no longer do once it is set up. The calls are put into it from outside, as an intruder would from inside.</summary>
 public sealed class SandboxTests : IDisposable
 {
-    private const int SYS_execve = 59, SYS_kill = 62, SYS_rename = 82, SYS_ptrace = 101, SYS_unlink = 87;
+    private const int SYS_memfd_create = 319, SYS_timerfd_create = 283, FirstUnknown = 600;
     private const int SignalledBySys = 128 + 31;
     private const string Target = "/run/iwpmd/other";
 
@@ -20,20 +21,38 @@ public sealed class SandboxTests : IDisposable
 
     public static TheoryData<string, int, object[]> Forbidden => new()
     {
-        { "execve", SYS_execve, ["/bin/sh", 0, 0] },
-        { "ptrace", SYS_ptrace, [0, 0, 0, 0] },
+        { "execve", Libc.SYS_execve, ["/bin/sh", 0, 0] },
+        { "ptrace", Libc.SYS_ptrace, [0, 0, 0, 0] },
         { "open for writing", Libc.SYS_openat, [-100, Target, Libc.O_RDWR | Libc.O_CREAT, 0x180] },
         { "open to cut off", Libc.SYS_openat, [-100, Target, Libc.O_TRUNC, 0] },
         { "the old open", Libc.SYS_open, [Target, 1, 0] },
         { "memory that is code", Libc.SYS_mmap, [0, 4096, Libc.PROT_READ | Libc.PROT_EXEC, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0] },
         { "a process", Libc.SYS_clone, [17, 0, 0, 0, 0] },
-        { "a raw packet socket", Libc.SYS_socket, [17, 3, 0] },
         { "terminal input", Libc.SYS_ioctl, [0, 0x5412, 0] },
-        { "a signal to another process", SYS_kill, [1, 0] },
-        { "a hole in a file", Libc.SYS_fallocate, [1, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, 4096] },
-        { "rename", SYS_rename, ["/run/iwpmd/state", Target] },
-        { "unlink", SYS_unlink, ["/run/iwpmd/state"] },
+        { "a signal to another process", Libc.SYS_kill, [1, 0] },
+        { "another user", Libc.SYS_setresuid, [1, 1, 1] },
+        { "a namespace", Libc.SYS_unshare, [0] },
+        { "a ring", Libc.SYS_io_uring_setup, [1, 0] },
+        { "rename", Libc.SYS_rename, ["/run/iwpmd/state", Target] },
+        { "unlink", Libc.SYS_unlink, ["/run/iwpmd/state"] },
         { "a call of the 32-bit kind", Libc.SYS_getpid | 0x40000000, [] },
+    };
+
+    private static TheoryData<string, int, object[], Errno> Unneeded => new()
+    {
+        { "a raw packet socket", Libc.SYS_socket, [17, 3, 0], Errno.AccessDenied },
+        { "a raw socket", Libc.SYS_socket, [Libc.AF_INET, Libc.SOCK_RAW, 0], Errno.AccessDenied },
+        { "a protocol of its own", Libc.SYS_socket, [Libc.AF_INET6, Libc.SOCK_STREAM, 132], Errno.AccessDenied },
+        { "routes", Libc.SYS_socket, [Libc.AF_NETLINK, Libc.SOCK_RAW, 0], Errno.AccessDenied },
+        { "the firewall", Libc.SYS_socket, [Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, 12], Errno.AccessDenied },
+        { "the old way to the firewall", Libc.SYS_setsockopt, [3, 0, 64, 0, 0], Errno.NoSuchOption },
+        { "a hole in a file", Libc.SYS_fallocate, [1, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, 4096], Errno.OperationNotSupported },
+        { "the settings of a terminal", Libc.SYS_ioctl, [2, 0x402c542b, 0], Errno.NotATerminal },
+        { "an option of the process", Libc.SYS_prctl, [4, 0, 0, 0, 0], Errno.Invalid },
+        { "a file without a name", SYS_memfd_create, ["name", 0], Errno.NotImplemented },
+        { "a timer", SYS_timerfd_create, [0, 0], Errno.NotImplemented },
+        { "a call of tomorrow", FirstUnknown, [], Errno.NotImplemented },
+        { "clone with flags behind a pointer", Libc.SYS_clone3, [0, 0], Errno.NotImplemented },
     };
 
     public void Dispose()
@@ -54,14 +73,41 @@ public sealed class SandboxTests : IDisposable
     }
 
     [Fact]
-    public void A_call_that_is_needed_or_younger_than_the_filter_does_not()
+    public void What_is_neither_needed_nor_an_attack_fails_and_the_daemon_goes_on()
+    {
+        Start();
+        Assert.All(Unneeded, row => Assert.Equal((row[0], $"{-((Errno)row[3]).Number}"), (row[0], Inject((int)row[1], (object[])row[2]))));
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        _daemon!.Stop();
+    }
+
+    [Fact]
+    public void Stopped_and_continued_in_a_terminal_it_goes_on()
+    {
+        _daemon = DaemonProcess.Start(_host, _kernel, ["script", "--quiet", "--flush", "--return", "--command", $"exec {Binaries.Ours} -f", "/dev/null"]); // package bsdutils
+        _kernel.ExpectHandshake();
+        _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
+        int daemon = _kernel.Socket.ProcessId;
+        Assert.NotEqual(_daemon.Id, daemon);
+        Assert.StartsWith("/dev/pts/", new FileInfo($"/proc/{daemon}/fd/2").LinkTarget);
+        for (int port = 5000; port < 5005; port++)
+        {
+            NativeCalls.Succeed(TestLibc.kill(daemon, NativeCalls.SIGSTOP), "kill");
+            NativeCalls.Succeed(TestLibc.kill(daemon, NativeCalls.SIGCONT), "kill");
+            Thread.Sleep(100); // the runtime has a thread for signals
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"10.0.0.1:{port}")));
+        }
+        NativeCalls.Succeed(TestLibc.kill(daemon, TestLibc.SIGTERM), "kill");
+        Assert.Equal(0, _daemon.ExpectExit());
+    }
+
+    [Fact]
+    public void What_the_daemon_and_its_libraries_need_passes()
     {
         Start();
         int fd = int.Parse(Inject(Libc.SYS_openat, -100, "/proc/self/status", Libc.O_RDONLY), CultureInfo.InvariantCulture);
         Assert.InRange(fd, 3, 1000);
         Assert.Equal("0", Inject(3, fd));
-        Assert.Equal("-38", Inject(Libc.SYS_clone3, 0, 0));
-        Assert.Equal("-38", Inject(600));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         _daemon!.Stop();
     }
@@ -89,7 +135,7 @@ public sealed class SandboxTests : IDisposable
             Assert.Contains("Seccomp:\t2", status);
             Assert.Contains("NoNewPrivs:\t1", status);
         });
-        _daemon.Signal(Os.TestLibc.SIGUSR1); // which makes a thread
+        _daemon.Signal(TestLibc.SIGUSR1); // which makes a thread
         _daemon.ExpectLog("mapping: 0 mappings");
         _daemon.Stop();
     }

@@ -13,28 +13,39 @@ namespace Iwpmd.Tests.Os;
 [Collection(OsCollection.Name)]
 public sealed class AbiTests
 {
+    private const string X64 = "x86_64-linux-gnu-gcc", Arm64 = "aarch64-linux-gnu-gcc";
+
+    /// <summary>What an architecture does not have.</summary>
+    private const long Missing = -1;
+
     private const BindingFlags Any = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.DeclaredOnly;
 
     private static readonly string[] s_headers =
     [
         "errno.h", "fcntl.h", "poll.h", "sched.h", "spawn.h", "stddef.h", "stdio.h", "time.h", "unistd.h", "sys/auxv.h", "sys/epoll.h", "sys/eventfd.h", "sys/file.h", "sys/ioctl.h", "sys/mman.h", "sys/prctl.h", "sys/syscall.h",
-        "sys/random.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/un.h", "sys/vfs.h", "sys/wait.h", "ifaddrs.h", "net/if.h", "netdb.h", "netinet/in.h", "linux/audit.h", "linux/capability.h", "linux/errqueue.h", "linux/filter.h", "linux/icmp.h", "linux/icmpv6.h", "linux/magic.h", "linux/netlink.h", "linux/seccomp.h",
+        "sys/random.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/un.h", "sys/vfs.h", "sys/wait.h", "ifaddrs.h", "net/if.h", "netdb.h", "netinet/in.h", "linux/audit.h", "linux/capability.h", "linux/errqueue.h", "linux/filter.h", "linux/icmp.h", "linux/icmpv6.h", "linux/magic.h", "linux/netlink.h", "linux/seccomp.h", "asm/termbits.h",
     ];
 
-    [Fact]
-    public void Every_constant_and_size_is_that_of_the_C_headers()
+    [Theory]
+    [InlineData(X64)]
+    [InlineData(Arm64)]
+    public void Every_constant_and_size_is_that_of_the_C_headers(string compiler)
     {
         var expected = new Dictionary<string, long>();
         foreach (FieldInfo field in typeof(Libc).GetFields(Any).Where(f => f.IsLiteral ? f.FieldType != typeof(string) : !f.Name.StartsWith('<')))
         {
-            expected.Add(ExpressionFor(field.Name), Convert.ToInt64(field.GetValue(null), CultureInfo.InvariantCulture));
+            object value = field.GetValue(null)!;
+            value = value is not ByArchitecture number ? value : compiler == Arm64 ? number.Arm64 : number.X64;
+            expected.Add(ExpressionFor(field.Name), Convert.ToInt64(value, CultureInfo.InvariantCulture));
         }
         Assert.NotEmpty(expected);
-        AssertSame(expected);
+        AssertSame(compiler, expected);
     }
 
-    [Fact]
-    public void Every_struct_has_the_size_and_fields_of_the_C_headers()
+    [Theory]
+    [InlineData(X64)]
+    [InlineData(Arm64)]
+    public void Every_struct_has_the_size_and_fields_of_the_C_headers(string compiler)
     {
         var expected = new Dictionary<string, long>();
         foreach (Type type in typeof(Libc).GetNestedTypes(BindingFlags.Public | BindingFlags.NonPublic))
@@ -48,7 +59,7 @@ public sealed class AbiTests
             }
         }
         Assert.NotEmpty(expected);
-        AssertSame(expected);
+        AssertSame(compiler, expected);
     }
 
     [Fact]
@@ -57,7 +68,15 @@ public sealed class AbiTests
         IEnumerable<string> names = typeof(Libc).GetMethods(Any).Where(m => !m.Name.StartsWith('<')).Select(m => m.Name.TrimEnd('_')).Distinct();
         Dictionary<string, long> expected = names.ToDictionary(name => $"sizeof(&({name}))", _ => (long)nint.Size);
         Assert.NotEmpty(expected);
-        AssertSame(expected);
+        AssertSame(X64, expected);
+    }
+
+    [Fact]
+    public void A_number_that_is_not_the_header_s_is_seen()
+    {
+        Assert.ThrowsAny<Exception>(() => AssertSame(X64, new() { ["EPERM"] = 2 }));
+        Assert.ThrowsAny<Exception>(() => AssertSame(Arm64, new() { ["SYS_read"] = 0 }));
+        Assert.ThrowsAny<Exception>(() => AssertSame(Arm64, new() { ["SYS_read"] = Missing }));
     }
 
     [Fact]
@@ -68,7 +87,8 @@ public sealed class AbiTests
             .Where(one => one.text != $"errno {one.number}")
             .ToDictionary(one => one.text.Split(' ')[0], one => (long)one.number);
         Assert.NotEmpty(expected);
-        AssertSame(expected);
+        AssertSame(X64, expected);
+        AssertSame(Arm64, expected);
     }
 
     [Fact]
@@ -97,13 +117,8 @@ public sealed class AbiTests
         ? nint.Size
         : (int)typeof(Unsafe).GetMethod(nameof(Unsafe.SizeOf))!.MakeGenericMethod(type).Invoke(null, null)!;
 
-    private static void AssertSame(Dictionary<string, long> expected)
-    {
-        Dictionary<string, long> actual = Ask(expected.Keys);
-        Assert.Equal(expected.Select(one => $"{one.Key} = {one.Value}"), expected.Keys.Select(key => $"{key} = {actual[key]}"));
-    }
-
-    private static Dictionary<string, long> Ask(IEnumerable<string> expressions)
+    /// <summary>Compiled and not run, so that each architecture can be judged on any.</summary>
+    private static void AssertSame(string compiler, Dictionary<string, long> expected)
     {
         using var directory = new TemporaryDirectory();
         var source = new StringBuilder("#define _GNU_SOURCE\n");
@@ -111,15 +126,14 @@ public sealed class AbiTests
         {
             source.Append(CultureInfo.InvariantCulture, $"#include <{header}>\n");
         }
-        source.Append("int main(void)\n{\n");
-        foreach (string expression in expressions)
+        foreach ((string expression, long value) in expected)
         {
-            source.Append(CultureInfo.InvariantCulture, $"    printf(\"%lld\\t%s\\n\", (long long)({expression}), \"{expression}\");\n");
+            source.Append(value == Missing && expression.StartsWith("SYS_", StringComparison.Ordinal)
+                ? $"#ifdef {expression}\n#error {expression}\n#endif\n"
+                : $"_Static_assert((long long)({expression}) == {value}, \"{expression}\");\n");
         }
-        File.WriteAllText(directory["abi.c"], source.Append("    return 0;\n}\n").ToString());
-        Assert.Equal("", Output("cc", "-o", directory["abi"], directory["abi.c"]));
-        return Output(directory["abi"]).Split('\n', StringSplitOptions.RemoveEmptyEntries)
-            .Select(line => line.Split('\t')).ToDictionary(parts => parts[1], parts => long.Parse(parts[0], CultureInfo.InvariantCulture));
+        File.WriteAllText(directory["abi.c"], source.ToString());
+        Assert.Equal("", Output(compiler, "-fsyntax-only", directory["abi.c"]));
     }
 
     private static string Output(string program, params string[] arguments)

@@ -19,7 +19,7 @@ internal static partial class CommandLine
         Option<string?> logLevel = LogLevelOption();
         var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
         var noSandbox = new Option<bool>("--no-sandbox") { Description = "do not limit the system calls of the daemon to those it needs" };
-        var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls instead of ending the daemon" };
+        var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls, which succeed" };
         var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
         var version = new Option<bool>("--version") { Description = "say the version and end" };
         // Not a RootCommand: its options for help and version look for their texts by reflection, a twentieth of a start.
@@ -47,7 +47,7 @@ internal static partial class CommandLine
             }
             LogLevel? level = result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed) ? parsed : null;
             StartMode mode = result.GetValue(takeOver) ? StartMode.TakeOver : StartMode.Alone;
-            SandboxMode sandbox = result.GetValue(noSandbox) ? SandboxMode.Off : result.GetValue(logSandbox) ? SandboxMode.Log : SandboxMode.Kill;
+            SandboxMode sandbox = result.GetValue(noSandbox) ? SandboxMode.Off : result.GetValue(logSandbox) ? SandboxMode.Log : SandboxMode.On;
             return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
         });
         // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and that is looked at as well.

@@ -25,6 +25,8 @@ internal sealed class ConsoleLog : ILogger, IDisposable
             MaxQueueLength = 10_000, // a dump of so many mappings, 2 MB
             QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite,
         };
+        Console.SetOut(TextWriter.Null);
+        Console.SetError(new StandardErrorWriter());
         _minimum = minimum;
         _provider = new ConsoleLoggerProvider(new FixedOptions(options), [formatter]);
         _console = _provider.CreateLogger("iwpmd");

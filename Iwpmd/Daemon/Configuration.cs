@@ -61,7 +61,7 @@ internal sealed record Configuration
     public string[] Interfaces { get; init; } = [];
 
     /// <summary>From the command line.</summary>
-    public SandboxMode Sandbox { get; init; } = SandboxMode.Kill;
+    public SandboxMode Sandbox { get; init; } = SandboxMode.On;
 
     public PortMapperSettings PortMapper =>
         new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission };

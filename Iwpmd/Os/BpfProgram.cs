@@ -35,13 +35,13 @@ internal sealed unsafe class BpfProgram
     /// <summary>The leap comes down here.</summary>
     public void Land(int leap) => CollectionsMarshal.AsSpan(_rules)[leap].k = (uint)(_rules.Count - leap - 1);
 
-    /// <summary>Judges the system calls of all threads from now on.</summary>
-    public Errno JudgeCalls()
+    /// <summary>Judges the system calls of all threads from now on; of those that several programs judge the strictest judgement holds.</summary>
+    public Errno JudgeCalls(int flags)
     {
         fixed (Libc.sock_filter* first = CollectionsMarshal.AsSpan(_rules))
         {
             Libc.sock_fprog program = Of(first);
-            return Libc.syscall(Libc.SYS_seccomp, Libc.SECCOMP_SET_MODE_FILTER, Libc.SECCOMP_FILTER_FLAG_TSYNC, &program) != 0 ? Errno.Last : Errno.None;
+            return Libc.syscall(Libc.SYS_seccomp, Libc.SECCOMP_SET_MODE_FILTER, Libc.SECCOMP_FILTER_FLAG_TSYNC | flags, &program) != 0 ? Errno.Last : Errno.None;
         }
     }
 

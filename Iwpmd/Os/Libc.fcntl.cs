@@ -8,7 +8,7 @@ internal static unsafe partial class Libc
     public const int F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, FD_CLOEXEC = 1;
     public const int AT_EMPTY_PATH = 0x1000, AT_FDCWD = -100, AT_SYMLINK_NOFOLLOW = 0x100;
     public const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2;
-    public static readonly int O_NOFOLLOW = RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm ? 0x8000 : 0x20000;
+    public static readonly ByArchitecture O_NOFOLLOW = new(0x20000, 0x8000);
 
     [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int open(string path, int flags, uint mode);

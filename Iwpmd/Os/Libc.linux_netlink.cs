@@ -4,6 +4,8 @@ namespace Iwpmd.Os;
 
 internal static unsafe partial class Libc
 {
+    public const int NETLINK_RDMA = 20;
+
     [StructLayout(LayoutKind.Sequential)]
     internal struct sockaddr_nl
     {

@@ -4,7 +4,7 @@ namespace Iwpmd.Os;
 
 internal static unsafe partial class Libc
 {
-    public const int IPPROTO_IP = 0, IPPROTO_IPV6 = 41;
+    public const int IPPROTO_IP = 0, IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_IPV6 = 41;
     public const int IP_PKTINFO = 8, IP_RECVERR = 11;
     public const int IPV6_RECVERR = 25, IPV6_V6ONLY = 26, IPV6_RECVPKTINFO = 49, IPV6_PKTINFO = 50;
 

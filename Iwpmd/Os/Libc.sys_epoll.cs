@@ -8,8 +8,8 @@ internal static unsafe partial class Libc
     public const uint EPOLLIN = 1, EPOLLERR = 8;
 
     // struct epoll_event is packed on x86-64 and aligned elsewhere, so it has no struct here.
-    public static readonly int sizeof_epoll_event = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
-    public static readonly int offsetof_epoll_event__data = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 4 : 8;
+    public static readonly ByArchitecture sizeof_epoll_event = new(12, 16);
+    public static readonly ByArchitecture offsetof_epoll_event__data = new(4, 8);
 
     [LibraryImport(Name, SetLastError = true)]
     internal static partial int epoll_create1(int flags);

@@ -4,7 +4,9 @@ namespace Iwpmd.Os;
 
 internal static unsafe partial class Libc
 {
-    public const int TCGETS = 0x5401, TIOCGWINSZ = 0x5413, SIOCGIFINDEX = 0x8933;
+    public const int TCGETS = 0x5401, TIOCSTI = 0x5412, TIOCGWINSZ = 0x5413, TIOCLINUX = 0x541c, SIOCGIFINDEX = 0x8933;
+
+    public const uint TCGETS2 = 0x802c542a;
 
     [LibraryImport(Name, SetLastError = true)]
     internal static partial int ioctl(int fd, nuint request, void* argument);

@@ -5,8 +5,8 @@ namespace Iwpmd.Os;
 /// <summary>What becomes of a system call that the daemon does not need.</summary>
 internal enum SandboxMode
 {
-    /// <summary>It ends the process.</summary>
-    Kill,
+    /// <summary>It fails; one that serves an attack ends the process.</summary>
+    On,
 
     /// <summary>The kernel's log tells of it.</summary>
     Log,
@@ -15,36 +15,18 @@ internal enum SandboxMode
 
 /// <summary>
 /// A seccomp filter for all threads: from here on the process can make only the system calls that it, its runtime and the C library need. No file can be opened for
-/// writing, no program started, no memory become code. The filter sees numbers and flags, never what a pointer points to.
+/// writing, no program started, no memory become code: each of that ends the process. What is neither needed nor an attack fails as on a kernel that does not know it,
+/// and the kernel's log tells of it: so a newer C library, which tries newer calls first, gets on with the older ones.
+/// The filter sees numbers and flags, never what a pointer points to.
 /// </summary>
 internal static unsafe class Sandbox
 {
-    /// <summary>Calls that are younger than the numbers below: a C library that tries one gets on without it.</summary>
-    private const int Unknown = 450;
     private const uint OtherNumbers = 0x40000000; // of x32
-    private const int NoSuchCall = 38; // ENOSYS
     private const int Writing = Libc.O_ACCMODE | Libc.O_CREAT | Libc.O_TRUNC | Libc.O_APPEND;
+    private const int SocketKind = ~(Libc.SOCK_NONBLOCK | Libc.SOCK_CLOEXEC);
+    private const int FirewallOptions = ~63; // by these, with CAP_NET_ADMIN, any socket reaches the firewall
 
-    /// <summary>In the order of their frequency, as far as it matters: kernels before 5.11 go through them one by one.</summary>
-    private static ReadOnlySpan<int> Harmless =>
-    [
-        // What the loop does.
-        Libc.SYS_read, Libc.SYS_write, Libc.SYS_recvfrom, Libc.SYS_sendto, Libc.SYS_recvmsg, Libc.SYS_sendmsg, Libc.SYS_recvmmsg, Libc.SYS_sendmmsg,
-        Libc.SYS_epoll_wait, Libc.SYS_epoll_pwait, Libc.SYS_close, Libc.SYS_bind, Libc.SYS_getsockname, Libc.SYS_getrandom, Libc.SYS_futex,
-        Libc.SYS_clock_gettime, Libc.SYS_poll, Libc.SYS_ppoll,
-        // The runtime, the C library, the log, a hand-over, the end.
-        Libc.SYS_fstat, Libc.SYS_newfstatat, Libc.SYS_statx, Libc.SYS_stat, Libc.SYS_lstat, Libc.SYS_lseek, Libc.SYS_pread64, Libc.SYS_writev,
-        Libc.SYS_munmap, Libc.SYS_mremap, Libc.SYS_madvise, Libc.SYS_brk, Libc.SYS_rt_sigaction, Libc.SYS_rt_sigprocmask, Libc.SYS_rt_sigreturn,
-        Libc.SYS_rt_sigtimedwait, Libc.SYS_sigaltstack, Libc.SYS_restart_syscall, Libc.SYS_sched_yield, Libc.SYS_sched_getaffinity, Libc.SYS_getcpu,
-        Libc.SYS_clock_getres, Libc.SYS_clock_nanosleep, Libc.SYS_nanosleep, Libc.SYS_gettimeofday, Libc.SYS_time, Libc.SYS_getpid, Libc.SYS_gettid,
-        Libc.SYS_getuid, Libc.SYS_geteuid, Libc.SYS_getgid, Libc.SYS_getegid, Libc.SYS_uname, Libc.SYS_sysinfo, Libc.SYS_getrlimit, Libc.SYS_getrusage, Libc.SYS_exit,
-        Libc.SYS_exit_group, Libc.SYS_set_robust_list, Libc.SYS_set_tid_address, Libc.SYS_rseq, Libc.SYS_membarrier, Libc.SYS_access, Libc.SYS_faccessat,
-        Libc.SYS_faccessat2, Libc.SYS_readlink, Libc.SYS_readlinkat, Libc.SYS_getcwd, Libc.SYS_getdents64, Libc.SYS_connect, Libc.SYS_listen,
-        Libc.SYS_accept4, Libc.SYS_socketpair, Libc.SYS_shutdown, Libc.SYS_getpeername, Libc.SYS_setsockopt, Libc.SYS_getsockopt, Libc.SYS_epoll_create1,
-        Libc.SYS_epoll_ctl, Libc.SYS_eventfd2, Libc.SYS_pipe2, Libc.SYS_dup3, Libc.SYS_fcntl, Libc.SYS_chdir,
-    ];
-
-    public static bool IsSupported => RuntimeInformation.ProcessArchitecture == Architecture.X64;
+    public static bool IsSupported => RuntimeInformation.ProcessArchitecture is Architecture.X64 or Architecture.Arm64;
 
     /// <summary>Takes away what is not needed, with the right to get anything by starting another program.</summary>
     public static Errno Enter(SandboxMode mode)
@@ -53,51 +35,81 @@ internal static unsafe class Sandbox
         {
             return Errno.Last;
         }
-        return Rules(mode == SandboxMode.Log ? Libc.SECCOMP_RET_LOG : Libc.SECCOMP_RET_KILL_PROCESS).JudgeCalls();
+        Errno error = QuietRules().JudgeCalls(flags: 0);
+        return error != Errno.None ? error
+            : mode == SandboxMode.Log ? Rules(Libc.SECCOMP_RET_LOG, _ => Libc.SECCOMP_RET_LOG).JudgeCalls(flags: 0)
+            : Rules(Libc.SECCOMP_RET_KILL_PROCESS, Failure).JudgeCalls(Libc.SECCOMP_FILTER_FLAG_LOG);
     }
 
-    private static BpfProgram Rules(uint refuse)
+    private static uint Failure(Errno error) => Libc.SECCOMP_RET_ERRNO | (uint)error.Number;
+
+    /// <summary>What every new thread asks for fails without a line in the log: clone3, whose flags are behind a pointer, so that the C library takes clone.</summary>
+    private static BpfProgram QuietRules()
     {
-        var rules = new BpfProgram();
-        rules.Load(Libc.offsetof_seccomp_data__arch);
-        rules.Jump(Libc.BPF_JEQ, Libc.AUDIT_ARCH_X86_64, otherwise: 0, then: 1); // the numbers of others mean other calls
-        rules.Return(refuse);
-        rules.Load(Libc.offsetof_seccomp_data__nr);
-        foreach (int call in Harmless)
-        {
-            rules.Jump(Libc.BPF_JEQ, (uint)call, then: 0, otherwise: 1);
-            rules.Return(Libc.SECCOMP_RET_ALLOW);
-        }
-        Allow(rules, Libc.SYS_openat, argument: 2, Writing, refuse, 0);
-        Allow(rules, Libc.SYS_open, argument: 1, Writing, refuse, 0);
-        Allow(rules, Libc.SYS_mmap, argument: 2, Libc.PROT_EXEC, refuse, 0);
-        Allow(rules, Libc.SYS_mprotect, argument: 2, Libc.PROT_EXEC, refuse, 0);
-        Allow(rules, Libc.SYS_clone, argument: 0, Libc.CLONE_THREAD, refuse, Libc.CLONE_THREAD);
-        Allow(rules, Libc.SYS_socket, argument: 0, -1, refuse, Libc.AF_UNIX, Libc.AF_INET, Libc.AF_INET6, Libc.AF_NETLINK);
-        Allow(rules, Libc.SYS_ioctl, argument: 1, -1, refuse, Libc.SIOCGIFINDEX, Libc.TCGETS, Libc.TIOCGWINSZ);
-        Allow(rules, Libc.SYS_prctl, argument: 0, -1, refuse, Libc.PR_SET_NAME);
-        Allow(rules, Libc.SYS_tgkill, argument: 0, -1, refuse, Libc.getpid()); // abort()
-        Allow(rules, Libc.SYS_fallocate, argument: 1, -1, refuse, 0); // the rest of a new state file
-        Allow(rules, Libc.SYS_prlimit64, argument: 2, -1, refuse, 0); // only to read
-        rules.Jump(Libc.BPF_JEQ, Libc.SYS_clone3, then: 2, otherwise: 0); // its flags are behind a pointer: the C library takes clone instead
-        rules.Jump(Libc.BPF_JGE, OtherNumbers, then: 2, otherwise: 0);
-        rules.Jump(Libc.BPF_JGE, Unknown, then: 0, otherwise: 1);
-        rules.Return(Libc.SECCOMP_RET_ERRNO | NoSuchCall);
-        rules.Return(refuse);
-        return rules;
+        var rules = new SandboxRules();
+        rules.Each([Libc.SYS_clone3], Failure(Errno.NotImplemented));
+        rules.Return(Libc.SECCOMP_RET_ALLOW);
+        return rules.Program;
     }
 
-    /// <summary>Allows a call when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these values.</summary>
-    private static void Allow(BpfProgram rules, int call, int argument, int mask, uint refuse, params ReadOnlySpan<int> values)
+    /// <param name="attack">What becomes of a call that serves an attack.</param>
+    /// <param name="unneeded">What becomes of any other that is not needed, and fails so.</param>
+    private static BpfProgram Rules(uint attack, Func<Errno, uint> unneeded)
     {
-        rules.Jump(Libc.BPF_JEQ, (uint)call, then: 0, otherwise: 3 + (2 * values.Length));
-        rules.Load(Libc.offsetof_seccomp_data__args + (argument * sizeof(ulong)));
-        rules.Compute(Libc.BPF_AND, (uint)mask);
-        foreach (int value in values)
+        var rules = new SandboxRules();
+        rules.RequireArchitecture(ByArchitecture.IsArm64 ? Libc.AUDIT_ARCH_AARCH64 : Libc.AUDIT_ARCH_X86_64, attack); // the numbers of others mean other calls
+        rules.Each(SandboxCalls.Harmless, Libc.SECCOMP_RET_ALLOW);
+        rules.Allow(Libc.SYS_openat, argument: 2, Writing, attack, 0);
+        rules.Allow(Libc.SYS_open, argument: 1, Writing, attack, 0);
+        rules.Allow(Libc.SYS_mmap, argument: 2, Libc.PROT_EXEC, attack, 0);
+        rules.Allow(Libc.SYS_mprotect, argument: 2, Libc.PROT_EXEC, attack, 0);
+        rules.Allow(Libc.SYS_clone, argument: 0, Libc.CLONE_THREAD, attack, Libc.CLONE_THREAD);
+        rules.Allow(Libc.SYS_tgkill, argument: 0, -1, attack, (uint)Libc.getpid()); // abort()
+        rules.Allow(Libc.SYS_kill, argument: 0, -1, attack, (uint)Libc.getpid());
+        rules.Allow(Libc.SYS_setsockopt, argument: 2, FirewallOptions, unneeded(Errno.NoSuchOption), 0);
+        rules.Allow(Libc.SYS_prctl, argument: 0, -1, unneeded(Errno.Invalid), Libc.PR_SET_NAME);
+        rules.Allow(Libc.SYS_fallocate, argument: 1, -1, unneeded(Errno.OperationNotSupported), 0); // the rest of a new state file
+        rules.Allow(Libc.SYS_prlimit64, argument: 2, -1, unneeded(Errno.NotPermitted), 0); // only to read
+        AddSockets(rules, unneeded(Errno.AccessDenied));
+        AddDevices(rules, attack, unneeded(Errno.NotATerminal));
+        rules.Each(SandboxCalls.Attacks, attack);
+        rules.RefuseFrom(OtherNumbers, attack);
+        rules.Return(unneeded(Errno.NotImplemented));
+        return rules.Program;
+    }
+
+    /// <summary>Of netlink the kernel's RDMA alone: with CAP_NET_ADMIN the other protocols reach routes and the firewall.</summary>
+    private static void AddSockets(SandboxRules rules, uint refuse)
+    {
+        const int Family = 0, Kind = 1, Protocol = 2;
+        int end = rules.BeginCall(Libc.SYS_socket);
+        int notUnix = rules.BeginWhere(Family, Libc.AF_UNIX);
+        rules.Return(Libc.SECCOMP_RET_ALLOW);
+        rules.End(notUnix);
+        int notNetlink = rules.BeginWhere(Family, Libc.AF_NETLINK);
+        rules.Require(Protocol, -1, refuse, Libc.NETLINK_RDMA);
+        rules.Return(Libc.SECCOMP_RET_ALLOW);
+        rules.End(notNetlink);
+        rules.Require(Family, -1, refuse, Libc.AF_INET, Libc.AF_INET6);
+        rules.Require(Kind, SocketKind, refuse, Libc.SOCK_STREAM, Libc.SOCK_DGRAM);
+        rules.Require(Protocol, -1, refuse, 0, Libc.IPPROTO_TCP, Libc.IPPROTO_UDP);
+        rules.Return(Libc.SECCOMP_RET_ALLOW);
+        rules.End(end);
+    }
+
+    /// <summary>A terminal may be looked at. To type into it for others is an attack.</summary>
+    private static void AddDevices(SandboxRules rules, uint attack, uint refuse)
+    {
+        const int Request = 1;
+        int end = rules.BeginCall(Libc.SYS_ioctl);
+        foreach (uint request in (ReadOnlySpan<uint>)[Libc.TIOCSTI, Libc.TIOCLINUX])
         {
-            rules.Jump(Libc.BPF_JEQ, (uint)value, then: 0, otherwise: 1);
-            rules.Return(Libc.SECCOMP_RET_ALLOW);
+            int other = rules.BeginWhere(Request, request);
+            rules.Return(attack);
+            rules.End(other);
         }
-        rules.Return(refuse);
+        rules.Require(Request, -1, refuse, Libc.SIOCGIFINDEX, Libc.TCGETS, Libc.TCGETS2, Libc.TIOCGWINSZ);
+        rules.Return(Libc.SECCOMP_RET_ALLOW);
+        rules.End(end);
     }
 }
