@@ -89,8 +89,9 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
 
     private Finding CheckBuffer()
     {
-        int process = reading.IsDaemonThere ? reading.ProcessId : Environment.ProcessId, wanted = configuration.NetlinkBufferBytes, limit = _host.MaxReceiveBuffer;
-        return ProcessList.HasCapability(process, NetAdmin) || limit >= wanted
+        int wanted = configuration.NetlinkBufferBytes, limit = _host.MaxReceiveBuffer;
+        bool isAdmin = reading.IsDaemonThere ? ProcessList.CouldHaveCapability(reading.ProcessId, NetAdmin) : ProcessList.HasCapability(Environment.ProcessId, NetAdmin);
+        return isAdmin || limit >= wanted
             ? Finding.Good("buffer", $"{wanted} bytes for requests of the kernel can be had")
             : Finding.Doubtful("buffer", $"only {limit} of {wanted} bytes for requests of the kernel can be had", "grant CAP_NET_ADMIN, or raise net.core.rmem_max");
     }

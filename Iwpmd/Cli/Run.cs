@@ -38,7 +38,8 @@ internal static class Run
             using var syslog = new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level };
             return RunDaemon(loaded, options.Mode, path, readyPipe, syslog);
         }
-        using var console = new ConsoleLog(new LineFormatter(options.Systemd ? LineAudience.ServiceManager : LineAudience.People), level);
+        LineAudience audience = options.Systemd ? LineAudience.ServiceManager : LineAudience.People;
+        using ConsoleLog console = NetAdmin.Without(() => new ConsoleLog(new LineFormatter(audience), level));
         return RunDaemon(loaded, options.Mode, path, null, console);
     }
 

@@ -52,6 +52,11 @@ internal sealed class DaemonHost
         StateLayout state = opening.Open();
         TcpPorts ports = _policy.Open();
         ports.Adopt(handed.TcpPorts);
+        Errno kept = NetAdmin.GiveUp(); // before the threads of the signals and of the pool are there
+        if (kept != Errno.None)
+        {
+            Log.NetAdminKept(_log, kept);
+        }
         return Serve(new Holdings(netlink, peers, ports, state, opening.File, opening.Origin), handed, started);
     }
 

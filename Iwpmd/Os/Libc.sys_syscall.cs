@@ -28,7 +28,7 @@ internal static unsafe partial class Libc
         SYS_geteuid = new(107, 175), SYS_getegid = new(108, 177), SYS_setreuid = new(113, 145),
         SYS_setregid = new(114, 143), SYS_setgroups = new(116, 159), SYS_setresuid = new(117, 147),
         SYS_setresgid = new(119, 149), SYS_setfsuid = new(122, 151), SYS_setfsgid = new(123, 152),
-        SYS_capset = new(126, 91), SYS_rt_sigtimedwait = new(128, 137), SYS_rt_sigqueueinfo = new(129, 138),
+        SYS_capget = new(125, 90), SYS_capset = new(126, 91), SYS_rt_sigtimedwait = new(128, 137), SYS_rt_sigqueueinfo = new(129, 138),
         SYS_sigaltstack = new(131, 132), SYS_mknod = new(133, -1), SYS_personality = new(135, 92),
         SYS_modify_ldt = new(154, -1), SYS_pivot_root = new(155, 41), SYS_prctl = new(157, 167),
         SYS_adjtimex = new(159, 171), SYS_chroot = new(161, 51), SYS_acct = new(163, 89),

@@ -20,7 +20,12 @@ internal static unsafe class ProcessList
     /// <summary>How many descriptors the process may have; 0 when that is hidden.</summary>
     public static long DescriptorLimit(int processId) => ReadNumber($"/proc/{processId}/limits", "Max open files", NumberStyles.None);
 
-    public static bool HasCapability(int processId, int capability) => (ReadNumber($"/proc/{processId}/status", "CapEff:", NumberStyles.AllowHexSpecifier) >> capability & 1) != 0;
+    public static bool HasCapability(int processId, int capability) => Shows("CapEff:", processId, capability);
+
+    /// <summary>Whether it could have it when it started.</summary>
+    public static bool CouldHaveCapability(int processId, int capability) => Shows("CapBnd:", processId, capability);
+
+    private static bool Shows(string set, int processId, int capability) => (ReadNumber($"/proc/{processId}/status", set, NumberStyles.AllowHexSpecifier) >> capability & 1) != 0;
 
     /// <summary>True when a UDP socket of either family is bound to this port in this network namespace; <paramref name="processId"/> is 0 when its owner is hidden.</summary>
     public static bool TryFindUdpOwner(ushort port, out int processId)

@@ -1,0 +1,59 @@
+using System.Runtime.CompilerServices;
+
+namespace Iwpmd.Os;
+
+/// <summary>
+/// Gives CAP_NET_ADMIN up, which only the start needs. Capabilities belong to threads, each of which can lower its own alone, and a new thread has those of the one that makes it.
+/// So: the calling thread, the finalizer's, which the runtime starts before Main, and whoever makes a thread meanwhile does it by <see cref="Without"/>.
+/// </summary>
+internal static unsafe class NetAdmin
+{
+    private static Errno s_errorOfFinalizer;
+
+    /// <summary>For good, in this thread and the finalizer's.</summary>
+    public static Errno GiveUp()
+    {
+        MakeGarbage();
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        Errno error = GiveUpInThisThread();
+        return error != Errno.None ? error : s_errorOfFinalizer;
+    }
+
+    /// <summary>What is created has no thread with the capability.</summary>
+    public static T Without<T>(Func<T> create)
+    {
+        T result = default!;
+        var maker = new Thread(() =>
+        {
+            _ = GiveUpInThisThread();
+            result = create();
+        });
+        maker.Start();
+        maker.Join();
+        return result;
+    }
+
+    private static Errno GiveUpInThisThread()
+    {
+        const uint Bit = 1u << Libc.CAP_NET_ADMIN;
+        var header = new Libc.__user_cap_header_struct { version = Libc._LINUX_CAPABILITY_VERSION_3 };
+        Libc.__user_cap_data_struct* data = stackalloc Libc.__user_cap_data_struct[2];
+        if (Libc.syscall(Libc.SYS_capget, (nint)(&header), (nint)data, null) != 0)
+        {
+            return Errno.Last;
+        }
+        data[0].effective &= ~Bit;
+        data[0].permitted &= ~Bit;
+        data[0].inheritable &= ~Bit; // and so no longer among the ambient ones
+        return Libc.syscall(Libc.SYS_capset, (nint)(&header), (nint)data, null) != 0 ? Errno.Last : Errno.None;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void MakeGarbage() => _ = new Garbage();
+
+    private sealed class Garbage
+    {
+        ~Garbage() => s_errorOfFinalizer = GiveUpInThisThread();
+    }
+}
