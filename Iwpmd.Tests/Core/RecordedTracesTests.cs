@@ -75,6 +75,7 @@ public class RecordedTracesTests
                     break;
                 case TraceDirection.KernelToDaemon:
                     world.FromKernel(message.Bytes);
+                    world.Pass(message.Operations[0] == "REG_PID" ? PortMapper.RegistrationDelay : TimeSpan.Zero); // whoever registers asks nothing before the answer
                     break;
                 case TraceDirection.PeerIn:
                     world.FromPeer(message.Peer.ToString(), message.Bytes);
