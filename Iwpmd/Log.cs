@@ -21,8 +21,8 @@ internal static partial class Log
     [LoggerMessage(104, LogLevel.Information, "kernel: replay: {Received} mappings of client {Client}, {Accepted} taken over, {Released} released")]
     public static partial void KernelReplayed(ILogger log, int received, int client, int accepted, int released);
 
-    [LoggerMessage(105, LogLevel.Warning, "kernel: replay: incomplete: {Received} mappings of client {Client} came, the kernel knows more: those that are not in the state file are unprotected until they end")]
-    public static partial void KernelReplayIncomplete(ILogger log, int received, int client);
+    [LoggerMessage(105, LogLevel.Warning, "kernel: replay: incomplete: {Received} mappings of client {Client} came, the kernel knows more, of which it can name {Most}: those that are not in the state file are unprotected until they end")]
+    public static partial void KernelReplayIncomplete(ILogger log, int received, int client, int most);
 
     [LoggerMessage(106, LogLevel.Information, "kernel: iw_cm was reloaded: saying hello again")]
     public static partial void KernelReloaded(ILogger log);

@@ -26,13 +26,21 @@ public class HandshakeTests
         Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("10.0.0.1:5029")));
     }
 
-    [Fact]
-    public void Of_many_mappings_the_kernel_replays_228_and_the_daemon_says_what_that_means()
+    [Theory]
+    [InlineData(4096, 12, 228)]
+    [InlineData(16384, 26, 494)]
+    [InlineData(65536, 26, 494)]
+    public void Of_many_mappings_the_kernel_replays_some_and_the_daemon_says_what_that_means(int pageSize, int perDatagram, int most)
     {
-        using var scene = new Scene(prepare: kernel => kernel.SetReplay(Mappings(300)));
+        using var scene = new Scene(prepare: kernel =>
+        {
+            kernel.SetReplay(Mappings(600));
+            kernel.SetReplayDatagram(perDatagram);
+        });
 
-        scene.Daemon.ExpectLog("kernel: replay: incomplete: 228 mappings");
-        Assert.Contains("ready: 228 mappings", scene.Daemon.ExpectLog("daemon: ready"));
+        Assert.Equal(most, KernelProtocol.MostReplayed(pageSize));
+        Assert.Contains($"of which it can name {KernelProtocol.MostReplayed(Environment.SystemPageSize)}:", scene.Daemon.ExpectLog($"kernel: replay: incomplete: {most} mappings"));
+        Assert.Contains($"ready: {most} mappings", scene.Daemon.ExpectLog("daemon: ready"));
         Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.MapInfoNumber));
     }
 

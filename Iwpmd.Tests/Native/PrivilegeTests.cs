@@ -95,8 +95,8 @@ public sealed class PrivilegeTests : IDisposable
     }
 
     [Fact]
-    public void The_unit_scores_at_most_one_and_a_half() => // of ten, the worst
-        Tool.Run("systemd-analyze", "systemd", "security", "--offline=true", "--threshold=15", Support.Repository.PathOf("dist/iwpmd.service"));
+    public void The_unit_scores_at_most_1_6() => // of ten, the worst; 0.1 of it is for capset, by which the daemon gives away what the unit cannot take from it
+        Tool.Run("systemd-analyze", "systemd", "security", "--offline=true", "--threshold=16", Support.Repository.PathOf("dist/iwpmd.service"));
 
     /// <summary>In no thread of it; what it began with is left in the bounding set.</summary>
     private void AssertNoCapability()

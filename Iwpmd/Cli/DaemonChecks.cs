@@ -16,6 +16,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         var owner = PortOwner.Find();
         findings.AddRange(CheckDaemon(owner));
         findings.Add(CheckUdp(owner));
+        findings.Add(CheckListeners(NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup), (uint)(reading.State?.Header.PortId ?? 0)));
         findings.Add(CheckStateFolder());
         findings.Add(CheckInstalled("unit", "iwpmd.service", UnitFolders, "systemd will not start it"));
         findings.Add(CheckInstalled("udev rule", "90-iwpmd.rules", RuleFolders, "it is not started with a device"));
@@ -45,6 +46,18 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
                 : Finding.Good("udp", $"UDP port {PortMapper.Port} is free for the daemon")
             : reading.IsDaemonThere && (owner.ProcessId == reading.ProcessId || owner.ProcessId == 0) ? Finding.Good("udp", $"UDP port {PortMapper.Port} is the daemon's")
             : Finding.Bad("udp", $"UDP port {PortMapper.Port} is in use by {whose}", "stop that, and start iwpmd");
+    }
+
+    /// <param name="ours">The netlink port of the daemon, or of the one that was there last, whose socket the service manager may keep.</param>
+    public static Finding CheckListeners(List<NetlinkMember> members, uint ours)
+    {
+        List<string> others = members.FindAll(member => member.PortId != ours).ConvertAll(member =>
+        {
+            int process = ProcessList.FindSocketOwner(member.Inode);
+            return process == 0 ? $"netlink port {member.PortId}" : $"process {process} ({ProcessList.NameOf(process)})";
+        });
+        return others.Count == 0 ? Finding.Good("listeners", "nobody else hears what the kernel asks its port mapper")
+            : Finding.Doubtful("listeners", $"{string.Join(", ", others)} hears what the kernel asks its port mapper, and can answer before it", "end it, unless it is known; only the kernel could forbid it (from Linux 6.12 on any user may)");
     }
 
     private Finding CheckStateFolder()

@@ -208,7 +208,7 @@ internal sealed partial class PortMapper
         Log.KernelReplayed(_log, replay.Received, replay.Client, replay.Accepted, released);
         if (!complete)
         {
-            Log.KernelReplayIncomplete(_log, replay.Received, replay.Client);
+            Log.KernelReplayIncomplete(_log, replay.Received, replay.Client, _settings.MostReplayed);
         }
     }
 

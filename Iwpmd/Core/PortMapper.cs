@@ -16,6 +16,9 @@ internal sealed record PortMapperSettings
     public bool AnswersOnlyFromAskedPeer { get; init; } = true;
 
     public AdmissionSettings Admission { get; init; } = new();
+
+    /// <summary>How many mappings the kernel of this host can name.</summary>
+    public int MostReplayed { get; init; } = KernelProtocol.MostReplayed(4096);
 }
 
 /// <summary>Where a peer's datagram came from, and to which of our addresses.</summary>

@@ -63,7 +63,7 @@ internal sealed class DaemonHost
     private int Serve(Holdings holdings, HandedOverFds handed, TimeSpan started)
     {
         (NetlinkSocket netlink, PeerSockets peers, TcpPorts ports, StateLayout state, _, _) = holdings;
-        var mapper = new PortMapper(state, ports, _configuration.PortMapper, Entropy.Random64, _log);
+        var mapper = new PortMapper(state, ports, _configuration.PortMapper with { MostReplayed = KernelProtocol.MostReplayed(Environment.SystemPageSize) }, Entropy.Random64, _log);
         var census = new EndpointCensus(mapper, _log);
         var reports = new ServiceReports(_notify, mapper, state, _log);
         using var kernel = new KernelLink(netlink, state, _log);

@@ -17,12 +17,10 @@ internal readonly record struct Errno(int Number)
     public static Errno Invalid => new(22);
     public static Errno TooManyOpenFilesInSystem => new(23);
     public static Errno TooManyOpenFiles => new(24);
-    public static Errno NotATerminal => new(25);
     public static Errno NoSpace => new(28);
     public static Errno NotImplemented => new(38);
     public static Errno TooManyLinks => new(40);
     public static Errno MessageTooLong => new(90);
-    public static Errno NoSuchOption => new(92);
     public static Errno ProtocolNotSupported => new(93);
     public static Errno OperationNotSupported => new(95);
     public static Errno FamilyNotSupported => new(97);
@@ -56,7 +54,6 @@ internal readonly record struct Errno(int Number)
         22 => "EINVAL (invalid argument)",
         23 => "ENFILE (too many open files in the system)",
         24 => "EMFILE (too many open files)",
-        25 => "ENOTTY (not a terminal, or no such operation)",
         27 => "EFBIG (file too large)",
         28 => "ENOSPC (no space left)",
         30 => "EROFS (read-only file system)",
@@ -65,7 +62,6 @@ internal readonly record struct Errno(int Number)
         40 => "ELOOP (symbolic link where none may be)",
         71 => "EPROTO (protocol error)",
         90 => "EMSGSIZE (message too long)",
-        92 => "ENOPROTOOPT (no such option)",
         93 => "EPROTONOSUPPORT (protocol not supported)",
         95 => "EOPNOTSUPP (operation not supported)",
         97 => "EAFNOSUPPORT (address family not supported)",

@@ -41,7 +41,7 @@ internal static unsafe class ProcessList
                 if (words.Length > InodeAt && words[LocalAddressAt].EndsWith(suffix, StringComparison.Ordinal))
                 {
                     isBound = true;
-                    processId = processId != 0 ? processId : FindOwner($"socket:[{words[InodeAt]}]");
+                    processId = processId != 0 ? processId : FindSocketOwner(words[InodeAt]);
                 }
             }
         }
@@ -69,6 +69,9 @@ internal static unsafe class ProcessList
         nint length = Libc.readlink(path, target, TargetSize);
         return Encoding.UTF8.GetString(target, (int)Math.Max(length, 0));
     }
+
+    /// <summary>The process that has a socket; 0 when it is hidden.</summary>
+    public static int FindSocketOwner(string inode) => FindOwner($"socket:[{inode}]");
 
     /// <summary>Process 1 only when nobody else: a service manager keeps copies of what its services have.</summary>
     private static int FindOwner(string socket)

@@ -66,12 +66,12 @@ internal static unsafe class Sandbox
         rules.Allow(Libc.SYS_clone, argument: 0, Libc.CLONE_THREAD, attack, Libc.CLONE_THREAD);
         rules.Allow(Libc.SYS_tgkill, argument: 0, -1, attack, (uint)Libc.getpid()); // abort()
         rules.Allow(Libc.SYS_kill, argument: 0, -1, attack, (uint)Libc.getpid());
-        rules.Allow(Libc.SYS_setsockopt, argument: 2, FirewallOptions, unneeded(Errno.NoSuchOption), 0);
+        rules.Allow(Libc.SYS_setsockopt, argument: 2, FirewallOptions, unneeded(Errno.Invalid), 0);
         rules.Allow(Libc.SYS_prctl, argument: 0, -1, unneeded(Errno.Invalid), Libc.PR_SET_NAME);
         rules.Allow(Libc.SYS_fallocate, argument: 1, -1, unneeded(Errno.OperationNotSupported), 0); // the rest of a new state file
         rules.Allow(Libc.SYS_prlimit64, argument: 2, -1, unneeded(Errno.NotPermitted), 0); // only to read
         AddSockets(rules, unneeded(Errno.AccessDenied));
-        AddDevices(rules, attack, unneeded(Errno.NotATerminal));
+        AddDevices(rules, attack, unneeded(new Errno(Libc.ENOTTY)));
         rules.Each(SandboxCalls.Attacks, attack);
         rules.RefuseFrom(OtherNumbers, attack);
         rules.Return(unneeded(Errno.NotImplemented));

@@ -1,0 +1,6 @@
+namespace Iwpmd.Os;
+
+internal static unsafe partial class Libc
+{
+    public const int ENOTTY = 25;
+}
