@@ -68,11 +68,15 @@ internal sealed class DaemonProcess : IDisposable
     }
 
     /// <summary>Waits until it waits for something to do.</summary>
-    public void WaitIdle()
+    public void WaitIdle() => WaitFor('S', "it is never idle");
+
+    public void WaitStopped() => WaitFor('T', "it does not stop");
+
+    private void WaitFor(char state, string complaint)
     {
-        for (var waited = Stopwatch.StartNew(); File.ReadAllText($"/proc/{Id}/stat").Split(") ")[1][0] != 'S'; Thread.Sleep(1))
+        for (var waited = Stopwatch.StartNew(); File.ReadAllText($"/proc/{Id}/stat").Split(") ")[1][0] != state; Thread.Sleep(1))
         {
-            Assert.True(waited.Elapsed < Patience.Answer, "it is never idle");
+            Assert.True(waited.Elapsed < Patience.Answer, complaint);
         }
     }
 

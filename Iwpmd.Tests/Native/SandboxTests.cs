@@ -99,6 +99,8 @@ public sealed class SandboxTests : IDisposable
         for (int port = 5000; port < 5005; port++)
         {
             NativeCalls.Succeed(TestLibc.kill(daemon, NativeCalls.SIGSTOP), "kill");
+            _daemon.WaitStopped(); // script stops with what it runs
+            _daemon.Signal(NativeCalls.SIGCONT);
             NativeCalls.Succeed(TestLibc.kill(daemon, NativeCalls.SIGCONT), "kill");
             Thread.Sleep(100); // the runtime has a thread for signals
             _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"10.0.0.1:{port}")));
