@@ -135,7 +135,7 @@ internal static partial class Log
     [LoggerMessage(405, LogLevel.Warning, "host: /proc is not there: which ports the host maps to and reserves is not known, nor whether mappings are from before the last boot: mount it")]
     public static partial void ProcMissing(ILogger log);
 
-    [LoggerMessage(406, LogLevel.Warning, "privileges: CAP_NET_ADMIN: {Error}: going on with it")]
+    [LoggerMessage(407, LogLevel.Warning, "privileges: CAP_NET_ADMIN: {Error}: going on with it")]
     public static partial void NetAdminKept(ILogger log, Os.Errno error);
 
     [LoggerMessage(404, LogLevel.Warning, "host: the netlink receive buffer has {Actual} bytes instead of {Wanted}: raise net.core.rmem_max or grant CAP_NET_ADMIN")]
