@@ -202,6 +202,7 @@ public sealed class MakefileTests : IDisposable
         };
         // A make that started these tests is no concern of this one.
         start.Environment.Remove("MAKEFLAGS");
+        start.Environment.Remove("MAKELEVEL");
         start.Environment["PATH"] = _path;
         using Process process = Process.Start(start)!;
         Task<string> complaints = process.StandardError.ReadToEndAsync();
