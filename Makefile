@@ -29,72 +29,85 @@ export DOTNET_SKIP_WORKLOAD_INTEGRITY_CHECK = 1
 export MSBUILDDISABLENODEREUSE = 1
 export UseSharedCompilation = false
 
+# The processor that all of this is for: amd64 or arm64. What is made for another one than this machine's has a folder of its own.
+HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+ARCH ?= $(HERE)
+RID = $(if $(filter arm64,$(ARCH)),linux-arm64,linux-x64)
+OUT = out$(if $(filter $(HERE),$(ARCH)),,/$(ARCH))
+CROSS = $(if $(filter $(HERE),$(ARCH)),,$(if $(filter arm64,$(ARCH)),aarch64-linux-gnu-,x86_64-linux-gnu-))
+# The oldest glibc on which the dynamic executable starts.
+GLIBC = 2.28
+
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') \
-	Iwpmd/Iwpmd.csproj Iwpmd/packages.lock.json Directory.Build.props Directory.Build.targets
-PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r linux-x64 --nologo -v quiet \
-	$(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
+	Iwpmd/Iwpmd.csproj $(wildcard Iwpmd/glibc.c Iwpmd/*.lock.json) Directory.Build.props Directory.Build.targets
+PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v quiet \
+	$(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
 .PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist
 .PHONY: reproduce clean FORCE
 
-all: out/iwpmd ## builds out/iwpmd; needs no rights
+all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
 		printf '%-14s%s\n' "$$target" "$$text"; done
 
 # What it was built with. With other properties the linker would not run again by itself.
-BUILT_WITH = out/build/properties
+BUILT_WITH = $(OUT)/build/properties
 ifneq ($(file < $(BUILT_WITH)),$(PUBLISH))
 $(BUILT_WITH): FORCE
 endif
 $(BUILT_WITH):
-	@rm -rf out/build/dynamic out/build/static
+	@rm -rf $(OUT)/build/dynamic $(OUT)/build/static
 	@mkdir -p $(@D)
 	@echo '$(PUBLISH)' > $@
 
 # What a target asked for must have installed comes first, with -j too.
 NEEDED_FIRST = $(addsuffix -deps,$(filter lab lab-lasting fuzz bench bench-lab deb rpm reproduce,$(MAKECMDGOALS)))
 
-out/iwpmd: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
-	@dist/need --check build
+$(OUT)/iwpmd: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
+	@dist/need --check $(if $(CROSS),cross,build)
 	@echo 'compiling $@, usually 1 to 2 minutes'
-	$(PUBLISH) --artifacts-path out/build/dynamic -o out/build/dynamic/publish
-	strip -o $@ out/build/dynamic/publish/iwpmd
-
-# What is in it, for whoever must know that (SPDX).
-out/iwpmd.spdx.json: out/iwpmd dist/sbom
-	@dist/need --check install
-	dist/sbom out/iwpmd out/build/dynamic/obj/Iwpmd/project.assets.json $(VERSION) $$SOURCE_DATE_EPOCH > $@.new
+	$(PUBLISH) --artifacts-path $(OUT)/build/dynamic -o $(OUT)/build/dynamic/publish
+	$(CROSS)strip -o $@.new $(OUT)/build/dynamic/publish/iwpmd
+	@needed=$$($(CROSS)objdump -T $@.new | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -1); echo "$@ needs $$needed"; \
+		[ "$$(printf '%s\nGLIBC_$(GLIBC)\n' "$$needed" | sort -V | tail -1)" = GLIBC_$(GLIBC) ] || \
+		{ $(CROSS)objdump -T $@.new | grep -w "$$needed"; echo 'which is above $(GLIBC): see Iwpmd/glibc.c'; exit 1; }
 	mv $@.new $@
 
-out/THIRD-PARTY-NOTICES: out/iwpmd.spdx.json dist/notices
-	dist/notices out/iwpmd.spdx.json out/build/dynamic/obj/Iwpmd/project.assets.json > $@.new
+# What is in it, for whoever must know that (SPDX).
+$(OUT)/iwpmd.spdx.json: $(OUT)/iwpmd dist/sbom
+	@dist/need --check install
+	dist/sbom $(OUT)/iwpmd $(OUT)/build/dynamic/obj/Iwpmd/project.assets.json $(VERSION) $$SOURCE_DATE_EPOCH > $@.new
+	mv $@.new $@
+
+$(OUT)/THIRD-PARTY-NOTICES: $(OUT)/iwpmd.spdx.json dist/notices
+	dist/notices $(OUT)/iwpmd.spdx.json $(OUT)/build/dynamic/obj/Iwpmd/project.assets.json > $@.new
 	mv $@.new $@
 
 # A changed link property alone does not relink: a folder of its own.
-static: out/iwpmd-static ## builds out/iwpmd-static, for hosts with nothing else
+static: $(OUT)/iwpmd-static ## builds out/iwpmd-static, for hosts with nothing else
 
-out/iwpmd-static: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
-	@dist/need --check build
+$(OUT)/iwpmd-static: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
+	@dist/need --check $(if $(CROSS),cross,build)
 	@echo 'compiling $@, usually 1 to 2 minutes'
-	$(PUBLISH) -p:IwpmdStatic=true --artifacts-path out/build/static -o out/build/static/publish
-	strip -o $@ out/build/static/publish/iwpmd
+	$(PUBLISH) -p:IwpmdStatic=true --artifacts-path $(OUT)/build/static -o $(OUT)/build/static/publish
+	$(CROSS)strip -o $@ $(OUT)/build/static/publish/iwpmd
 
 # What a container has; see dist/container/Containerfile.
-image: out/image/usr/sbin/iwpmd ## builds out/image, the tree of a container
+image: $(OUT)/image/usr/sbin/iwpmd ## builds out/image, the tree of a container
 
-IMAGE_DOC = out/image/usr/share/doc/iwpmd
-STATIC_ASSETS = out/build/static/obj/Iwpmd/project.assets.json
-out/image/usr/sbin/iwpmd: out/iwpmd-static iwpmd.conf LICENSE dist/sbom dist/notices
+IMAGE_DOC = $(OUT)/image/usr/share/doc/iwpmd
+STATIC_ASSETS = $(OUT)/build/static/obj/Iwpmd/project.assets.json
+$(OUT)/image/usr/sbin/iwpmd: $(OUT)/iwpmd-static iwpmd.conf LICENSE dist/sbom dist/notices
 	@dist/need --check install
-	rm -rf out/image
-	mkdir -p out/image/dev out/image/proc out/image/run out/image/sys
-	install -D -m 644 -t out/image/etc iwpmd.conf
+	rm -rf $(OUT)/image
+	mkdir -p $(OUT)/image/dev $(OUT)/image/proc $(OUT)/image/run $(OUT)/image/sys
+	install -D -m 644 -t $(OUT)/image/etc iwpmd.conf
 	install -D -m 644 -t $(IMAGE_DOC) LICENSE
-	dist/sbom out/iwpmd-static $(STATIC_ASSETS) $(VERSION) $$SOURCE_DATE_EPOCH > $(IMAGE_DOC)/iwpmd.spdx.json
+	dist/sbom $(OUT)/iwpmd-static $(STATIC_ASSETS) $(VERSION) $$SOURCE_DATE_EPOCH > $(IMAGE_DOC)/iwpmd.spdx.json
 	dist/notices $(IMAGE_DOC)/iwpmd.spdx.json $(STATIC_ASSETS) > $(IMAGE_DOC)/THIRD-PARTY-NOTICES
-	install -D -m 755 out/iwpmd-static $@
+	install -D -m 755 $(OUT)/iwpmd-static $@
 
 # The lists are in dist/packages. FOR: build, install, demo, lab, lasting, deb, rpm, bench, or all of it.
 FOR ?= check
@@ -164,7 +177,7 @@ reproduce: reproduce-deps dist ## builds a release in two folders and compares; 
 	dist/reproduce out/iwpmd-$(VERSION).tar.gz
 
 # What a package of any kind takes. What was built goes with it, so that it is not built twice.
-BUILT = out/iwpmd out/iwpmd.spdx.json out/THIRD-PARTY-NOTICES
+BUILT = $(OUT)/iwpmd $(OUT)/iwpmd.spdx.json $(OUT)/THIRD-PARTY-NOTICES
 PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config LICENSE \
 	$(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT) $(BUILT_WITH)
 PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
@@ -174,7 +187,7 @@ PLACES = sed -i -e 's:/usr/sbin/iwpmd\b:$(SBINDIR)/iwpmd:' -e 's:/usr/lib/udev/r
 
 # What an administrator may have changed is left alone. rdma-core reads the list of modules, see there.
 install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
-	install -D -m 755 out/iwpmd $(DESTDIR)$(SBINDIR)/iwpmd
+	install -D -m 755 $(OUT)/iwpmd $(DESTDIR)$(SBINDIR)/iwpmd
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 iwpmd.8
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 iwpmd.conf.5
 	install -D -m 644 dist/completions/iwpmd.bash $(DESTDIR)$(BASHDIR)/iwpmd
@@ -183,7 +196,7 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service dist/iwpmd-metrics.service dist/iwpmd-metrics.timer
 	install -D -m 644 dist/iwpmd.sysusers $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf
 	install -D -m 644 -t $(DESTDIR)$(FIREWALLDDIR) dist/firewalld/iwpmd.xml
-	install -D -m 644 -t $(DESTDIR)$(DOCDIR) out/iwpmd.spdx.json out/THIRD-PARTY-NOTICES NEWS UPGRADING.md
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR) $(OUT)/iwpmd.spdx.json $(OUT)/THIRD-PARTY-NOTICES NEWS UPGRADING.md
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples dist/dracut/dracut-iwpmd.conf dist/initramfs/initramfs-iwpmd.conf
 	install -D -m 755 dist/iwpmd.init $(DESTDIR)$(INITDIR)/iwpmd
 	install -D -m 755 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/module-setup.sh
@@ -214,22 +227,24 @@ uninstall: ## removes what `make install` installed; the configuration too with 
 	else for file in $(wildcard $(CONFIGURATION)); do echo "left: $$file (PURGE=1 removes it)"; done; fi
 
 deb: deb-deps $(BUILT) ## builds the Debian package
-	rm -rf out/deb/tree
-	mkdir -p out/deb/tree
-	$(PACK) | tar --extract --directory=out/deb/tree
-	cp -r deb out/deb/tree/debian
+	rm -rf $(OUT)/deb/tree
+	mkdir -p $(OUT)/deb/tree
+	$(PACK) | tar --extract --directory=$(OUT)/deb/tree
+	cp -r deb $(OUT)/deb/tree/debian
 	printf 'iwpmd ($(VERSION)) unstable; urgency=medium\n\n%s\n\n -- %s  %s\n' "$$(dist/changelog deb)" \
-		"$$(sed -n 's/^Maintainer: //p' deb/control)" "$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > out/deb/tree/debian/changelog
-	cd out/deb/tree && dpkg-buildpackage --build=binary --no-sign
-	mv out/deb/iwpmd_$(VERSION)_*.deb out/
-	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_*.deb
+		"$$(sed -n 's/^Maintainer: //p' deb/control)" "$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > $(OUT)/deb/tree/debian/changelog
+	cd $(OUT)/deb/tree && dpkg-buildpackage --build=binary --no-sign $(if $(CROSS),--host-arch $(ARCH) --no-check-builddeps)
+	mv $(OUT)/deb/iwpmd_$(VERSION)_$(ARCH).deb out/
+	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_$(ARCH).deb
+
+RPM_ARCH = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 
 rpm: rpm-deps $(BUILT) ## builds the rpm
-	rm -rf out/rpm
-	mkdir -p out/rpm/SOURCES
-	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:S' --gzip --file=out/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
-	rpmbuild -bb --quiet --define '_topdir $(CURDIR)/out/rpm' --define 'iwpmd_version $(VERSION)' \
+	rm -rf $(OUT)/rpm
+	mkdir -p $(OUT)/rpm/SOURCES
+	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:S' --gzip --file=$(OUT)/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
+	rpmbuild -bb --quiet --target $(RPM_ARCH) --define '_topdir $(CURDIR)/$(OUT)/rpm' --define 'iwpmd_version $(VERSION)' \
 		--define '_buildhost iwpmd' --define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
 		--define "iwpmd_date $$(LC_ALL=C date --utc --date=@$$SOURCE_DATE_EPOCH '+%a %b %d %Y')" rpm/iwpmd.spec
-	mv out/rpm/RPMS/*/iwpmd-*.rpm out/
-	rpmlint --config rpm/rpmlint.toml out/iwpmd-$(VERSION)-*.rpm
+	mv $(OUT)/rpm/RPMS/*/iwpmd-*.rpm out/
+	rpmlint --config rpm/rpmlint.toml out/iwpmd-$(VERSION)-*.$(RPM_ARCH).rpm
