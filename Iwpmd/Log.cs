@@ -72,6 +72,9 @@ internal static partial class Log
     [LoggerMessage(208, LogLevel.Error, "mapping: table full: {Local} is not mapped: raise max_mappings (now {Capacity}){Suppressed}")]
     public static partial void MappingTableFull(ILogger log, InetEndpoint local, int capacity, string suppressed);
 
+    [LoggerMessage(209, LogLevel.Warning, "mapping: shared: {Local} -> {Mapped} is that of a device with ports mapped and of one without: hosts reach only the one that listened first: listen on addresses, not on the wildcard{Suppressed}")]
+    public static partial void MappingOfTwoClasses(ILogger log, InetEndpoint local, InetEndpoint mapped, string suppressed);
+
     [LoggerMessage(301, LogLevel.Warning, "query: fallback: {Local} -> {Remote} goes on without the peer's port mapper: {Cause}{Suppressed}")]
     public static partial void QueryFellBack(ILogger log, InetEndpoint local, InetEndpoint remote, string cause, string suppressed);
 
@@ -173,6 +176,15 @@ internal static partial class Log
 
     [LoggerMessage(601, LogLevel.Warning, "configuration: {Path}:{Complaint}")]
     public static partial void ConfigurationComplaint(ILogger log, string path, string complaint);
+
+    [LoggerMessage(607, LogLevel.Information, "configuration: {Path}: in force from now on")]
+    public static partial void ConfigurationInForce(ILogger log, string path);
+
+    [LoggerMessage(608, LogLevel.Error, "configuration: {Path}: refused: the one before stays in force")]
+    public static partial void ConfigurationRefused(ILogger log, string path);
+
+    [LoggerMessage(609, LogLevel.Warning, "configuration: {Path}: {Key} takes effect at the next start")]
+    public static partial void ConfigurationLater(ILogger log, string path, string key);
 
     [LoggerMessage(602, LogLevel.Information, "state: {Path}: starting anew: {Reason}")]
     public static partial void StateFresh(ILogger log, string path, string reason);

@@ -1,4 +1,5 @@
 using Iwpmd.Core;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -265,5 +266,26 @@ public class KernelRulesTests
         world.Add("10.0.0.1:5000", age: TimeSpan.FromSeconds(2));
         world.Add("10.0.0.1:5000", age: TimeSpan.FromSeconds(2));
         Assert.All(world.Sent, effect => Assert.Equal(world.Now + TimeSpan.FromSeconds(7.5), effect.AnswerBy));
+    }
+
+    /// <summary>The limit of the protocol: a REMOVE and a peer's Request name an address, never a device.</summary>
+    [Theory]
+    [InlineData(0, 1, 40000)]
+    [InlineData(1, 0, 5000)]
+    public void A_wildcard_of_two_device_classes_is_mapped_as_the_first_one_asked_and_that_is_said(uint first, uint second, int mapped)
+    {
+        var log = new ListLogger();
+        var world = new World(log: log);
+        world.Add("0.0.0.0:5000", flags: first);
+        world.Add("0.0.0.0:5000", flags: first);
+        Assert.DoesNotContain(log.Lines, line => line.StartsWith("mapping: shared: ", StringComparison.Ordinal));
+        world.Add("0.0.0.0:5000", flags: second);
+        Assert.Equal(mapped, world.LastToKernel.MappedLocal.Port);
+        Assert.Contains(log.Lines, line => line.StartsWith($"mapping: shared: 0.0.0.0:5000 -> 0.0.0.0:{mapped} is that of a device with ports mapped and of one without", StringComparison.Ordinal));
+        world.Remove("0.0.0.0:5000");
+        world.Remove("0.0.0.0:5000");
+        Assert.Equal(mapped, world.Row("0.0.0.0:5000").MappedPort);
+        world.Remove("0.0.0.0:5000");
+        Assert.False(world.HasRow("0.0.0.0:5000"));
     }
 }

@@ -2,6 +2,7 @@ using System.Text;
 using Iwpmd.Core;
 using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Iwpmd.Tests.Core;
@@ -63,10 +64,10 @@ internal sealed class World
     private readonly byte[] _buffer = new byte[KernelReply.MaxSize];
     private ulong _handle;
 
-    public World(int mappings = 256, PortMapperSettings? settings = null, bool handshake = true, StateLayout? state = null)
+    public World(int mappings = 256, PortMapperSettings? settings = null, bool handshake = true, StateLayout? state = null, ILogger? log = null)
     {
         State = state ?? StateLayout.InMemory(StateCapacity.For(mappings), Identity);
-        Mapper = new PortMapper(State, Ports, settings ?? new PortMapperSettings(), () => Handles.Count > 0 ? Handles.Dequeue() : ++_handle, NullLogger.Instance);
+        Mapper = new PortMapper(State, Ports, settings ?? new PortMapperSettings(), () => Handles.Count > 0 ? Handles.Dequeue() : ++_handle, log ?? NullLogger.Instance);
         _handle = 0; // of the first handle, not of the secrets
         if (handshake)
         {

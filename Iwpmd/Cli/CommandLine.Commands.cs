@@ -19,6 +19,7 @@ internal static partial class CommandLine
         MetricsCommand(),
         PingCommand(),
         DoctorCommand(),
+        ReloadCommand(),
     ];
 
     private static Command ViewCommand(string name, string description, Option<string?>? address, Option<string?>? port, Func<ViewOptions, IView> view)
@@ -80,6 +81,14 @@ internal static partial class CommandLine
         Option<bool> json = JsonOption();
         var command = new Command("doctor", "check this host and say what to do: exit status 0 no failure, 1 some") { config, json };
         command.SetAction(result => Doctor.Execute(result.GetValue(config), result.GetValue(json) ? DoctorFormat.Json : DoctorFormat.Text));
+        return command;
+    }
+
+    private static Command ReloadCommand()
+    {
+        Option<string?> config = ConfigOption();
+        var command = new Command("reload", "have the daemon that runs use the configuration as it is now: exit status 0 it does, 1 it does not, 3 none runs") { config };
+        command.SetAction(result => Reload.Execute(result.GetValue(config)));
         return command;
     }
 

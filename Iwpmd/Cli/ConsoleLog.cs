@@ -12,7 +12,6 @@ namespace Iwpmd.Cli;
 /// </summary>
 internal sealed class ConsoleLog : ILogger, IDisposable
 {
-    private readonly LogLevel _minimum;
     private readonly ConsoleLoggerProvider _provider;
     private readonly ILogger _console;
 
@@ -27,12 +26,14 @@ internal sealed class ConsoleLog : ILogger, IDisposable
         };
         Console.SetOut(TextWriter.Null);
         Console.SetError(new StandardErrorWriter());
-        _minimum = minimum;
+        MinimumLevel = minimum;
         _provider = new ConsoleLoggerProvider(new FixedOptions(options), [formatter]);
         _console = _provider.CreateLogger("iwpmd");
     }
 
-    public bool IsEnabled(LogLevel logLevel) => logLevel >= _minimum && logLevel != LogLevel.None;
+    public LogLevel MinimumLevel { get; set; }
+
+    public bool IsEnabled(LogLevel logLevel) => logLevel >= MinimumLevel && logLevel != LogLevel.None;
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {

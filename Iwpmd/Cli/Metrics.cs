@@ -82,6 +82,11 @@ internal static class Metrics
         page.Moment("start_time_seconds", header.StartedAt);
         page.Head("seen_time_seconds", "gauge", "When the daemon last looked at its sockets, in seconds since 1970.");
         page.Moment("seen_time_seconds", header.SeenEmptyAt);
+        if (state.Health.ConfiguredAt != 0)
+        {
+            page.Head("configuration_time_seconds", "gauge", "When the configuration was read last, in seconds since 1970.");
+            page.Moment("configuration_time_seconds", state.Health.ConfiguredAt);
+        }
         page.Head("kernel_ready", "gauge", "Whether the kernel has told which mappings it has.");
         page.Value("kernel_ready", "", reading.IsDaemonThere && state.Health.Kernel == HandshakeState.Ready ? 1 : 0);
         page.Head("kernel_client_info", "gauge", "A client of the kernel that registered, with its device as labels.");

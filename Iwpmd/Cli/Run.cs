@@ -36,11 +36,11 @@ internal static class Run
         if (readyPipe is not null)
         {
             using var syslog = new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level };
-            return RunDaemon(loaded, options.Mode, path, readyPipe, syslog);
+            return RunDaemon(loaded, options, path, readyPipe, syslog, to => syslog.MinimumLevel = to);
         }
         LineAudience audience = options.Systemd ? LineAudience.ServiceManager : LineAudience.People;
         using ConsoleLog console = NetAdmin.Without(() => new ConsoleLog(new LineFormatter(audience), level));
-        return RunDaemon(loaded, options.Mode, path, null, console);
+        return RunDaemon(loaded, options, path, null, console, to => console.MinimumLevel = to);
     }
 
     private static int Detach(RunOptions options)
@@ -54,7 +54,7 @@ internal static class Run
         return status;
     }
 
-    private static int RunDaemon(LoadedConfiguration loaded, StartMode mode, string path, ReadyPipe? readyPipe, ILogger log)
+    private static int RunDaemon(LoadedConfiguration loaded, RunOptions options, string path, ReadyPipe? readyPipe, ILogger log, Action<LogLevel> setLogLevel)
     {
         foreach (Complaint complaint in loaded.Complaints)
         {
@@ -69,7 +69,10 @@ internal static class Run
             }
         }
         using SystemdNotify notify = SystemdNotify.FromEnvironment();
-        var host = new DaemonHost(loaded.Configuration, mode, notify, readyPipe, log);
+        var host = new DaemonHost(loaded.Configuration, options.Mode, notify, readyPipe, log)
+        {
+            SetLogLevel = options.LogLevel is null ? setLogLevel : null,
+        };
         try
         {
             loaded.Refuse(path);

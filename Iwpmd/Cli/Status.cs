@@ -85,6 +85,10 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
             ? $"daemon     version {state.Build}, process {reading.ProcessId}, up {uptime}, at work {Words.Duration(reading.SinceSeen)} ago"
             : $"daemon     version {state.Build}, process {header.ProcessId}, started {uptime} ago");
         page.Line($"state      {Origin(state.Health)}");
+        if (state.Health.ConfiguredAt != 0)
+        {
+            page.Line($"config     read {Words.Duration(reading.Now - new TimeSpan(state.Health.ConfiguredAt))} ago");
+        }
         for (int i = 0; i < state.Clients.Length; i++)
         {
             ref readonly ClientRow client = ref state.Clients[i];

@@ -20,6 +20,7 @@ internal static class StatusJson
         json.WriteString("origin"u8, health.Origin switch { StateOrigin.Fresh => "fresh"u8, StateOrigin.TakenOver => "taken_over"u8, _ => "restored"u8 });
         json.WriteNumber("restored"u8, health.Restored);
         json.WriteNumber("restored_of"u8, health.RestoredOf);
+        Json.Seconds(json, "configured_seconds"u8, health.ConfiguredAt == 0 ? null : reading.Now - new TimeSpan(health.ConfiguredAt));
         json.WriteString("kernel"u8, NameOf(health.Kernel));
         WriteClients(json, state);
         WriteMappings(json, state);

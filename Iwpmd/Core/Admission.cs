@@ -43,8 +43,8 @@ internal sealed class Admission
     /// <summary>The same for one proven host, whose address may be used by another one.</summary>
     private const int UnconfirmedOfProven = 64;
 
-    private readonly AdmissionSettings _settings;
-    private readonly TokenRate _allRate, _sourceRate, _remoteInfoRate;
+    private AdmissionSettings _settings;
+    private TokenRate _allRate, _sourceRate, _remoteInfoRate;
     private readonly SourceTable _strangers, _proven;
     private readonly TokenBucket[] _remoteInfos = new TokenBucket[Mappings], _unconfirmed = new TokenBucket[Mappings];
     private readonly Rejection[] _rejections = new Rejection[Rejections];
@@ -58,11 +58,17 @@ internal sealed class Admission
     public Admission(AdmissionSettings settings, ulong secret)
     {
         (_settings, _secret) = (settings, secret);
+        Apply(settings);
+        _strangers = new SourceTable(Strangers, secret);
+        _proven = new SourceTable(ProvenHosts, secret);
+    }
+
+    public void Apply(AdmissionSettings settings)
+    {
+        _settings = settings;
         _allRate = TokenRate.Of(settings.RequestRate, settings.RequestRate);
         _sourceRate = TokenRate.Of(settings.SourceRate, settings.SourceRate);
         _remoteInfoRate = TokenRate.Of(settings.RemoteInfoRate, settings.RemoteInfoRate * 10);
-        _strangers = new SourceTable(Strangers, secret);
-        _proven = new SourceTable(ProvenHosts, secret);
     }
 
     /// <summary>Requests a second of all hosts that have not proved themselves.</summary>

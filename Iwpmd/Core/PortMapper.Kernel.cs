@@ -7,7 +7,7 @@ internal sealed partial class PortMapper
 {
     private LogGate _tooOldGate = new(TimeSpan.FromSeconds(10), burst: 1);
     private LogGate _undeliveredGate = new(TimeSpan.FromSeconds(10), burst: 20);
-    private LogGate _tableFullGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogGate _tableFullGate = new(TimeSpan.FromSeconds(10), burst: 1), _classesGate = new(TimeSpan.FromSeconds(10), burst: 1);
 
     /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
     public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
@@ -126,7 +126,11 @@ internal sealed partial class PortMapper
             Refuse(request, MappingError.Duplicate, answerBy, "another mapping has this address and port");
             return;
         }
-        if (hit < 0)
+        if (hit >= 0)
+        {
+            WarnOfClasses(slot, request, now);
+        }
+        else
         {
             slot = Map(slot, request, now);
         }
@@ -250,6 +254,19 @@ internal sealed partial class PortMapper
         }
         Log.MappingAdded(_log, local, _mappings[slot].Mapped, request.Client, state);
         return slot;
+    }
+
+    /// <summary>
+    /// A listener on the wildcard is asked for once a device. Neither its REMOVE nor a peer's Request says for which, so there is one mapping: that of the device that was first,
+    /// also for one that wants its port mapped otherwise.
+    /// </summary>
+    private void WarnOfClasses(int slot, in KernelRequest request, TimeSpan now)
+    {
+        ref readonly MappingRow row = ref _mappings[slot];
+        if (row.State == MappingState.Advertised != request.NoPortMap && _classesGate.TryPass(now, out string suppressed))
+        {
+            Log.MappingOfTwoClasses(_log, row.Local, row.Mapped, suppressed);
+        }
     }
 
     private void ReportTableFull(in InetEndpoint local, TimeSpan now)

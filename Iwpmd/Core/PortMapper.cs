@@ -40,7 +40,7 @@ internal sealed partial class PortMapper
 
     private readonly StateLayout _state;
     private readonly ITcpPorts _ports;
-    private readonly PortMapperSettings _settings;
+    private PortMapperSettings _settings;
     private readonly Func<ulong> _random;
     private readonly ILogger _log;
     private readonly MappingTable _mappings;
@@ -141,6 +141,13 @@ internal sealed partial class PortMapper
         {
             Log.MappingsRestored(_log, held, _unprotected, unbound);
         }
+    }
+
+    /// <summary>Other settings from now on; what was begun under the old ones ends as it was begun.</summary>
+    public void Apply(PortMapperSettings settings)
+    {
+        _settings = settings;
+        Admission.Apply(settings.Admission);
     }
 
     /// <summary>Writes the table to the log.</summary>

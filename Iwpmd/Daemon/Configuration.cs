@@ -92,6 +92,24 @@ internal sealed record Configuration
         }
     }
 
+    /// <summary>The file as it is; nothing when it does not exist and <paramref name="isRequired"/> is false.</summary>
+    /// <exception cref="SetupException">The file cannot be read.</exception>
+    public static string ReadText(string path, bool isRequired)
+    {
+        try
+        {
+            return string.Join('\n', ReadLines(path));
+        }
+        catch (Exception e) when (!isRequired && e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return "";
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SetupException(ExitStatus.Failure, $"configuration: {path} cannot be read: check the path and its permissions");
+        }
+    }
+
     /// <summary>Not of a device that never ends.</summary>
     private static List<string> ReadLines(string path)
     {

@@ -34,6 +34,9 @@ internal sealed class DaemonHost
         _policy = new PortPolicy(configuration.PortRange, new PortSettings(), log);
     }
 
+    /// <summary>Null where the command line says what to log.</summary>
+    public Action<LogLevel>? SetLogLevel { get; init; }
+
     /// <summary>Returns the exit status.</summary>
     /// <exception cref="SetupException">The daemon cannot run here.</exception>
     public int Run()
@@ -78,6 +81,7 @@ internal sealed class DaemonHost
             Census = census,
             OnWake = now => Wake(mapper, reports, holdings, now),
         };
+        handOver.Reconfiguration = new Reconfiguration(_configuration, holdings, mapper, _policy, _log) { TakeFrom = from => loop.From = from, SetLogLevel = SetLogLevel };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
         EnterSandbox();
 
@@ -152,6 +156,7 @@ internal sealed class DaemonHost
         using (var health = new RowChange<HealthRow>(ref state.Health))
         {
             health.Row.Origin = resumed ? StateOrigin.TakenOver : holdings.Origin;
+            health.Row.ConfiguredAt = started.Ticks;
         }
         _policy.Record(holdings.Ports, state);
         if (!resumed)

@@ -41,7 +41,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     public bool HasHandedOver { get; private set; }
 
     /// <summary>Who asks us must come in by this one.</summary>
-    public NamedInterfaces From { get; init; } = new([]);
+    public NamedInterfaces From { get; set; } = new([]);
 
     public Errno Register()
     {

@@ -1,3 +1,4 @@
+using System.Text;
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Microsoft.Extensions.Logging;
@@ -23,6 +24,12 @@ internal sealed record Holdings(NetlinkSocket Netlink, PeerSockets Peers, TcpPor
 internal sealed class HandOver : IDisposable
 {
     public const byte Request = (byte)'T', Part = (byte)'P', End = (byte)'E', Receipt = (byte)'R', Go = (byte)'G';
+
+    /// <summary>Of another kind, by <c>iwpmd reload</c>: a configuration, as its path, a zero and its text; the answer is one of the others and what is to be said.</summary>
+    public const byte Reload = (byte)'C', Accepted = (byte)'A', Refused = (byte)'N';
+
+    /// <summary>A configuration and its path are not longer, nor what is said about them.</summary>
+    public const int MostText = 128 * 1024;
 
     /// <summary>What is in flight is charged to the sender: some 900 bytes a message.</summary>
     public const int SendBuffer = 4 * 1024 * 1024;
@@ -92,7 +99,10 @@ internal sealed class HandOver : IDisposable
         Complain("storing ports", error);
     }
 
-    /// <summary>Waits for a daemon that connected to say what it wants; false when it is none that may.</summary>
+    /// <summary>Puts a configuration in force; null where none can be.</summary>
+    public Reconfiguration? Reconfiguration { get; set; }
+
+    /// <summary>Waits for who connected to say what is wanted: true for a next daemon that may have all; what else is asked for is answered here.</summary>
     public bool TryAccept(out int connection)
     {
         Errno error = UnixMessageSocket.Accept(Fd, SendBuffer, out connection, out uint user);
@@ -101,13 +111,31 @@ internal sealed class HandOver : IDisposable
             return false;
         }
         // The owner of the file is another user than ours when root prepared the directory for one, as a service manager does.
-        bool mayAsk = (user == 0 || user == Limits.UserId || _holdings.File!.IsOwnedBy(user)) && TryHear(connection, Request);
-        if (!mayAsk)
+        byte[] text = new byte[MostText];
+        int length = 0;
+        bool isHeard = (user == 0 || user == Limits.UserId || _holdings.File!.IsOwnedBy(user)) && TryHear(connection, text, out length);
+        if (isHeard && text[0] == Request)
         {
-            SocketFd.Close(connection);
+            return true;
+        }
+        if (isHeard && text[0] == Reload && Reconfiguration is not null)
+        {
+            Reconfigure(connection, Encoding.UTF8.GetString(text, 1, length - 1));
+        }
+        else
+        {
             Log.HandOverFailed(_log, $"a request of user {user}", Errno.NotPermitted, "it is refused");
         }
-        return mayAsk;
+        SocketFd.Close(connection);
+        return false;
+    }
+
+    private void Reconfigure(int connection, string request)
+    {
+        string[] parts = request.Split('\0', 2);
+        string said = Reconfiguration!.Apply(parts[0], parts[^1], out bool isAccepted);
+        byte[] answer = [isAccepted ? Accepted : Refused, .. Encoding.UTF8.GetBytes(said)];
+        _ = PassedFds.Send(connection, answer.AsSpan(0, Math.Min(answer.Length, MostText)), [], Patience);
     }
 
     /// <summary>Gives everything away; true when the next daemon has it all and this one must end without touching anything. Closes the connection.</summary>
@@ -148,7 +176,13 @@ internal sealed class HandOver : IDisposable
     public static bool TryHear(int connection, byte kind)
     {
         Span<byte> text = stackalloc byte[8];
-        return SocketFd.WaitReadable(connection, Patience) && PassedFds.Receive(connection, text, [], out int length, out _) == Errno.None && length > 0 && text[0] == kind;
+        return TryHear(connection, text, out _) && text[0] == kind;
+    }
+
+    private static bool TryHear(int connection, Span<byte> text, out int length)
+    {
+        length = 0;
+        return SocketFd.WaitReadable(connection, Patience) && PassedFds.Receive(connection, text, [], out length, out _) == Errno.None && length > 0;
     }
 
     private static Errno Load(int carrier, ReadOnlySpan<int> fds)

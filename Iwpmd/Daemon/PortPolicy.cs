@@ -10,13 +10,22 @@ namespace Iwpmd.Daemon;
 /// </summary>
 internal sealed class PortPolicy(PortRange? configured, PortSettings host, ILogger log)
 {
+    private PortRange? _configured = configured;
     private TimeSpan _lookAt;
 
-    public PortRange Range => configured ?? host.Range;
+    public PortRange Range => _configured ?? host.Range;
 
-    private RangeOwner Owner => configured is null ? RangeOwner.Host : RangeOwner.Configuration;
+    private RangeOwner Owner => _configured is null ? RangeOwner.Host : RangeOwner.Configuration;
 
     public TcpPorts Open() => new(Range, Owner, host.Reserved, Entropy.Random64(), log);
+
+    /// <summary>Another range from now on, or the host's.</summary>
+    public void Configure(PortRange? range, TcpPorts ports, StateLayout state)
+    {
+        _configured = range;
+        ports.Choose(Range, Owner, host.Reserved);
+        Record(ports, state);
+    }
 
     /// <summary>At every wake-up of the loop.</summary>
     public void Follow(TcpPorts ports, StateLayout state, TimeSpan now)

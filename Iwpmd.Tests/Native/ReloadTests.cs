@@ -1,0 +1,74 @@
+using System.Net;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Native;
+
+/// <summary><c>iwpmd reload</c>: the daemon that runs uses the configuration as it is now.</summary>
+public class ReloadTests
+{
+    private static bool IsAnswered(Host host, ulong handle)
+    {
+        using Peer peer = new(host, "127.0.0.1", 0);
+        peer.Send(new IPEndPoint(IPAddress.Loopback, Peer.MapperPort), Peer.Request(handle, "127.0.0.1:5001", "127.0.0.1:7999", "127.0.0.1:5002"));
+        return SpinWait.SpinUntil(() => peer.ReceiveAll().Any(), TimeSpan.FromSeconds(1));
+    }
+
+    [Fact]
+    public void A_changed_configuration_is_in_force_and_nothing_is_lost()
+    {
+        using Scene scene = new Scene(configuration: "port_range=40000-40000\n").Ready();
+        Assert.Equal(40000, scene.AddMapping("10.0.0.1:5000"));
+        Assert.True(IsAnswered(scene.Host, 1));
+        scene.Host.Write("/etc/iwpmd.conf", "port_range=41000-41009\ndeny=127.0.0.1\nnl_sock_rbuf_size=100000\nmax_mappings=99\nnonsense=1\n");
+        CommandResult reload = Command.Run(scene.Host, "reload");
+        Assert.True(reload.Status == 0, reload.ToString());
+        Assert.Contains("/etc/iwpmd.conf:5: unknown name 'nonsense'", reload.Errors);
+        Assert.Contains("/etc/iwpmd.conf: max_mappings takes effect at the next start\n", reload.Errors);
+        scene.Daemon.ExpectLog("configuration: /etc/iwpmd.conf: in force from now on");
+
+        Assert.InRange(scene.AddMapping("10.0.0.1:5001"), 41000, 41009);
+        Assert.False(scene.IsFree(40000));
+        Assert.False(IsAnswered(scene.Host, 2));
+        CommandResult status = Command.Run(scene.Host, "status");
+        Assert.Matches("\nconfig     read [0-9.]+ s ago\n", status.Output);
+        Assert.Contains(", 41000 to 41009\n", status.Output);
+        scene.Daemon.Stop();
+    }
+
+    [Fact]
+    public void With_a_fault_that_would_keep_it_from_starting_everything_stays_as_it_was()
+    {
+        using Scene scene = new Scene(configuration: "port_range=40000-40009\ndeny=127.0.0.1\n").Ready();
+        scene.Host.Write("/etc/iwpmd.conf", "port_range=42000-42000\ndeny=127.0.0.1/33\n");
+        CommandResult reload = Command.Run(scene.Host, "reload");
+        Assert.Equal(1, reload.Status);
+        Assert.Contains("/etc/iwpmd.conf:2: deny must be ", reload.Errors);
+        Assert.EndsWith("nothing is changed: the configuration before stays in force\n", reload.Errors);
+        Assert.InRange(scene.AddMapping("10.0.0.1:5000"), 40000, 40009);
+        Assert.False(IsAnswered(scene.Host, 1));
+    }
+
+    [Fact]
+    public void The_log_level_follows_unless_the_command_line_has_one()
+    {
+        using var host = new Host();
+        using var kernel = new SimulatedKernel();
+        using var daemon = DaemonProcess.Start(host, kernel, [Binaries.Ours, "-f"]);
+        daemon.ExpectLog("daemon: ready");
+        kernel.Expect(KernelReplyKind.AddMapping, kernel.Send(Scene.Add("10.0.0.1:5000")));
+        host.Write("/etc/iwpmd.conf", "log_level=debug\n");
+        Assert.Equal(0, Command.Run(host, "reload").Status);
+        kernel.Expect(KernelReplyKind.AddMapping, kernel.Send(Scene.Add("10.0.0.1:5001")));
+        daemon.ExpectLog("mapping: added: 10.0.0.1:5001");
+        Assert.DoesNotContain("mapping: added: 10.0.0.1:5000", daemon.Errors);
+    }
+
+    [Fact]
+    public void Without_a_daemon_there_is_nobody_to_tell()
+    {
+        using var host = new Host();
+        CommandResult reload = Command.Run(host, "reload");
+        Assert.Equal((3, "iwpmd: no daemon listens at /run/iwpmd/takeover: start it; if state_dir was changed, restart it\n"), (reload.Status, reload.Errors));
+    }
+}

@@ -1,0 +1,64 @@
+using System.Text;
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+
+namespace Iwpmd.Cli;
+
+/// <summary><c>iwpmd reload</c>: hands the configuration to the daemon that runs, and says what that one made of it.</summary>
+internal static class Reload
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+
+    /// <summary>0 when it is in force, 1 when not, 3 when there is no daemon.</summary>
+    public static int Execute(string? configPath)
+    {
+        string path = Path.GetFullPath(configPath ?? Configuration.DefaultPath);
+        int connection = -1;
+        try
+        {
+            string text = Configuration.ReadText(path, isRequired: configPath is not null);
+            string socket = HandOver.PathIn(ConfigurationParser.Parse(text.Split('\n')).Configuration.StateDirectory);
+            Errno error = UnixMessageSocket.Connect(socket, out connection);
+            if (error == Errno.NoSuchEntry || error == Errno.ConnectionRefused)
+            {
+                Console.Error.WriteLine($"iwpmd: no daemon listens at {socket}: start it; if state_dir was changed, restart it");
+                return ExitStatus.NotRunning;
+            }
+            if (error == Errno.None)
+            {
+                error = PassedFds.Send(connection, [HandOver.Reload, .. Encoding.UTF8.GetBytes($"{path}\0{text}")], [], s_patience);
+            }
+            if (error != Errno.None)
+            {
+                Console.Error.WriteLine($"iwpmd: {socket}: {error}{(error == Errno.AccessDenied ? ": run this as root" : "")}");
+                return ExitStatus.Failure;
+            }
+            return Report(connection);
+        }
+        catch (SetupException e)
+        {
+            Console.Error.WriteLine($"iwpmd: {e.Message}");
+            return e.ExitStatus;
+        }
+        finally
+        {
+            if (connection >= 0)
+            {
+                SocketFd.Close(connection);
+            }
+        }
+    }
+
+    private static int Report(int connection)
+    {
+        byte[] answer = new byte[HandOver.MostText];
+        bool isHeard = SocketFd.WaitReadable(connection, s_patience) && PassedFds.Receive(connection, answer, [], out int length, out _) == Errno.None && length > 0;
+        if (!isHeard)
+        {
+            Console.Error.WriteLine("iwpmd: the daemon gives no answer: it is an earlier version, or refuses (see its log): restart it");
+            return ExitStatus.Failure;
+        }
+        Console.Error.Write(Encoding.UTF8.GetString(answer).TrimEnd('\0')[1..]);
+        return answer[0] == HandOver.Accepted ? ExitStatus.Ended : ExitStatus.Failure;
+    }
+}
