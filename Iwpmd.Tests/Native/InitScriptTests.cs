@@ -74,5 +74,5 @@ public sealed class InitScriptTests : IDisposable
     }
 
     [Fact]
-    public void It_does_not_know_other_actions() => Assert.Equal(2, Run("reload").Status);
+    public void It_does_not_know_other_actions() => Assert.Equal(2, Run("condrestart").Status);
 }
