@@ -120,6 +120,9 @@ internal static partial class Log
     [LoggerMessage(119, LogLevel.Information, "kernel: census: not possible ({Reason}): mappings that ended while nobody listened keep their ports")]
     public static partial void CensusGivenUp(ILogger log, string reason);
 
+    [LoggerMessage(308, LogLevel.Warning, "peer: answer dropped: {Type} from {Source}, where {Asked} was asked: {Reason}{Suppressed}")]
+    public static partial void AnswerDropped(ILogger log, PeerMessageType type, InetEndpoint source, InetEndpoint asked, string reason, string suppressed);
+
     [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Suppressed}")]
     public static partial void PeerSendFailed(ILogger log, PeerMessageType type, InetEndpoint peer, Os.Errno error, string suppressed);
 

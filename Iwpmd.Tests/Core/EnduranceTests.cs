@@ -88,7 +88,7 @@ public class EnduranceTests
 
     private Effect Peer(in InetEndpoint from, in PeerMessage message)
     {
-        _mapper.Handle(new PeerArrival(from, default), message, _now);
+        _mapper.Handle(new PeerArrival(from, default, 2), message, _now);
         return Drain();
     }
 

@@ -208,7 +208,7 @@ public class PairTests(ITestOutputHelper output)
         {
             Host to = from == _client ? _server : _client;
             ushort port = effect.Via == PeerSocket.Answering ? PortMapper.Port : (ushort)50000;
-            var arrival = new PeerArrival(from.Address.WithPort(port), to.Address.WithPort(effect.To.Port));
+            var arrival = new PeerArrival(from.Address.WithPort(port), to.Address.WithPort(effect.To.Port), 2);
             int copies = _random.NextDouble() < _link.Doubled ? 2 : 1;
             for (int i = 0; i < copies; i++)
             {

@@ -1,5 +1,7 @@
 using Iwpmd.Core;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace Iwpmd.Tests.Core;
@@ -10,9 +12,9 @@ public class PeerRulesTests
     private static readonly InetEndpoint s_remote = InetEndpoint.Parse("10.0.0.2:7174");
 
     /// <summary>A world that asked 10.0.0.2 for 7174 from 10.0.0.1:5000, which is mapped to 40000.</summary>
-    private static World Asked(PortMapperSettings? settings = null)
+    private static World Asked(PortMapperSettings? settings = null, ILogger? log = null)
     {
-        var world = new World(settings: settings);
+        var world = new World(settings: settings, log: log);
         world.Query("10.0.0.1:5000", "10.0.0.2:7174", sequence: 20);
         return world;
     }
@@ -182,22 +184,69 @@ public class PeerRulesTests
     }
 
     [Theory]
-    [InlineData(nameof(PeerMessageType.Accept))]
-    [InlineData(nameof(PeerMessageType.Reject))]
-    public void Only_the_asked_host_answers(string type)
+    [InlineData(nameof(PeerMessageType.Accept), 0)]
+    [InlineData(nameof(PeerMessageType.Reject), 16)]
+    public void The_asked_host_may_answer_from_another_address(string type, int code)
     {
         World world = Asked();
-        world.Answer(Enum.Parse<PeerMessageType>(type), 45000, from: "10.0.0.9:3935");
-        Assert.Empty(world.ToKernel);
-        Assert.Single(world.ToPeers);
+        var error = (MappingError)code;
+        world.Answer(Enum.Parse<PeerMessageType>(type), 45000, from: "10.9.9.9:3935");
+        Assert.Equal((20u, error), (Assert.Single(world.ToKernel).RequestSequence, world.LastToKernel.Error));
+        Assert.Equal(error == MappingError.None ? s_remote.WithPort(45000) : s_remote, world.LastToKernel.MappedRemote);
     }
 
     [Fact]
-    public void Any_host_answers_where_a_central_port_mapper_is_trusted()
+    public void The_Ack_goes_from_where_the_Accept_went_to_to_where_it_came_from()
     {
-        World world = Asked(new PortMapperSettings { AnswersOnlyFromAskedPeer = false });
-        world.Answer(PeerMessageType.Accept, 45000, from: "10.0.0.9:3935");
+        World world = Asked();
+        world.Answer(PeerMessageType.Accept, 45000, from: "10.9.9.9:4000", to: "10.0.0.77:41000");
+        Effect ack = world.ToPeers.Last();
+        Assert.Equal((PeerMessageType.Ack, PeerSocket.Asking), (ack.Message.Type, ack.Via));
+        Assert.Equal(("10.9.9.9:4000", "10.0.0.77:41000"), (ack.To.ToString(), ack.From.ToString()));
+
+        world.Answer(PeerMessageType.Accept, 45000, to: "10.0.0.1:3935"); // kept: as rdma-core's, by the same socket
+        Assert.Equal(PeerSocket.Answering, world.ToPeers.Last().Via);
+    }
+
+    [Fact]
+    public void An_answer_from_another_address_proves_the_asked_one_only()
+    {
+        World world = Asked();
+        world.Answer(PeerMessageType.Accept, 45000, from: "10.9.9.9:3935");
+        Assert.True(world.Mapper.Admission.IsProven(s_remote));
+        Assert.False(world.Mapper.Admission.IsProven(InetEndpoint.Parse("10.9.9.9:3935")));
+    }
+
+    [Theory]
+    [InlineData(nameof(PeerMessageType.Accept))]
+    [InlineData(nameof(PeerMessageType.Reject))]
+    public void With_answers_from_asked_only_the_asked_address_answers_and_a_dropped_answer_says_so_once(string type)
+    {
+        var log = new RecordedLog();
+        World world = Asked(new PortMapperSettings { AnswersFrom = AnswerSource.Asked }, log);
+        for (int i = 0; i < 20; i++)
+        {
+            world.Answer(Enum.Parse<PeerMessageType>(type), 45000, from: "10.0.0.9:3935");
+        }
+        Assert.Empty(world.ToKernel);
+        Assert.Single(world.ToPeers);
+        string line = Assert.Single(log.Lines, line => line.Contains("answer dropped"));
+        Assert.Contains($"{type} from 10.0.0.9:3935, where 10.0.0.2:3935 was asked: answers_from=asked", line);
+        world.Answer(PeerMessageType.Accept, 45000);
         Assert.Single(world.ToKernel);
+    }
+
+    [Fact]
+    public void An_answer_that_names_another_address_is_nobodys_and_says_so()
+    {
+        var log = new RecordedLog();
+        World world = Asked(log: log);
+        PeerMessage accept = world.ToPeers.Single().Message.AsAccept(45000);
+        world.FromPeer("10.0.0.2:3935", accept with { Accepting = InetEndpoint.Parse("10.0.0.3:45000") });
+        world.FromPeer("10.0.0.2:3935", accept with { Connecting = InetEndpoint.Parse("10.0.0.7:5000") });
+        Assert.Empty(world.ToKernel);
+        Assert.Single(world.ToPeers);
+        Assert.Contains("another accepting address", Assert.Single(log.Lines, line => line.Contains("answer dropped")));
     }
 
     [Fact]
@@ -398,12 +447,26 @@ public class PeerRulesTests
         world.Add("[fe80::1%2]:7174");
         world.Sent.Clear();
         PeerMessage request = new(PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"), default);
-        world.FromPeer("[fe80::2%3]:41111", request, "[fe80::1%3]:3935");
+        world.FromPeer("[fe80::2%3]:41111", request, "[fe80::1%3]:3935", by: 3);
         Assert.Equal([PeerMessageType.Reject], Types(world));
-        world.FromPeer("[fe80::2%2]:41111", request, "[fe80::1%2]:3935");
+        world.FromPeer("[fe80::2%2]:41111", request, "[fe80::1%2]:3935", by: 2);
         Assert.Equal(PeerMessageType.Accept, Types(world).Last());
         Assert.Equal(2u, Assert.Single(world.ToKernel).Remote.Scope);
         Assert.Equal(2u, world.ToPeers.Last().To.Scope);
+    }
+
+    [Fact]
+    public void A_link_local_listener_is_found_for_a_Request_from_a_global_address()
+    {
+        var world = new World();
+        world.Add("[fe80::1%2]:7174");
+        world.Sent.Clear();
+        PeerMessage request = new(PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"), default);
+        world.FromPeer("[fd00::2]:41111", request, "[fe80::1%2]:3935", by: 2);
+        Assert.Equal([PeerMessageType.Accept], Types(world));
+        Assert.Equal("[fe80::2%2]:5001", Assert.Single(world.ToKernel).Remote.ToString());
+        world.FromPeer("[fd00::2]:41111", request with { Handle = 8 }, "[fd00::1]:3935", by: 3); // another link's fe80::1
+        Assert.Equal(PeerMessageType.Reject, Types(world).Last());
     }
 
     [Fact]

@@ -174,22 +174,23 @@ internal sealed class World
         FromPeer(from, message, to);
     }
 
-    public void FromPeer(string from, in PeerMessage message, string to = "10.0.0.1:3935")
+    /// <param name="by">The interface by which it comes in.</param>
+    public void FromPeer(string from, in PeerMessage message, string to = "10.0.0.1:3935", uint by = 2)
     {
         Write($"{from} -> {Describe(message)}");
-        Mapper.Handle(new PeerArrival(InetEndpoint.Parse(from), InetEndpoint.Parse(to)), message, Now);
+        Mapper.Handle(new PeerArrival(InetEndpoint.Parse(from), InetEndpoint.Parse(to), by), message, Now);
         Drain();
     }
 
     public void Request(string from, string connecting, string accepting, ulong handle = 77, string? mapped = null, string to = "10.0.0.1:3935") => FromPeer(
         from, new PeerMessage(PeerMessageType.Request, handle, InetEndpoint.Parse(connecting), InetEndpoint.Parse(accepting), mapped is null ? default : InetEndpoint.Parse(mapped)), to);
 
-    /// <summary>The answer of the host that was asked last.</summary>
-    public void Answer(PeerMessageType type, ushort mappedPort = 0, string? from = null)
+    /// <summary>The answer of the host that was asked last, to where the Request came from.</summary>
+    public void Answer(PeerMessageType type, ushort mappedPort = 0, string? from = null, string? to = null)
     {
         Effect asked = ToPeers.Last(e => e.Message.Type == PeerMessageType.Request);
         PeerMessage message = type == PeerMessageType.Accept ? asked.Message.AsAccept(mappedPort) : asked.Message.AsReject();
-        FromPeer(from ?? asked.To.ToString(), message);
+        FromPeer(from ?? asked.To.ToString(), message, to ?? asked.Message.Connecting.WithPort(41000).ToString());
     }
 
     public void Unreachable(string peer, ulong handle)

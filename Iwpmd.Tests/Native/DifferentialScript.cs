@@ -178,8 +178,9 @@ internal sealed class DifferentialScript(DifferentialRun run)
             run.Kernel.Send(Scene.Query("10.0.0.1:5400", "10.0.0.2:7400"));
             asked = run.TakeRequest("10.0.0.2");
         });
-        run.Step("stranger: Accept of somebody else", () => run.Send("10.0.0.3", asked.From, asked.Message.AsAccept(7500)), "answers of strangers");
-        run.Step("stranger: Accept of the asked", () => run.Send("10.0.0.2", asked.From, asked.Message.AsAccept(7501)), "answers of strangers");
+        run.Step("stranger: Accept that names another accepting address", () => run.Send("10.0.0.2", asked.From, asked.Message.AsAccept(7500) with { Accepting = InetEndpoint.Parse("10.0.0.9:7500") }), "wrong address");
+        run.Step("stranger: Accept from another address", () => run.Send("10.0.0.3", asked.From, asked.Message.AsAccept(7501)), "wrong address");
+        run.Step("stranger: Accept of the asked", () => run.Send("10.0.0.2", asked.From, asked.Message.AsAccept(7501)), "wrong address");
         run.Ask("stranger: REMOVE", Scene.Remove("10.0.0.1:5400"));
         run.Step("stranger: ADD of another process", () => run.Kernel.SendRaw(KernelBytes.Of(Scene.Add("10.0.0.1:5401") with { Client = 2, Sequence = 0x7000_0000 }), source: 4711), "netlink of processes");
         run.Step("stranger: REMOVE of another process", () => run.Kernel.SendRaw(KernelBytes.Of(Scene.Remove("10.0.0.1:5401") with { Client = 2, Sequence = 0x7000_0001 }), source: 4711), "netlink of processes");

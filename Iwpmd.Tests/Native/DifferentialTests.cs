@@ -26,7 +26,7 @@ public class DifferentialTests
         ["unknown version"] = "a message of an unknown version is dropped",
         ["families apart"] = "IPv4 and IPv6 mappings of one port number live side by side, and a Request of one family does not find the other's",
         ["mixed query"] = "a QUERY with two families is refused",
-        ["answers of strangers"] = "an Accept is taken from the asked peer only",
+        ["wrong address"] = "an answer must name both addresses of the query",
         ["netlink of processes"] = "only the kernel is listened to",
         ["unreachable peer"] = "ICMP unreachable ends a query at once",
         ["missing FLAGS"] = "the FLAGS attribute is optional whatever ABI was agreed",

@@ -42,6 +42,17 @@ public sealed class PingTests : IDisposable
     }
 
     [Fact]
+    public void An_answer_from_another_address_says_so()
+    {
+        using var daemon = DaemonProcess.C(_far, _kernel);
+        _kernel.Expect(Iwpmd.Wire.KernelReplyKind.MapInfo);
+        CommandResult result = Command.Run(_near, "ping", "10.0.0.5", "-c", "1");
+
+        Assert.True(result.Status == 0, result.ToString());
+        Assert.Matches(@"\n1: answered, [\d.]+ ms \(from 10\.0\.0\.2, which a daemon with answers_from=asked drops\)\n", result.Output);
+    }
+
+    [Fact]
     public void A_port_can_be_asked_for()
     {
         using var daemon = DaemonProcess.Foreground(_far, _kernel);

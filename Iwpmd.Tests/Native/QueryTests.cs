@@ -29,6 +29,8 @@ public sealed class QueryTests : IDisposable
         {
             rows.Add(near, far, "10.0.0.1", "10.0.0.2");
             rows.Add(near, far, "[fd00::1]", "[fd00::2]");
+            rows.Add(near, far, "10.0.0.1", "10.0.0.5"); // a second address: rdma-core's daemon answers from the first
+            rows.Add(near, far, "[fd00::1]", "[fd00::5]");
         }
         return rows;
     }
@@ -55,6 +57,7 @@ public sealed class QueryTests : IDisposable
     {
         using var kernel = new SimulatedKernel { IsForgiving = !nearIsOurs };
         using var farKernel = new SimulatedKernel { IsForgiving = !farIsOurs };
+        _far.Ip("addr add fd00::5/64 dev eth0 nodad");
         using DaemonProcess first = StartReady(nearIsOurs, _near, kernel), second = StartReady(farIsOurs, _far, farKernel);
         KernelReply listener = farKernel.Expect(KernelReplyKind.AddMapping, farKernel.Send(Scene.Add($"{far}:7000")));
 
@@ -164,6 +167,74 @@ public sealed class QueryTests : IDisposable
 
             Assert.Equal(new IPEndPoint(IPAddress.Parse(address), Peer.MapperPort), peer.Receive().From);
         }
+    }
+
+    [Theory]
+    [InlineData("", true)]
+    [InlineData("answers_from=asked\n", false)]
+    public void An_answer_from_another_address_of_the_asked_host_is_taken_unless_the_configuration_forbids_it(string configuration, bool isTaken)
+    {
+        using var peer = new Peer(_far, "10.0.0.2");
+        using var other = new Peer(_far, "10.0.0.3");
+        using DaemonProcess daemon = StartNear(configuration + "query_deadline=1000\n");
+        uint query = _kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000"));
+        (byte[] bytes, IPEndPoint from) = peer.Receive();
+        other.Send(from, Peer.Parse(bytes).AsAccept(7100));
+
+        Assert.Equal(isTaken ? 7100 : 7000, _kernel.Expect(KernelReplyKind.QueryMapping, query).MappedRemote.Port);
+        if (isTaken)
+        {
+            (byte[] ack, IPEndPoint source) = other.Receive();
+            Assert.Equal((PeerMessageType.Ack, from), (Peer.Parse(ack).Type, source));
+            return;
+        }
+        daemon.ExpectLog("peer: answer dropped: Accept from 10.0.0.3:3935, where 10.0.0.2:3935 was asked");
+        Assert.Empty(other.ReceiveAll());
+    }
+
+    [Fact]
+    public void The_Ack_leaves_from_the_address_to_which_the_Accept_came()
+    {
+        _near.Ip("addr add 10.1.0.1/24 dev eth0");
+        _far.Ip("addr add 10.1.0.2/24 dev eth0");
+        using var peer = new Peer(_far, "10.0.0.2");
+        using var other = new Peer(_far, "10.1.0.2"); // routing would reach it from 10.1.0.1
+        using DaemonProcess daemon = StartNear();
+        _kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000"));
+        (byte[] bytes, IPEndPoint from) = peer.Receive();
+        other.Send(from, Peer.Parse(bytes).AsAccept(7100));
+
+        Assert.Equal(from, other.Receive().From);
+    }
+
+    [Fact]
+    public void A_link_local_listener_is_found_for_a_Request_from_a_global_address()
+    {
+        _near.Ip("addr add fe80::1/64 dev eth0 nodad");
+        uint index = _near.Run(() => Iwpmd.Os.Libc.if_nametoindex("eth0")), farIndex = _far.Run(() => Iwpmd.Os.Libc.if_nametoindex("eth0"));
+        using var peer = new Peer(_far, "fd00::2", 7001);
+        using DaemonProcess daemon = StartNear();
+        ushort mapped = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
+        var mapper = new IPEndPoint(IPAddress.Parse($"fe80::1%{farIndex}"), Peer.MapperPort);
+
+        peer.Send(mapper, Peer.Request(1, "[fd00::2]:6000", "[fe80::1]:5000", "[fd00::2]:6100"));
+
+        PeerMessage answer = Peer.Parse(peer.Receive().Bytes);
+        Assert.Equal((PeerMessageType.Accept, mapped), (answer.Type, answer.Accepting.Port));
+    }
+
+    /// <summary>Both ends are ours, so that what comes in comes by the interface of the address and not by the loopback.</summary>
+    [Fact]
+    public void A_host_asks_itself_for_a_link_local_listener()
+    {
+        _near.Ip("addr add fe80::1/64 dev eth0 nodad");
+        uint index = _near.Run(() => Iwpmd.Os.Libc.if_nametoindex("eth0"));
+        using DaemonProcess daemon = StartNear();
+        ushort mapped = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
+
+        KernelReply answer = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query($"[fe80::1%{index}]:6000", $"[fe80::1%{index}]:5000")));
+
+        Assert.Equal((MappingError.None, mapped), (answer.Error, answer.MappedRemote.Port));
     }
 
     [Fact]

@@ -84,7 +84,7 @@ internal sealed class Ping : IDisposable
             }
             if (_socket.Receive(_buffer, out UdpArrival arrival) == Errno.None
                 && PeerMessage.TryParse(_buffer.AsSpan(0, Math.Min(arrival.Length, _buffer.Length)), out PeerMessage answer, out _)
-                && answer.Handle == request.Handle)
+                && answer.Type is PeerMessageType.Accept or PeerMessageType.Reject && IsAnswer(answer, request))
             {
                 return Describe(answer, arrival, Clock.Now - sent);
             }
@@ -92,10 +92,17 @@ internal sealed class Ping : IDisposable
         return string.Create(CultureInfo.InvariantCulture, $"no answer within {AnswerWithin.TotalSeconds} s: a firewall drops UDP port {PortMapper.Port}, or the host is down");
     }
 
+    /// <summary>By the rule of the daemon: from whatever source it comes.</summary>
+    private static bool IsAnswer(in PeerMessage answer, in PeerMessage request) =>
+        answer.Handle == request.Handle && answer.Connecting == request.Connecting
+        && answer.Accepting.WithScope(request.Accepting.Scope).SameAddress(request.Accepting);
+
     private string Describe(in PeerMessage answer, in UdpArrival arrival, TimeSpan roundTrip)
     {
         _roundTrips.Add(roundTrip);
-        string time = Words.Milliseconds(roundTrip);
+        string from = arrival.From.SameAddress(_peer) ? ""
+            : $" (from {arrival.From.AddressText()}, which a daemon with answers_from=asked drops)";
+        string time = $"{Words.Milliseconds(roundTrip)}{from}";
         if (answer.Type == PeerMessageType.Accept)
         {
             _ = _socket.Send(_buffer.AsSpan(0, answer.AsAck().Write(_buffer)), arrival.From, default); // else rdma-core's daemon repeats itself

@@ -47,7 +47,7 @@ internal sealed partial class PortMapper
     public void HandleUnreachable(in InetEndpoint peer, ulong handle, TimeSpan now)
     {
         int slot = handle == 0 ? -1 : _conversations.FindQuery(handle);
-        if (slot >= 0 && peer.SameAddress(_conversations[slot].Peer))
+        if (slot >= 0 && IsSameIp(peer, _conversations[slot].Peer))
         {
             EndUnreachable(slot, now);
         }
@@ -138,61 +138,6 @@ internal sealed partial class PortMapper
         _conversations.Reschedule(slot, Earlier(now + _settings.QueryRetry, new TimeSpan(row.Deadline)));
     }
 
-    private void OnAccept(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
-    {
-        Count(Counter.PeerAccepts);
-        int slot = FindAnswered(arrival, message);
-        if (slot < 0 || message.Accepting.Port == 0)
-        {
-            Drop(arrival.From, "no query waits for this Accept", now);
-            return;
-        }
-        ref readonly ConversationRow row = ref _conversations[slot];
-        Admission.Prove(arrival.From, now);
-        if (row.IsSettled == 0)
-        {
-            Count(Counter.QueriesAccepted);
-            InetEndpoint mapped = ((InetEndpoint)row.Remote).WithPort(message.Accepting.Port);
-            _peers.Answered(row.Peer, PeerMessageType.Accept, now - new TimeSpan(row.LastSentAt), now);
-            AnswerQuery(slot, MappingError.None, mapped);
-            _conversations.Settle(slot, now + Conversations.Lifetime);
-        }
-        Outbox.ToPeer(PeerSocket.Asking, arrival.From, default, message.AsAck()); // also for every later copy
-    }
-
-    private void OnReject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
-    {
-        Count(Counter.PeerRejects);
-        int slot = FindAnswered(arrival, message);
-        if (slot < 0 || _conversations[slot].IsSettled != 0)
-        {
-            Drop(arrival.From, "no query waits for this Reject", now);
-            return;
-        }
-        Count(Counter.QueriesRejected);
-        Admission.Prove(arrival.From, now);
-        ref readonly ConversationRow row = ref _conversations[slot];
-        _peers.Answered(row.Peer, PeerMessageType.Reject, now - new TimeSpan(row.LastSentAt), now);
-        AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);
-        FallBack(row.Slot);
-        _conversations.Close(slot);
-    }
-
-    /// <summary>Our query that this Accept or Reject answers, or -1. Differs: only the host that was asked can answer.</summary>
-    private int FindAnswered(in PeerArrival arrival, in PeerMessage message)
-    {
-        int slot = _conversations.FindQuery(message.Handle);
-        if (slot < 0)
-        {
-            return -1;
-        }
-        ref readonly ConversationRow row = ref _conversations[slot];
-        bool fits = IsMappingAlive(row)
-            && message.Connecting.Port == _mappings[row.Slot].Local.Port
-            && (arrival.From.SameAddress(row.Peer) || !_settings.AnswersOnlyFromAskedPeer);
-        return fits ? slot : -1;
-    }
-
     /// <summary>Differs: a query that nobody will answer is answered by us, unmapped: the connection goes on at once instead of after 10 s, our own port stays protected.</summary>
     private void EndUnmapped(int slot, FallbackCause cause, TimeSpan now)
     {
@@ -269,17 +214,15 @@ internal sealed partial class PortMapper
         return handle;
     }
 
-    /// <summary>Link-local addresses in a message mean those of the interface it came in by.</summary>
-    private static PeerMessage WithScopes(in PeerArrival arrival, in PeerMessage message)
+    /// <summary>Link-local addresses in a message mean those of the interface it came in by, whatever its source.</summary>
+    private static PeerMessage WithScopes(in PeerArrival arrival, in PeerMessage message) => message with
     {
-        uint scope = arrival.From.Scope;
-        return !arrival.From.IsLinkLocal ? message : message with
-        {
-            Connecting = message.Connecting.IsLinkLocal ? message.Connecting.WithScope(scope) : message.Connecting,
-            Accepting = message.Accepting.IsLinkLocal ? message.Accepting.WithScope(scope) : message.Accepting,
-            MappedConnecting = message.MappedConnecting.IsLinkLocal ? message.MappedConnecting.WithScope(scope) : message.MappedConnecting,
-        };
-    }
+        Connecting = WithScope(message.Connecting, arrival.Interface),
+        Accepting = WithScope(message.Accepting, arrival.Interface),
+        MappedConnecting = WithScope(message.MappedConnecting, arrival.Interface),
+    };
+
+    private static InetEndpoint WithScope(in InetEndpoint endpoint, uint scope) => endpoint.IsLinkLocal ? endpoint.WithScope(scope) : endpoint;
 
     private static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;
 }

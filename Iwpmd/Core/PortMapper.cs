@@ -12,8 +12,7 @@ internal sealed record PortMapperSettings
 
     public TimeSpan UnreachableMemory { get; init; } = TimeSpan.FromMilliseconds(5000);
 
-    /// <summary>False where a central port mapper answers for others.</summary>
-    public bool AnswersOnlyFromAskedPeer { get; init; } = true;
+    public AnswerSource AnswersFrom { get; init; } = AnswerSource.Any;
 
     public AdmissionSettings Admission { get; init; } = new();
 
@@ -21,8 +20,17 @@ internal sealed record PortMapperSettings
     public int MostReplayed { get; init; } = KernelProtocol.MostReplayed(4096);
 }
 
-/// <summary>Where a peer's datagram came from, and to which of our addresses.</summary>
-internal readonly record struct PeerArrival(InetEndpoint From, InetEndpoint To);
+/// <summary>From which source address an answer to a query is taken.</summary>
+internal enum AnswerSource
+{
+    Any,
+
+    /// <summary>The one that was asked.</summary>
+    Asked,
+}
+
+/// <summary>Where a peer's datagram came from, to which of our addresses, and by which interface.</summary>
+internal readonly record struct PeerArrival(InetEndpoint From, InetEndpoint To, uint Interface);
 
 /// <summary>
 /// Decides: the owner of all state. Requests, messages and the time go in by Handle and Expire; what is to be sent comes out of the <see cref="Outbox"/>.

@@ -122,7 +122,10 @@ internal struct ConversationRow : IStateRow
     /// <summary>Querying: the remote endpoint that the kernel asked for. Accepting: the connecting endpoint.</summary>
     public PackedEndpoint Remote;
 
-    /// <summary>Accepting: the endpoint that was asked for, and the mapped connecting one.</summary>
+    /// <summary>
+    /// Accepting: the endpoint that was asked for, and the mapped connecting one. Querying: from where an answer came that
+    /// was dropped, if one was.
+    /// </summary>
     public PackedEndpoint Asked, Mapped;
 
     public int Slot;

@@ -34,6 +34,7 @@ internal sealed record Configuration
         new("allow", NetworkList, "all", (c, text) => TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0 ? c.WithAccess(c.Admission.Access with { Allowed = networks }) : null) { Restricts = true },
         new("deny", NetworkList, "none", (c, text) => TryParseNetworks(text, out InetNetwork[] networks) ? c.WithAccess(c.Admission.Access with { Denied = networks }) : null) { Restricts = true },
         new("interface", "names of network interfaces", "any", (c, text) => TryParseInterfaces(text, out string[] names) ? c with { Interfaces = names } : null) { Restricts = true },
+        new("answers_from", "any or asked", "any", (c, text) => TryParseAnswers(text, out AnswerSource from) ? c with { AnswersFrom = from } : null) { Restricts = true },
         new("state_dir", "an absolute path", "/run/iwpmd", (c, text) => text.StartsWith('/') ? c with { StateDirectory = text } : null),
         new("log_level", "error, warning, info or debug", "info", (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
     ];
@@ -60,11 +61,13 @@ internal sealed record Configuration
     /// <summary>Requests are taken from these network interfaces only; empty: from all.</summary>
     public string[] Interfaces { get; init; } = [];
 
+    public AnswerSource AnswersFrom { get; init; } = AnswerSource.Any;
+
     /// <summary>From the command line.</summary>
     public SandboxMode Sandbox { get; init; } = SandboxMode.On;
 
     public PortMapperSettings PortMapper =>
-        new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission };
+        new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission, AnswersFrom = AnswersFrom };
 
     /// <summary>
     /// The file's content; the defaults when it does not exist and <paramref name="isRequired"/> is false. Then they
@@ -140,6 +143,12 @@ internal sealed record Configuration
             _ => LogLevel.None,
         };
         return level != LogLevel.None;
+    }
+
+    private static bool TryParseAnswers(string text, out AnswerSource from)
+    {
+        from = text == "asked" ? AnswerSource.Asked : AnswerSource.Any;
+        return text is "any" or "asked";
     }
 
     private Configuration WithAccess(AccessList access) => this with { Admission = Admission with { Access = access } };

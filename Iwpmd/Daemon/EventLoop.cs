@@ -229,7 +229,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             }
             else if (message.Type is PeerMessageType.Accept or PeerMessageType.Reject || From.Takes(arrival.Interface, now))
             {
-                mapper.Handle(new PeerArrival(arrival.From, arrival.To), message, now); // Differs: answers leave from the address that was asked
+                mapper.Handle(new PeerArrival(arrival.From, arrival.To, arrival.Interface), message, now); // Differs: answers leave from the address that was asked
                 transmitter.Drain();
             }
             else
