@@ -75,6 +75,9 @@ internal static partial class Log
     [LoggerMessage(209, LogLevel.Warning, "mapping: shared: {Local} -> {Mapped} is that of a device with ports mapped and of one without: hosts reach only the one that listened first: listen on addresses, not on the wildcard{Suppressed}")]
     public static partial void MappingOfTwoClasses(ILogger log, InetEndpoint local, InetEndpoint mapped, string suppressed);
 
+    [LoggerMessage(211, LogLevel.Warning, "mapping: not kept: {Local} -> {Mapped}: TCP port {Port} {Reason}: hosts without a port mapper cannot reach it{Suppressed}")]
+    public static partial void MappingNotKept(ILogger log, InetEndpoint local, InetEndpoint mapped, int port, string reason, string suppressed);
+
     [LoggerMessage(301, LogLevel.Warning, "query: fallback: {Local} -> {Remote} goes on without the peer's port mapper: {Cause}{Suppressed}")]
     public static partial void QueryFellBack(ILogger log, InetEndpoint local, InetEndpoint remote, string cause, string suppressed);
 

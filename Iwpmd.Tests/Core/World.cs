@@ -11,6 +11,7 @@ namespace Iwpmd.Tests.Core;
 internal sealed class FakePorts : ITcpPorts
 {
     private readonly HashSet<ushort> _held = [];
+    private readonly Dictionary<ushort, int> _shared = [];
     private ushort _next = 40000;
 
     public HashSet<ushort> Taken { get; } = [];
@@ -46,8 +47,24 @@ internal sealed class FakePorts : ITcpPorts
 
     public ClaimResult TryClaim(IpFamily family, ushort port) => Refusal ?? (!Taken.Contains(port) && _held.Add(port) ? ClaimResult.Claimed : ClaimResult.Taken);
 
+    public ClaimResult TryClaimShared(ushort port)
+    {
+        if (!_shared.ContainsKey(port) && TryClaim(IpFamily.V6, port) is var result and not ClaimResult.Claimed)
+        {
+            return result;
+        }
+        _shared[port] = _shared.GetValueOrDefault(port) + 1;
+        return ClaimResult.Claimed;
+    }
+
     public void Release(ushort port)
     {
+        if (_shared.TryGetValue(port, out int sharers) && sharers > 1)
+        {
+            _shared[port] = sharers - 1;
+            return;
+        }
+        _shared.Remove(port);
         if (!_held.Remove(port))
         {
             throw new InvalidOperationException($"port {port} was released, but not held");

@@ -31,10 +31,13 @@ public class ConfigurationTests
             "request_rate=5000",
             "source_rate=50",
             "remote_info_rate=20",
+            "keep_ports=4420, 3260-3262",
+            "answers_from=asked",
             "interface=lo, lo",
             "state_dir=/var/lib/x",
             "log_level=debug");
         Assert.Empty(complaints);
+        Assert.Equal([(4420, 4420), (3260, 3262)], c.KeptPorts.Ranges);
         Assert.Equal(
             new Configuration
             {
@@ -44,6 +47,8 @@ public class ConfigurationTests
                 UnreachableMemory = TimeSpan.Zero,
                 PortRange = new PortRange(20000, 30000),
                 MaxMappings = 16,
+                KeptPorts = c.KeptPorts, // compared above
+                AnswersFrom = AnswerSource.Asked,
                 Admission = new AdmissionSettings { RequestRate = 5000, SourceRate = 50, RemoteInfoRate = 20 },
                 Interfaces = c.Interfaces,
                 StateDirectory = "/var/lib/x",
@@ -67,6 +72,10 @@ public class ConfigurationTests
     [InlineData("port_range=1-65536")]
     [InlineData("port_range=1-2-3")]
     [InlineData("port_range=20000")]
+    [InlineData("keep_ports=0")]
+    [InlineData("keep_ports=65536")]
+    [InlineData("keep_ports=5-4")]
+    [InlineData("keep_ports=4420-")]
     [InlineData("request_rate=0")]
     [InlineData("source_rate=1000001")]
     [InlineData("allow=")]

@@ -48,6 +48,53 @@ public class TcpPortsTests
         other.Release(21015);
     }
 
+    [Theory]
+    [InlineData("0.0.0.0")]
+    [InlineData("127.0.0.1")]
+    [InlineData("::")] // of IPv6 only
+    public void A_shared_port_that_a_TCP_program_has_in_either_family_is_taken(string address)
+    {
+        TcpPorts ports = Make(21030, 21039);
+        var program = new System.Net.IPEndPoint(System.Net.IPAddress.Parse(address), 21035);
+        using var socket = new System.Net.Sockets.Socket(program.AddressFamily, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Tcp);
+        if (address == "::")
+        {
+            socket.DualMode = false;
+        }
+        socket.Bind(program);
+        Assert.Equal(ClaimResult.Taken, ports.TryClaimShared(21035));
+        socket.Close();
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimShared(21035));
+        ports.Release(21035);
+    }
+
+    [Fact]
+    public void A_shared_port_is_one_socket_for_both_families_until_the_last_gives_it_back()
+    {
+        TcpPorts ports = Make(21040, 21049), other = Make(21040, 21049);
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimShared(21045));
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimShared(21045));
+        Assert.Single(ports.Descriptors());
+        Assert.Equal(ClaimResult.Taken, ports.TryClaim(IpFamily.V4, 21045));
+        Assert.Equal(ClaimResult.Taken, other.TryClaim(IpFamily.V4, 21045));
+        ports.Release(21045);
+        Assert.Equal(ClaimResult.Taken, other.TryClaim(IpFamily.V6, 21045));
+        ports.Release(21045);
+        Assert.Equal(ClaimResult.Claimed, other.TryClaim(IpFamily.V4, 21045));
+        Assert.Equal(ClaimResult.Taken, other.TryClaimShared(21045)); // an own mapping has it
+        other.Release(21045);
+    }
+
+    [Fact]
+    public void Ports_that_are_kept_are_given_to_nobody_else()
+    {
+        var ports = new TcpPorts(new PortRange(21050, 21052), RangeOwner.Host, [], 0, NullLogger.Instance) { Kept = new PortSet([(21050, 21051)]) };
+        Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort port));
+        Assert.Equal(21052, port);
+        Assert.Equal(ClaimResult.NoneFree, ports.TryClaimAny(IpFamily.V4, 0, out _));
+        ports.Release(port);
+    }
+
     [Fact]
     public void A_claim_that_fails_leaves_no_descriptor_behind()
     {

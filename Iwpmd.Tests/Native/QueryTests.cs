@@ -76,6 +76,22 @@ public sealed class QueryTests : IDisposable
     }
 
     [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_host_with_either_daemon_reaches_a_kept_port(bool nearIsOurs)
+    {
+        using var kernel = new SimulatedKernel { IsForgiving = !nearIsOurs };
+        _far.Write("/etc/iwpmd.conf", "keep_ports=7000\n");
+        using DaemonProcess first = StartReady(nearIsOurs, _near, kernel), second = StartReady(true, _far, _farKernel);
+        Assert.Equal(7000, _farKernel.Expect(KernelReplyKind.AddMapping, _farKernel.Send(Scene.Add("10.0.0.2:7000"))).MappedLocal.Port);
+
+        KernelReply answer = kernel.Expect(KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000")));
+
+        Assert.Equal((MappingError.None, InetEndpoint.Parse("10.0.0.2:7000")), (answer.Error, answer.MappedRemote));
+        Assert.Equal(answer.MappedLocal, _farKernel.Expect(KernelReplyKind.RemoteInfo).MappedRemote);
+    }
+
+    [Theory]
     [InlineData("10.0.0.1:6000", "10.0.0.5:7000")]
     [InlineData("[fd00::1]:6000", "[fd00::2]:7000")]
     public void A_host_without_a_port_mapper_is_told_within_a_round_trip(string local, string remote)

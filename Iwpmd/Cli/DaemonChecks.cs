@@ -23,6 +23,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         if (reading is { IsDaemonThere: true, State: StateCopy state })
         {
             findings.Add(CheckPeers(state));
+            findings.Add(CheckListeners(state));
         }
     }
 
@@ -77,6 +78,25 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         string? folder = Array.Find(folders, one => File.Exists(Path.Combine(one, file)));
         return folder is not null ? Finding.Good(check, Path.Combine(folder, file)) : Finding.Doubtful(check, $"{file} is not installed: {consequence}", "install the package");
     }
+
+    /// <summary>Which of them a host without a port mapper does not reach, since their port is mapped to another one.</summary>
+    private Finding CheckListeners(StateCopy state)
+    {
+        List<string> mapped = [], notKept = [];
+        foreach (ref readonly MappingRow row in state.Mappings)
+        {
+            if (row.Purpose == MappingPurpose.Listening && row.State is MappingState.Held or MappingState.Unprotected && !row.IsKept)
+            {
+                (configuration.KeptPorts.Contains(row.Local.Port) ? notKept : mapped).Add($"{(InetEndpoint)row.Local} (mapped to {row.MappedPort})");
+            }
+        }
+        const string Who = "hosts without a port mapper (Windows, ESXi, FreeBSD) cannot reach ";
+        return notKept.Count > 0
+            ? Finding.Doubtful("listeners", $"{Who}{Some(notKept)}, which keep_ports has: the port was in use when the listener came", "see who has it (ss -tlnp), stop that, and start the RDMA service anew")
+            : Finding.Good("listeners", mapped.Count == 0 ? "hosts without a port mapper can reach all" : $"{Who}{Some(mapped)}: keep_ports is for those that they shall reach");
+    }
+
+    private static string Some(List<string> names) => string.Join(", ", names.Take(5)) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
 
     private Finding CheckPeers(StateCopy state)
     {

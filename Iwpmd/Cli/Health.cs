@@ -66,12 +66,13 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         _ => "did not answer a moment before",
     };
 
+    /// <summary>Ports of the range; those that were kept are none of it.</summary>
     public static int PortsUsed(StateCopy state)
     {
         int used = 0;
         foreach (ref readonly MappingRow row in state.Mappings)
         {
-            used += row.State is MappingState.Held or MappingState.Unprotected ? 1 : 0;
+            used += row.State is MappingState.Held or MappingState.Unprotected && !row.IsKept ? 1 : 0;
         }
         return used;
     }

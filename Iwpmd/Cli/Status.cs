@@ -105,7 +105,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         int fallback = CountMappings(state, MappingState.Fallback, out long ofFallback), unprotected = CountMappings(state, MappingState.Unprotected, out long ofUnprotected);
         HealthRow health = state.Health;
         page.Line($"mappings   {state.Mappings.Length} of {state.Capacity}: {held} held, {advertised} advertised, {fallback} fallback, {unprotected} unprotected; {ofHeld + ofAdvertised + ofFallback + ofUnprotected} references");
-        page.Line($"ports      {held + unprotected} of {Health.PortsInAll(health)} used, {health.LowestPort} to {health.HighestPort}{(health.ReservedPorts == 0 ? "" : $", {health.ReservedPorts} of them reserved")}");
+        page.Line($"ports      {Health.PortsUsed(state)} of {Health.PortsInAll(health)} used, {health.LowestPort} to {health.HighestPort}{(health.ReservedPorts == 0 ? "" : $", {health.ReservedPorts} of them reserved")}");
         page.Line($"requests   {state.Counter(Counter.Adds)} ADD, {state.Counter(Counter.Queries)} QUERY, {state.Counter(Counter.Removes)} REMOVE; "
             + $"{state.Counter(Counter.Refused)} refused, {state.Counter(Counter.TooOld)} too old, {state.Counter(Counter.Undelivered)} not taken, {state.Counter(Counter.KernelOverruns)} overruns");
         page.Line($"queries    {state.Counter(Counter.QueriesAccepted)} accepted, {state.Counter(Counter.QueriesRejected)} rejected, {state.Counter(Counter.QueriesUnreachable)} unreachable, "

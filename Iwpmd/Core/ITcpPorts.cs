@@ -27,6 +27,12 @@ internal interface ITcpPorts
 
     ClaimResult TryClaim(IpFamily family, ushort port);
 
+    /// <summary>
+    /// Claims a port, for both families, that may be claimed so any number of times, and is given back as often. What
+    /// other programs, or the calls above, have is taken.
+    /// </summary>
+    ClaimResult TryClaimShared(ushort port);
+
     /// <summary>Gives a claimed port back.</summary>
     void Release(ushort port);
 }

@@ -60,7 +60,7 @@ internal sealed partial class PortMapper
     private MappingError TakeOver(in KernelRequest request, TimeSpan now)
     {
         int slot = _mappings.FindExactLocal(request.Local);
-        bool isUnmapped = request.Mapped.Port == request.Local.Port;
+        bool isUnmapped = IsUnmapped(request);
         if (slot < 0)
         {
             int overlapping = isUnmapped ? -1 : _mappings.FindByLocal(request.Local);
@@ -77,7 +77,7 @@ internal sealed partial class PortMapper
             change.Row.References++;
         }
         _replayed[slot]++;
-        if (isUnmapped || row.MappedPort == request.Mapped.Port)
+        if (isUnmapped || (row.MappedPort == request.Mapped.Port && row.State != MappingState.Fallback))
         {
             return row.State == MappingState.Unprotected ? MappingError.CannotCreate : MappingError.None;
         }
@@ -90,7 +90,10 @@ internal sealed partial class PortMapper
         return Protect(slot, request.Mapped.Port, now) ? MappingError.None : MappingError.CannotCreate;
     }
 
-    /// <summary>Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for it.</summary>
+    /// <summary>
+    /// Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for it,
+    /// but where <c>keep_ports</c> has the port.
+    /// </summary>
     private int AddReplayed(in KernelRequest request, bool isUnmapped, TimeSpan now)
     {
         int slot = _mappings.Add(

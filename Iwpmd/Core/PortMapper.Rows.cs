@@ -16,8 +16,7 @@ internal sealed partial class PortMapper
             ReportTableFull(local, now);
             return -1;
         }
-        ushort port = local.Port;
-        ClaimResult result = request.NoPortMap ? ClaimResult.Claimed : _ports.TryClaimAny(local.Family, local.Port, out port);
+        ClaimResult result = ClaimNew(request, now, out ushort port);
         if (result != ClaimResult.Claimed)
         {
             Count(Counter.ClaimsFailed);

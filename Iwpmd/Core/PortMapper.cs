@@ -12,6 +12,9 @@ internal sealed record PortMapperSettings
 
     public TimeSpan UnreachableMemory { get; init; } = TimeSpan.FromMilliseconds(5000);
 
+    /// <summary>A listener on one of these is mapped to the same number, if that is free.</summary>
+    public PortSet KeptPorts { get; init; } = PortSet.None;
+
     public AnswerSource AnswersFrom { get; init; } = AnswerSource.Any;
 
     public AdmissionSettings Admission { get; init; } = new();
@@ -184,7 +187,7 @@ internal sealed partial class PortMapper
     /// <summary>Claims the port that the kernel uses for a row.</summary>
     private bool TryClaim(int slot, ushort port, TimeSpan now)
     {
-        ClaimResult result = _ports.TryClaim(_mappings[slot].Local.Family, port);
+        ClaimResult result = ClaimAgain(slot, port);
         if (result is not (ClaimResult.Claimed or ClaimResult.Taken)) // of one that is taken the row itself tells
         {
             Lose(LossCause.NotProtected, now);
@@ -263,7 +266,7 @@ internal sealed partial class PortMapper
     /// <summary>Differs: when the kernel goes on unmapped the port is given back at once, unless another reference uses it; the row waits for its REMOVEs.</summary>
     private void FallBack(int slot)
     {
-        if (_mappings[slot].References > 1 || _mappings[slot].State == MappingState.Fallback)
+        if (_mappings[slot].References > 1 || _mappings[slot].State == MappingState.Fallback || _mappings[slot].IsKept)
         {
             return;
         }

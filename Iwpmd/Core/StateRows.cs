@@ -70,6 +70,9 @@ internal struct MappingRow : IStateRow
 
     public readonly bool IsUsed => State != MappingState.Free;
 
+    /// <summary>Mapped to its own port, which is bound, or shall be.</summary>
+    public readonly bool IsKept => State is MappingState.Held or MappingState.Unprotected && MappedPort == Local.Port;
+
     public readonly InetEndpoint Mapped => ((InetEndpoint)Local).WithPort(MappedPort);
 }
 

@@ -27,6 +27,7 @@ internal sealed record Configuration
         ConfigurationKey.Number("query_retry", "ms", 100, 5000, c => (int)c.QueryRetry.TotalMilliseconds, (c, v) => c with { QueryRetry = TimeSpan.FromMilliseconds(v) }),
         ConfigurationKey.Number("unreachable_memory", "ms", 0, 60000, c => (int)c.UnreachableMemory.TotalMilliseconds, (c, v) => c with { UnreachableMemory = TimeSpan.FromMilliseconds(v) }),
         new("port_range", "LOW-HIGH, each 1 to 65535", "the host's", (c, text) => TryParseRange(text, out PortRange range) ? c with { PortRange = range } : null),
+        new("keep_ports", "ports like 3260, 4420-4430", "none", (c, text) => TryParsePorts(text, out PortSet ports) ? c with { KeptPorts = ports } : null),
         ConfigurationKey.Number("max_mappings", "mappings", 16, 1048576, c => c.MaxMappings, (c, v) => c with { MaxMappings = v }),
         ConfigurationKey.Number("request_rate", "Requests a second", 1, 1000000, c => c.Admission.RequestRate, (c, v) => c with { Admission = c.Admission with { RequestRate = v } }),
         ConfigurationKey.Number("source_rate", "Requests a second", 1, 1000000, c => c.Admission.SourceRate, (c, v) => c with { Admission = c.Admission with { SourceRate = v } }),
@@ -50,6 +51,8 @@ internal sealed record Configuration
     /// <summary>Null: the host's ip_local_port_range.</summary>
     public PortRange? PortRange { get; init; }
 
+    public PortSet KeptPorts { get; init; } = PortSet.None;
+
     public int MaxMappings { get; init; } = 65536;
 
     public string StateDirectory { get; init; } = "/run/iwpmd";
@@ -67,7 +70,7 @@ internal sealed record Configuration
     public SandboxMode Sandbox { get; init; } = SandboxMode.On;
 
     public PortMapperSettings PortMapper =>
-        new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission, AnswersFrom = AnswersFrom };
+        new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission, AnswersFrom = AnswersFrom, KeptPorts = KeptPorts };
 
     /// <summary>
     /// The file's content; the defaults when it does not exist and <paramref name="isRequired"/> is false. Then they
@@ -175,6 +178,20 @@ internal sealed record Configuration
     private static bool TryParseInterfaces(string text, out string[] names) =>
         TrySplit(text, out names) && Array.TrueForAll(names, name =>
             Encoding.UTF8.GetByteCount(name) <= MaxInterfaceName && name is not ("." or "..") && !name.AsSpan().ContainsAny("/:"));
+
+    /// <summary>Ports and ranges of them, none included.</summary>
+    private static bool TryParsePorts(string text, out PortSet ports)
+    {
+        bool valid = TrySplit(text, out string[] parts);
+        var ranges = new (ushort Low, ushort High)[parts.Length];
+        for (int i = 0; i < parts.Length; i++)
+        {
+            valid &= TryParseRange(parts[i].Contains('-') ? parts[i] : $"{parts[i]}-{parts[i]}", out PortRange range);
+            ranges[i] = (range.Low, range.High);
+        }
+        ports = new PortSet(ranges);
+        return valid;
+    }
 
     private static bool TryParseRange(string text, out PortRange range)
     {

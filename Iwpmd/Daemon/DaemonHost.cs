@@ -53,7 +53,7 @@ internal sealed class DaemonHost
         using NetlinkSocket netlink = handed.Netlink ?? OpenNetlink(); // first: a host without RDMA is left as it was
         using PeerSockets peers = PeerSockets.Open(PortMapper.Port, handed.Udp, _log); // next: a second daemon must not touch the state of the first
         StateLayout state = opening.Open();
-        TcpPorts ports = _policy.Open();
+        TcpPorts ports = _policy.Open(_configuration.KeptPorts);
         ports.Adopt(handed.TcpPorts);
         Errno kept = NetAdmin.GiveUp(); // before the threads of the signals and of the pool are there
         if (kept != Errno.None)

@@ -17,7 +17,7 @@ internal sealed class PortPolicy(PortRange? configured, PortSettings host, ILogg
 
     private RangeOwner Owner => _configured is null ? RangeOwner.Host : RangeOwner.Configuration;
 
-    public TcpPorts Open() => new(Range, Owner, host.Reserved, Entropy.Random64(), log);
+    public TcpPorts Open(PortSet kept) => new(Range, Owner, host.Reserved, Entropy.Random64(), log) { Kept = kept };
 
     /// <summary>Another range from now on, or the host's.</summary>
     public void Configure(PortRange? range, TcpPorts ports, StateLayout state)

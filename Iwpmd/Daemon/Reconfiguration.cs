@@ -62,6 +62,7 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
     {
         mapper.Apply(wanted.PortMapper);
         policy.Configure(wanted.PortRange, holdings.Ports, holdings.State);
+        holdings.Ports.Kept = wanted.KeptPorts;
         TakeFrom(new NamedInterfaces(wanted.Interfaces));
         SetLogLevel?.Invoke(wanted.LogLevel);
         if (wanted.NetlinkBufferBytes != _inForce.NetlinkBufferBytes)

@@ -20,7 +20,7 @@ internal enum RangeOwner
 /// Claims TCP ports with bound sockets that never listen. Differs: a free port is found by going round the range from where the last one was found, since to let the kernel
 /// choose takes milliseconds a port once half of the range is in use; reserved ports are skipped, as the kernel would.
 /// </summary>
-internal sealed class TcpPorts : ITcpPorts
+internal sealed partial class TcpPorts : ITcpPorts
 {
     private readonly int[] _fds = new int[ushort.MaxValue + 1]; // fd + 1 by port, 0 is not ours; negative: taken over, and no mapping's yet
     private readonly BitArray _isReserved = new(ushort.MaxValue + 1);
@@ -70,7 +70,7 @@ internal sealed class TcpPorts : ITcpPorts
         for (int tries = all == Reserved ? all : 0; tries < rounds * all; tries++)
         {
             ushort candidate = Next();
-            if (candidate == except || _fds[candidate] != 0 || _isReserved[candidate] != tries >= all)
+            if (candidate == except || _fds[candidate] != 0 || Kept.Contains(candidate) || _isReserved[candidate] != tries >= all)
             {
                 continue;
             }
@@ -123,6 +123,11 @@ internal sealed class TcpPorts : ITcpPorts
 
     public void Release(ushort port)
     {
+        _sharers[port] = Math.Max(_sharers[port] - 1, 0);
+        if (_sharers[port] > 0)
+        {
+            return;
+        }
         TcpPortSocket.Close(_fds[port] - 1);
         _fds[port] = 0;
     }

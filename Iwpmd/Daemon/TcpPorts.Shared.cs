@@ -1,0 +1,70 @@
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Daemon;
+
+// Ports that several mappings have, each mapped to itself.
+internal sealed partial class TcpPorts
+{
+    private readonly int[] _sharers = new int[ushort.MaxValue + 1]; // by port: mappings of a shared one, else 0
+
+    /// <summary>These are given to mappings of their own number only.</summary>
+    public PortSet Kept { get; set; } = PortSet.None;
+
+    public ClaimResult TryClaimShared(ushort port)
+    {
+        if (_sharers[port] == 0)
+        {
+            ClaimResult result = BindShared(port);
+            if (result != ClaimResult.Claimed)
+            {
+                return result;
+            }
+        }
+        _sharers[port]++;
+        return ClaimResult.Claimed;
+    }
+
+    /// <summary>One dual-stack socket for whoever shares it, be it of either family; on a host without IPv6 one of IPv4.</summary>
+    private ClaimResult BindShared(ushort port)
+    {
+        if (_fds[port] < 0)
+        {
+            _fds[port] = -_fds[port];
+            _spares--;
+            return ClaimResult.Claimed;
+        }
+        if (_fds[port] > 0)
+        {
+            return ClaimResult.Taken;
+        }
+        IpFamily family = IpFamily.V6;
+        Errno error = TcpPortSocket.Open(family, out int fd);
+        if (error == Errno.FamilyNotSupported)
+        {
+            family = IpFamily.V4;
+            error = TcpPortSocket.Open(family, out fd);
+        }
+        if (error != Errno.None)
+        {
+            return RefusedSocket(error);
+        }
+        error = TcpPortSocket.Bind(fd, family, port);
+        if (error == Errno.None)
+        {
+            _fds[port] = fd + 1;
+            return ClaimResult.Claimed;
+        }
+        TcpPortSocket.Close(fd);
+        if (error == Errno.AddressInUse)
+        {
+            return ClaimResult.Taken;
+        }
+        if (_gate.TryPass(Clock.Now, out string suppressed))
+        {
+            Log.ClaimFailed(_log, $"bind of {port}: {error}", "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE", suppressed);
+        }
+        return ClaimResult.Failed;
+    }
+}
