@@ -205,7 +205,7 @@ public class ConfigurationTests
         (Configuration asShipped, string[] complaints) = Parse(lines);
         Assert.Equal((new Configuration(), 0), (asShipped, complaints.Length));
         Assert.All(Configuration.Keys, key => Assert.Contains(lines, line => line.StartsWith($"#{key.Name}=", StringComparison.Ordinal)));
-        string[] words = ["port_range", "allow", "deny", "interface"]; // their defaults are no values
+        string[] words = ["port_range", "keep_ports", "allow", "deny", "interface"]; // their defaults are no values
         Assert.All(Configuration.Keys.Where(key => !words.Contains(key.Name)), key => Assert.Contains($"#{key.Name}={key.Default}", lines));
     }
 }
