@@ -105,6 +105,7 @@ public class PeerRulesTests
         world.Pass(TimeSpan.FromMilliseconds(1));
         Assert.Equal((KernelReplyKind.QueryMapping, MappingError.None, s_remote), (world.LastToKernel.Kind, world.LastToKernel.Error, world.LastToKernel.MappedRemote));
         Assert.Equal([40000], world.Ports.Held);
+        world.Pass(TimeSpan.FromSeconds(2));
         Assert.Equal(0, world.Mapper.Conversations.Count);
     }
 
@@ -127,6 +128,56 @@ public class PeerRulesTests
         Assert.Equal((MappingError.None, s_remote), (world.LastToKernel.Error, world.LastToKernel.MappedRemote));
         Assert.Equal([40000], world.Ports.Held);
         Assert.Equal(FallbackCause.Unreachable, world.State.Health.LastFallbackCause);
+    }
+
+    [Theory]
+    [InlineData(nameof(FallbackCause.Unreachable))]
+    [InlineData(nameof(FallbackCause.Prohibited))]
+    [InlineData(nameof(FallbackCause.LocalRule))]
+    [InlineData(nameof(FallbackCause.NoRoute))]
+    [InlineData(nameof(FallbackCause.HostUnreachable))]
+    public void The_cause_of_a_fallback_is_kept_and_the_negative_memory_says_the_same(string name)
+    {
+        var log = new RecordedLog();
+        World world = Asked(log: log);
+        FallbackCause cause = Enum.Parse<FallbackCause>(name);
+        world.Unreachable("10.0.0.2:3935", handle: 1, cause, source: "10.0.0.254:0");
+        Assert.Equal((cause, FallbackCause.None), (world.State.Health.LastFallbackCause, world.State.Health.RememberedCause));
+        world.Query("10.0.0.1:5001", "10.0.0.2:7174", sequence: 21);
+        Assert.Equal((FallbackCause.Remembered, cause), (world.State.Health.LastFallbackCause, world.State.Health.RememberedCause));
+        Assert.Equal(2ul, world.Counter(Counter.FallbacksUnreachable + Array.IndexOf(FallbackWords.Reasons, cause)));
+        string[] lines = [.. log.Lines.Where(line => line.StartsWith("query: fallback"))];
+        Assert.EndsWith($"10.0.0.2 {FallbackWords.Describe(cause)}, says 10.0.0.254: {FallbackWords.Remedy(cause)}", lines[0]);
+        Assert.EndsWith($"10.0.0.2 {FallbackWords.Describe(cause)} (a moment before; it is not asked again yet): {FallbackWords.Remedy(cause)}", lines[1]);
+
+        world.Pass(TimeSpan.FromSeconds(5));
+        world.Query("10.0.0.1:5002", "10.0.0.2:7174", sequence: 22);
+        world.Answer(PeerMessageType.Accept, 45000);
+        Assert.Equal(FallbackCause.None, world.State.Peers.ToArray().Single(peer => peer.Address.Family != IpFamily.None).LastCause);
+    }
+
+    [Fact]
+    public void An_answer_that_was_dropped_is_the_cause_and_not_silence()
+    {
+        World world = Asked(new PortMapperSettings { AnswersFrom = AnswerSource.Asked });
+        world.Answer(PeerMessageType.Accept, 45000, from: "10.0.0.9:3935");
+        world.Pass(TimeSpan.FromSeconds(3));
+        Assert.Equal(FallbackCause.AnswerDropped, world.State.Health.LastFallbackCause);
+    }
+
+    /// <summary>Where nobody answers ARP, ICMP comes a moment after the default deadline.</summary>
+    [Fact]
+    public void A_reason_that_comes_after_the_deadline_corrects_what_was_taken_for_silence_and_tells_the_kernel_nothing()
+    {
+        World world = Asked();
+        world.Pass(TimeSpan.FromSeconds(3));
+        Assert.Equal(FallbackCause.NoAnswer, world.State.Health.LastFallbackCause);
+        world.Pass(TimeSpan.FromMilliseconds(100));
+        world.Unreachable("10.0.0.2:3935", handle: 1, FallbackCause.HostUnreachable);
+        Assert.Equal(FallbackCause.HostUnreachable, world.State.Health.LastFallbackCause);
+        Assert.Single(world.ToKernel);
+        world.Query("10.0.0.1:5001", "10.0.0.2:7174", sequence: 21);
+        Assert.Equal(FallbackCause.HostUnreachable, world.State.Health.RememberedCause);
     }
 
     [Fact]

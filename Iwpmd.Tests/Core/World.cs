@@ -210,10 +210,10 @@ internal sealed class World
         FromPeer(from ?? asked.To.ToString(), message, to ?? asked.Message.Connecting.WithPort(41000).ToString());
     }
 
-    public void Unreachable(string peer, ulong handle)
+    public void Unreachable(string peer, ulong handle, FallbackCause cause = FallbackCause.Unreachable, string? source = null)
     {
         Write($"icmp: {peer} unreachable");
-        Mapper.HandleUnreachable(InetEndpoint.Parse(peer), handle, Now);
+        Mapper.HandleUnreachable(InetEndpoint.Parse(peer), handle, cause, source is null ? default : InetEndpoint.Parse(source), Now);
         Drain();
     }
 

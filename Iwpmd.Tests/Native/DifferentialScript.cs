@@ -205,11 +205,35 @@ internal sealed class DifferentialScript(DifferentialRun run)
         run.Step("malformed: QUERY without a remote address", () => run.Kernel.SendRaw(Short(Scene.Query("10.0.0.1:5504", "10.0.0.2:80"), 24 + 132)));
         run.Step("malformed: a bad message before a good one", () => run.Kernel.SendRaw((byte[])[.. Short(Scene.Add("10.0.0.1:5505"), 24), .. Bytes(Scene.Add("10.0.0.1:5506"))]), "neighbours of a bad message");
         run.Step("malformed: a length beyond the datagram", () => run.Kernel.SendRaw([.. BitConverter.GetBytes(5000), .. Bytes(Scene.Remove("10.0.0.1:5501"))[4..]]));
-        foreach (int port in (int[])[5501, 5502, 5503, 5504, 5505, 5506])
+        run.Step("malformed: REMOVE without an address", () => run.Kernel.SendRaw(Short(Scene.Remove("10.0.0.1:5501"), 24)), "nobody waits");
+        run.Step("malformed: MAPINFO of two families", () => run.Kernel.SendRaw(Bytes(Scene.Mapped("10.0.0.1:5507", 25507) with { Mapped = InetEndpoint.Parse("[fd00::1]:25507") })), "nobody waits");
+        run.Step("malformed: MAPINFO without an address", () => run.Kernel.SendRaw(Short(Scene.Mapped("10.0.0.1:5507", 25507), 16 + 132)), "nobody waits");
+        run.Step("malformed: ADD without SEQ", () => run.Kernel.SendRaw(WithoutFirst(Bytes(Scene.Add("10.0.0.1:5508")), 8)), "missing SEQ");
+        run.Step("malformed: ADD with stray bytes", () => run.Kernel.SendRaw(WithStray(Bytes(Scene.Add("10.0.0.1:5509")))));
+        run.Step("malformed: ADD behind a DONE", () => run.Kernel.SendRaw((byte[])[.. KernelBytes.Message(RawNetlink.Done, 2, 0, 0, new byte[4]), .. Bytes(Scene.Add("10.0.0.1:5510"))]), "behind a DONE");
+        run.Watch(25511);
+        run.Step("malformed: MAPINFO of a client that was not asked", () => run.Kernel.SendRaw(KernelBytes.Of(Scene.Mapped("10.0.0.1:5511", 25511) with { Client = 3 })), "unasked client");
+        run.Ask("malformed: REMOVE 5511", Scene.Remove("10.0.0.1:5511") with { Client = 3 }, "unasked client");
+        foreach (int port in (int[])[5501, 5502, 5503, 5504, 5505, 5506, 5508, 5509, 5510])
         {
-            run.Ask($"malformed: REMOVE {port}", Scene.Remove($"10.0.0.1:{port}"), port == 5506 ? ["neighbours of a bad message"] : []);
+            run.Ask($"malformed: REMOVE {port}", Scene.Remove($"10.0.0.1:{port}"), port switch
+            {
+                5506 => ["neighbours of a bad message"],
+                5508 => ["missing SEQ"],
+                5510 => ["behind a DONE"],
+                _ => [],
+            });
         }
+        byte[] request = Peer.Bytes(Peer.Request(_handle++, "10.0.0.2:7200", "10.0.0.1:5599", "10.0.0.2:7300"));
+        run.Step("malformed: v4 Request in a v6 packet", () => run.Tell("client6", request), "ip version");
+        byte[] lasting = [request[0], 7, .. Peer.Bytes(Peer.Request(_handle++, "10.0.0.2:7200", "10.0.0.1:5599", "10.0.0.2:7300"))[2..]];
+        run.Step("malformed: Request with a PmTime", () => run.Tell("client", lasting), "PmTime");
     }
+
+    /// <summary>The message without so many bytes behind its header.</summary>
+    private static byte[] WithoutFirst(byte[] message, int count) => [.. BitConverter.GetBytes(message.Length - count), .. message[4..16], .. message[(16 + count)..]];
+
+    private static byte[] WithStray(byte[] message) => [.. BitConverter.GetBytes(message.Length + 3), .. message[4..], 1, 2, 3, 0];
 
     /// <summary>The addresses of one family: own, wildcard, the peer's, another that is nobody's, and the peer socket that asks.</summary>
     private sealed record Family(string Name, string Local, string Wildcard, string Remote, string Other, string Client);

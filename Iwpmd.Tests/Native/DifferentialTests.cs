@@ -30,6 +30,12 @@ public class DifferentialTests
         ["netlink of processes"] = "only the kernel is listened to",
         ["unreachable peer"] = "ICMP unreachable ends a query at once",
         ["missing FLAGS"] = "the FLAGS attribute is optional whatever ABI was agreed",
+        ["nobody waits"] = "a message that cannot be read and that nobody waits for gets no HANDLE_ERR",
+        ["missing SEQ"] = "the attributes SEQ and IF_NAME may be missing",
+        ["behind a DONE"] = "what stands behind an NLMSG_DONE is read",
+        ["unasked client"] = "MAPINFO of a client that was not asked claims nothing",
+        ["ip version"] = "a message whose IP version is not that of its packet is dropped",
+        ["PmTime"] = "PmTime is 0 in all that is sent",
         ["oversized datagram"] = "a datagram longer than a Request is dropped, not cut",
         ["neighbours of a bad message"] = "a bad message does not take the rest of its datagram with it",
     };

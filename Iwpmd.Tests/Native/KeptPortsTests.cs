@@ -47,7 +47,7 @@ public sealed class KeptPortsTests
         Assert.NotEqual(3261, mapped);
         scene.Daemon.ExpectLog($"mapping: not kept: 10.0.0.1:3261 -> 10.0.0.1:{mapped}: TCP port 3261 is in use by another program");
         JsonElement finding = JsonDocument.Parse(Command.Run(scene.Host, "doctor", "--json").Output).RootElement.GetProperty("checks")
-            .EnumerateArray().Single(check => check.GetProperty("check").GetString() == "listeners");
+            .EnumerateArray().Single(check => check.GetProperty("check").GetString() == "keep_ports");
         Assert.Equal("warning", finding.GetProperty("result").GetString());
         Assert.Contains($"10.0.0.1:3261 (mapped to {mapped})", finding.GetProperty("text").GetString());
     }

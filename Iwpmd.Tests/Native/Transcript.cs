@@ -51,10 +51,13 @@ internal sealed class Transcript
             return $"{to} <- {datagram.Length} bytes: {reason}";
         }
         var zeros = new byte[PeerMessage.RequestSize];
-        bool stray = !datagram.AsSpan().SequenceEqual(zeros.AsSpan(0, message.Write(zeros)));
+        int length = message.Write(zeros);
+        zeros[1] = datagram[1];
+        bool stray = !datagram.AsSpan().SequenceEqual(zeros.AsSpan(0, length));
+        string pmTime = datagram[1] == 0 ? "" : $", PmTime {datagram[1]}";
         string mapped = message.IsLong ? $", mapped connecting {Mapped(message.MappedConnecting, message.Connecting)}" : "";
         return $"{to} <- {message.Type} of {datagram.Length} bytes from {(isFromWellKnownPort ? "3935" : "a port of its own")}: handle {Handle(message)}, "
-            + $"connecting {Address(message.Connecting)}, accepting {Address(message.Accepting)}{mapped}{(stray ? StrayBytes : "")}";
+            + $"connecting {Address(message.Connecting)}, accepting {Address(message.Accepting)}{mapped}{pmTime}{(stray ? StrayBytes : "")}";
     }
 
     public string Port(int port) => port < FirstDynamicPort ? port.ToString() : _ports.GetValueOrDefault(port, "some port");

@@ -61,7 +61,7 @@ public partial class DeviceResourcesTests
         Assert.Equal((2u, false), (device, isIwarp));
 
         Assert.False(DeviceResources.TryReadDevice(Hex.Bytes("0500 0e00 04000000"), out _, out _));
-        Assert.False(DeviceResources.TryReadDevice(s_device.AsSpan(0, s_device.Length - 5), out _, out _));
+        Assert.False(DeviceResources.TryReadDevice(s_device.AsSpan(0, s_device.Length - 4), out _, out _));
     }
 
     [Fact]

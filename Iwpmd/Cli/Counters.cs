@@ -12,6 +12,7 @@ internal static class Counters
     private const string Received = "peer_messages_received", ReceivedHelp = "Messages of other port mappers.";
     private const string Refused = "peer_requests_not_served", RefusedHelp = "Requests of other hosts that got no answer.";
     private const string Sent = "peer_messages_sent", SentHelp = "Messages to other port mappers.";
+    private const string FallbacksHelp = "Connections that went on without their peer's port mapper, by cause; also of those that were not asked again.";
     private const string Queries = "queries", QueriesHelp = "Queries to other port mappers by how they ended; all but accepted and rejected went on unmapped.";
 
     public static readonly CounterName[] All =
@@ -50,6 +51,14 @@ internal static class Counters
         new(Counter.QueriesUnreachable, "queries_unreachable", Queries, "result=\"unreachable\"", QueriesHelp),
         new(Counter.QueriesUnanswered, "queries_unanswered", Queries, "result=\"unanswered\"", QueriesHelp),
         new(Counter.QueriesRemembered, "queries_remembered", Queries, "result=\"remembered\"", QueriesHelp),
+        .. Array.ConvertAll(FallbackWords.Reasons, OfFallback),
         new(Counter.ConversationsRefused, "conversations_refused", "conversations_refused", "", "Queries refused since too many were in flight."),
     ];
+
+    private static CounterName OfFallback(FallbackCause cause)
+    {
+        string name = FallbackWords.NameOf(cause);
+        Counter counter = Counter.FallbacksUnreachable + Array.IndexOf(FallbackWords.Reasons, cause);
+        return new CounterName(counter, $"fallbacks_{name}", "fallbacks", $"cause=\"{name}\"", FallbacksHelp);
+    }
 }

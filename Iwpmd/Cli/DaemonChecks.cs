@@ -92,8 +92,8 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         }
         const string Who = "hosts without a port mapper (Windows, ESXi, FreeBSD) cannot reach ";
         return notKept.Count > 0
-            ? Finding.Doubtful("listeners", $"{Who}{Some(notKept)}, which keep_ports has: the port was in use when the listener came", "see who has it (ss -tlnp), stop that, and start the RDMA service anew")
-            : Finding.Good("listeners", mapped.Count == 0 ? "hosts without a port mapper can reach all" : $"{Who}{Some(mapped)}: keep_ports is for those that they shall reach");
+            ? Finding.Doubtful("keep_ports", $"{Who}{Some(notKept)}, which keep_ports has: the port was in use when the listener came", "see who has it (ss -tlnp), stop that, and start the RDMA service anew")
+            : Finding.Good("keep_ports", mapped.Count == 0 ? "hosts without a port mapper can reach all" : $"{Who}{Some(mapped)}: keep_ports is for those that they shall reach");
     }
 
     private static string Some(List<string> names) => string.Join(", ", names.Take(5)) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
@@ -102,14 +102,16 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
     {
         int silent = 0;
         string first = "";
+        FallbackCause cause = FallbackCause.NoAnswer;
         foreach (ref readonly PeerRow peer in state.Peers)
         {
-            if (peer.UnreachableUntil != 0) // an answer makes it 0 again
+            if (peer.UnreachableUntil != 0 && silent++ == 0) // an answer makes it 0 again
             {
-                first = silent++ == 0 ? $"{((InetEndpoint)peer.Address).AddressText()} {Health.Cause(peer.Unreachables > 0 ? FallbackCause.Unreachable : FallbackCause.NoAnswer)}" : first;
+                cause = peer.LastCause == FallbackCause.None ? cause : peer.LastCause;
+                first = $"{((InetEndpoint)peer.Address).AddressText()} {FallbackWords.Describe(cause)}";
             }
         }
         return silent == 0 ? Finding.Good("peers", $"{Words.Count(state.Peers.Length, "host")} asked, and each answered the last time")
-            : Finding.Doubtful("peers", $"{first}{(silent == 1 ? "" : $", and {silent - 1} more")}", "start one there, open the firewall; iwpmd ping HOST shows whether it helped");
+            : Finding.Doubtful("peers", $"{first}{(silent == 1 ? "" : $", and {silent - 1} more")}", $"{FallbackWords.Remedy(cause)}; iwpmd ping HOST shows whether it helped");
     }
 }

@@ -58,14 +58,6 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : new Health(Severity.Degraded, $"degraded: {problems[0]}", problems);
     }
 
-    /// <summary>Completes "HOST ...".</summary>
-    public static string Cause(FallbackCause cause) => cause switch
-    {
-        FallbackCause.Unreachable => "has no port mapper (ICMP)",
-        FallbackCause.NoAnswer => "did not answer (no port mapper there, or a firewall)",
-        _ => "did not answer a moment before",
-    };
-
     /// <summary>Ports of the range; those that were kept are none of it.</summary>
     public static int PortsUsed(StateCopy state)
     {
@@ -179,7 +171,12 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
     private static string LastFallback(StateCopy state, TimeSpan now)
     {
         HealthRow health = state.Health;
-        return health.LastFallbackCause == FallbackCause.None ? ""
-            : $", last fallback {Words.Duration(now - new TimeSpan(health.LastFallbackAt))} ago: {((InetEndpoint)health.LastFallbackPeer).AddressText()} {Cause(health.LastFallbackCause)}";
+        if (health.LastFallbackCause == FallbackCause.None)
+        {
+            return "";
+        }
+        FallbackCause cause = health.RememberedCause == FallbackCause.None ? health.LastFallbackCause : health.RememberedCause;
+        string ago = Words.Duration(now - new TimeSpan(health.LastFallbackAt)), remedy = FallbackWords.Remedy(cause);
+        return $", last fallback {ago} ago: {((InetEndpoint)health.LastFallbackPeer).AddressText()} {FallbackWords.Describe(cause)}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Wire;
 
@@ -57,5 +58,16 @@ internal static class Json
         {
             json.Flush();
         }
+    }
+
+    /// <summary>Null when there is none.</summary>
+    public static void Cause(Utf8JsonWriter json, ReadOnlySpan<byte> name, FallbackCause cause)
+    {
+        if (cause == FallbackCause.None)
+        {
+            json.WriteNull(name);
+            return;
+        }
+        json.WriteString(name, FallbackWords.NameOf(cause));
     }
 }

@@ -16,7 +16,7 @@ internal sealed class Peers(ViewOptions options) : IView
             return View.StatusOf(reading);
         }
         int[] rows = Select(state);
-        new Table("HOST", "LAST SEEN", "MEDIAN", "WORST", "ACCEPTS", "REJECTS", "TIMEOUTS", "UNREACHABLE", "NOT ASKED FOR")
+        new Table("HOST", "LAST SEEN", "MEDIAN", "WORST", "ACCEPTS", "REJECTS", "TIMEOUTS", "UNREACHABLE", "NOT ASKED FOR", "CAUSE")
             .Write(page, rows.Length, row => Cells(state.Peers[rows[row]], reading.Now));
         return ExitStatus.Ended;
     }
@@ -78,6 +78,7 @@ internal sealed class Peers(ViewOptions options) : IView
         peer.Timeouts.ToString(CultureInfo.InvariantCulture),
         peer.Unreachables.ToString(CultureInfo.InvariantCulture),
         NotAskedFor(peer, now) is TimeSpan left ? Words.Duration(left) : "-",
+        peer.LastCause == FallbackCause.None ? "-" : FallbackWords.NameOf(peer.LastCause),
     ];
 
     private static void Write(Utf8JsonWriter json, in PeerRow peer, TimeSpan now)
@@ -92,6 +93,7 @@ internal sealed class Peers(ViewOptions options) : IView
         json.WriteNumber("timeouts"u8, peer.Timeouts);
         json.WriteNumber("unreachables"u8, peer.Unreachables);
         Json.Seconds(json, "not_asked_for_seconds"u8, NotAskedFor(peer, now));
+        Json.Cause(json, "cause"u8, peer.LastCause);
         json.WriteEndObject();
     }
 }

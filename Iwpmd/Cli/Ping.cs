@@ -74,13 +74,14 @@ internal sealed class Ping : IDisposable
         Errno error = _socket.Send(_buffer.AsSpan(0, request.Write(_buffer)), _peer, default);
         if (error != Errno.None)
         {
-            return $"not sent: {error}";
+            string remedy = FallbackWords.Remedy(FallbackCauses.Of(error));
+            return $"not sent: {error}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
         }
         while (sent + AnswerWithin - Clock.Now is { Ticks: > 0 } left && _socket.WaitReadable(left))
         {
             if (_socket.TryReceiveError(_buffer, out UdpError failure) && failure.IsUnreachable)
             {
-                return $"no port mapper (ICMP unreachable, {failure.Error})";
+                return Describe(failure);
             }
             if (_socket.Receive(_buffer, out UdpArrival arrival) == Errno.None
                 && PeerMessage.TryParse(_buffer.AsSpan(0, Math.Min(arrival.Length, _buffer.Length)), out PeerMessage answer, out _)
@@ -90,6 +91,14 @@ internal sealed class Ping : IDisposable
             }
         }
         return string.Create(CultureInfo.InvariantCulture, $"no answer within {AnswerWithin.TotalSeconds} s: a firewall drops UDP port {PortMapper.Port}, or the host is down");
+    }
+
+    private string Describe(in UdpError failure)
+    {
+        FallbackCause cause = FallbackCauses.Of(failure);
+        string says = failure.Source.Family == IpFamily.None || failure.Source.SameAddress(_peer) ? "" : $", says {failure.Source.AddressText()}";
+        return cause == FallbackCause.Unreachable ? $"no port mapper (ICMP unreachable, {failure.Error}{says})"
+            : $"it {FallbackWords.Describe(cause)}{says}: {FallbackWords.Remedy(cause)}";
     }
 
     /// <summary>By the rule of the daemon: from whatever source it comes.</summary>

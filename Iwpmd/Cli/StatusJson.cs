@@ -135,12 +135,8 @@ internal static class StatusJson
         }
         json.WriteStartObject("last_fallback"u8);
         json.WriteString("peer"u8, ((InetEndpoint)health.LastFallbackPeer).AddressText());
-        json.WriteString("cause"u8, health.LastFallbackCause switch
-        {
-            FallbackCause.Unreachable => "unreachable"u8,
-            FallbackCause.NoAnswer => "no_answer"u8,
-            _ => "remembered"u8,
-        });
+        json.WriteString("cause"u8, FallbackWords.NameOf(health.LastFallbackCause));
+        Json.Cause(json, "remembered_cause"u8, health.RememberedCause);
         Json.Seconds(json, "seconds"u8, now - new TimeSpan(health.LastFallbackAt));
         json.WriteEndObject();
     }

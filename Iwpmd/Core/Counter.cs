@@ -38,4 +38,13 @@ internal enum Counter
     RemoteInfosDropped,
     Usurpations,
     TableFull,
+
+    // By cause, in the order of FallbackWords.Reasons.
+    FallbacksUnreachable,
+    FallbacksNoAnswer,
+    FallbacksProhibited,
+    FallbacksLocalRule,
+    FallbacksNoRoute,
+    FallbacksHostUnreachable,
+    FallbacksAnswerDropped,
 }

@@ -12,7 +12,9 @@ internal struct HealthRow : IStateRow
     public FallbackCause LastFallbackCause;
     public HandshakeState Kernel;
     public StateOrigin Origin;
-    private readonly byte _unused;
+
+    /// <summary>Where the last cause is that the host was not asked again: why it did not answer before.</summary>
+    public FallbackCause RememberedCause;
     public uint Unprotected;
 
     /// <summary>Mappings that an earlier process left, and how many of their ports are held, or need none.</summary>
@@ -43,14 +45,4 @@ internal enum StateOrigin : byte
 
     /// <summary>And the sockets with it: the kernel noticed nothing.</summary>
     TakenOver = 2,
-}
-
-/// <summary>Why a connection went on without the peer's port mapper.</summary>
-internal enum FallbackCause : byte
-{
-    None = 0,
-    Unreachable = 1,
-    NoAnswer = 2,
-    Remembered = 3,
-    Undelivered = 4,
 }

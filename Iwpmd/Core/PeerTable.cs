@@ -19,6 +19,24 @@ internal sealed class PeerTable(StateLayout state)
         return slot >= 0 && state.Peers[slot].UnreachableUntil > now.Ticks;
     }
 
+    /// <summary>Why the host did not answer the last time.</summary>
+    public FallbackCause LastCause(in InetEndpoint address)
+    {
+        int slot = Find(address);
+        return slot < 0 ? FallbackCause.None : state.Peers[slot].LastCause;
+    }
+
+    /// <summary>What was taken for silence has a reason, which was told too late.</summary>
+    public void Correct(in InetEndpoint address, FallbackCause cause)
+    {
+        int slot = Find(address);
+        if (slot >= 0 && state.Peers[slot].LastCause == FallbackCause.NoAnswer)
+        {
+            using var change = Change(slot);
+            change.Row.LastCause = cause;
+        }
+    }
+
     /// <summary>The row of this host, or -1.</summary>
     public int Find(in InetEndpoint address)
     {
@@ -60,6 +78,7 @@ internal sealed class PeerTable(StateLayout state)
         ref PeerRow row = ref change.Row;
         row.LastSeenAt = now.Ticks;
         row.UnreachableUntil = 0;
+        row.LastCause = FallbackCause.None;
         row.Accepts += answer == PeerMessageType.Accept ? 1u : 0;
         row.Rejects += answer == PeerMessageType.Reject ? 1u : 0;
         row.RoundTrips[(int)(row.RoundTripCount++ % PeerRow.RoundTripSamples.Length)] = microseconds;
@@ -73,8 +92,10 @@ internal sealed class PeerTable(StateLayout state)
         ref PeerRow row = ref change.Row;
         row.LastSeenAt = now.Ticks;
         row.UnreachableUntil = until.Ticks;
-        row.Timeouts += cause == FallbackCause.NoAnswer ? 1u : 0;
-        row.Unreachables += cause == FallbackCause.Unreachable ? 1u : 0;
+        row.LastCause = cause;
+        bool isTimeout = cause is FallbackCause.NoAnswer or FallbackCause.AnswerDropped;
+        row.Timeouts += isTimeout ? 1u : 0;
+        row.Unreachables += isTimeout ? 0u : 1;
     }
 
     /// <summary>The host asked us, so its port mapper runs.</summary>

@@ -26,7 +26,8 @@ internal sealed partial class PortMapper
             AnswerQuery(slot, MappingError.None, mapped);
             _conversations.Settle(slot, now + Conversations.Lifetime);
         }
-        // Also for every later copy; from where the Accept went to, since by that the other side knows it.
+        // Kept: also for every later copy, and by the socket that the Accept came to. Differs: and from the address that it
+        // came to, since by that the other side knows it.
         PeerSocket via = arrival.To.Port == Port ? PeerSocket.Answering : PeerSocket.Asking;
         Outbox.ToPeer(via, arrival.From, arrival.To, message.AsAck());
     }
@@ -58,7 +59,7 @@ internal sealed partial class PortMapper
     private int FindAnswered(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         int slot = _conversations.FindQuery(message.Handle);
-        if (slot < 0 || !IsMappingAlive(_conversations[slot]))
+        if (slot < 0 || !IsMappingAlive(_conversations[slot]) || HasFallenBack(_conversations[slot]))
         {
             return -1;
         }
@@ -94,6 +95,9 @@ internal sealed partial class PortMapper
             Log.AnswerDropped(_log, type, source, row.Peer, fault, suppressed);
         }
     }
+
+    /// <summary>Its deadline passed without an answer; it is kept for the reason only.</summary>
+    private static bool HasFallenBack(in ConversationRow row) => row.IsSettled != 0 && row.FellBack != 0;
 
     /// <summary>Whatever the scopes: those of a message are only guessed, and its handle is proof enough.</summary>
     private static bool IsSameIp(in InetEndpoint one, in InetEndpoint other) => one.WithScope(other.Scope).SameAddress(other);

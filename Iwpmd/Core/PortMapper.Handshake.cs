@@ -123,6 +123,7 @@ internal sealed partial class PortMapper
         switch (request.Operation)
         {
             case KernelOperation.Hello when Kernel == HandshakeState.HelloSent:
+                // Differs: a version that is not known here is taken for the nearest one, so that the replay comes.
                 Log.KernelHello(_log, (int)request.Number);
                 RequestReplay((ushort)Math.Clamp(request.Number, KernelProtocol.OldestAbi, KernelProtocol.Abi), request.Sequence, KernelProtocol.IwCm);
                 break;

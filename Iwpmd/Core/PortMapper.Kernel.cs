@@ -245,6 +245,7 @@ internal sealed partial class PortMapper
         ToKernel(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, answerBy);
     }
 
+    /// <summary>Differs: each message has a number of its own, by which its outcome is known; rdma-core's have none.</summary>
     private uint ToKernel(in KernelReply reply, TimeSpan answerBy)
     {
         uint sequence = _nextSequence++;

@@ -12,7 +12,6 @@ internal sealed partial class PortMapper
     /// <summary>The answer to a query is decided this much before it must have been sent.</summary>
     private static readonly TimeSpan AnswerMargin = TimeSpan.FromMilliseconds(100);
 
-    private LogGate _fallbackGate = new(TimeSpan.FromSeconds(10), burst: 20);
     private LogGate _saidGate = new(TimeSpan.FromSeconds(10), burst: 5000);
 
     public void Handle(in PeerArrival arrival, in PeerMessage received, TimeSpan now)
@@ -26,7 +25,7 @@ internal sealed partial class PortMapper
         {
             Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle, suppressed);
         }
-        if (message.Connecting.Family != arrival.From.Family)
+        if (message.Connecting.Family != arrival.From.Family) // Differs: nobody sends such a message but to mislead
         {
             Drop(arrival.From, "ip version is not that of its packet", now);
             return;
@@ -37,27 +36,6 @@ internal sealed partial class PortMapper
             case PeerMessageType.Accept: OnAccept(arrival, message, now); break;
             case PeerMessageType.Ack: OnAck(arrival, message, now); break;
             case PeerMessageType.Reject: OnReject(arrival, message, now); break;
-        }
-    }
-
-    /// <summary>
-    /// ICMP says that nobody takes what we sent to <paramref name="peer"/>, and quotes the handle. One that quotes too little to have it (0) is not believed:
-    /// without the handle anyone can make it up who guesses a port number, and the deadline ends the query too.
-    /// </summary>
-    public void HandleUnreachable(in InetEndpoint peer, ulong handle, TimeSpan now)
-    {
-        int slot = handle == 0 ? -1 : _conversations.FindQuery(handle);
-        if (slot >= 0 && IsSameIp(peer, _conversations[slot].Peer))
-        {
-            EndUnreachable(slot, now);
-        }
-    }
-
-    private void EndUnreachable(int slot, TimeSpan now)
-    {
-        if (_conversations[slot].IsSettled == 0)
-        {
-            EndUnmapped(slot, FallbackCause.Unreachable, now);
         }
     }
 
@@ -113,7 +91,7 @@ internal sealed partial class PortMapper
         }
         else if (now.Ticks >= row.Deadline)
         {
-            EndUnmapped(slot, FallbackCause.NoAnswer, now);
+            EndUnmapped(slot, row.Asked.Family == IpFamily.None ? FallbackCause.NoAnswer : FallbackCause.AnswerDropped, now);
         }
         else if (_peers.IsUnreachable(row.Peer, now))
         {
@@ -136,48 +114,6 @@ internal sealed partial class PortMapper
         ref readonly MappingRow mapping = ref _mappings[row.Slot];
         Outbox.ToPeer(PeerSocket.Asking, row.Peer, default, new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
         _conversations.Reschedule(slot, Earlier(now + _settings.QueryRetry, new TimeSpan(row.Deadline)));
-    }
-
-    /// <summary>Differs: a query that nobody will answer is answered by us, unmapped: the connection goes on at once instead of after 10 s, our own port stays protected.</summary>
-    private void EndUnmapped(int slot, FallbackCause cause, TimeSpan now)
-    {
-        ref readonly ConversationRow row = ref _conversations[slot];
-        Count(cause switch
-        {
-            FallbackCause.Unreachable => Counter.QueriesUnreachable,
-            FallbackCause.NoAnswer => Counter.QueriesUnanswered,
-            _ => Counter.QueriesRemembered,
-        });
-        if (cause != FallbackCause.Remembered)
-        {
-            _peers.Missed(row.Peer, cause, now + _settings.UnreachableMemory, now);
-        }
-        using (var change = new RowChange<HealthRow>(ref _state.Health))
-        {
-            (change.Row.LastFallbackPeer, change.Row.LastFallbackAt, change.Row.LastFallbackCause) = (row.Peer, now.Ticks, cause);
-        }
-        if (IsMappingAlive(row))
-        {
-            LogFallback(row, cause, now);
-            AnswerQuery(slot, MappingError.None, row.Remote);
-        }
-        _conversations.Close(slot);
-    }
-
-    private void LogFallback(in ConversationRow row, FallbackCause cause, TimeSpan now)
-    {
-        if (!_fallbackGate.TryPass(now, out string suppressed))
-        {
-            return;
-        }
-        string peer = ((InetEndpoint)row.Peer).AddressText();
-        string reason = cause switch
-        {
-            FallbackCause.Unreachable => $"{peer} has no port mapper (ICMP unreachable)",
-            FallbackCause.NoAnswer => $"no answer from {peer} within {_settings.QueryDeadline.TotalMilliseconds} ms: is iwpmd running there, is UDP port {Port} open?",
-            _ => $"{peer} did not answer a moment ago",
-        };
-        Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, reason, suppressed);
     }
 
     private void AnswerQuery(int slot, MappingError error, InetEndpoint mappedRemote)

@@ -43,7 +43,7 @@ internal sealed partial class PortMapper
         ref Replay replay = ref FindReplay(request.Client);
         if (replay.Client == 0)
         {
-            return; // nobody asked
+            return; // Differs: what a client says that was not asked claims nothing
         }
         Count(Counter.Replayed);
         replay.Received++;

@@ -143,7 +143,10 @@ internal struct ConversationRow : IStateRow
     /// <summary>Accepting: how the kernel heard of the peer.</summary>
     public RemoteInfoCredit RemoteInfo;
     public long StartedAt, AnswerBy, Deadline, LastSentAt;
-    private readonly ulong _unused2, _unused3, _unused4, _unused5;
+
+    /// <summary>Querying: 1 when its deadline passed without an answer.</summary>
+    public ulong FellBack;
+    private readonly ulong _unused3, _unused4, _unused5;
 }
 
 /// <summary>A host whose port mapper we spoke to, or tried to: 128 bytes. Round trips are in microseconds, the newest overwrites the oldest.</summary>
@@ -156,7 +159,12 @@ internal struct PeerRow : IStateRow
     public uint Accepts, Rejects, Timeouts, Unreachables;
     public uint RoundTripCount, RoundTripWorst;
     public RoundTripSamples RoundTrips;
-    private readonly ulong _unused;
+
+    /// <summary>Why it did not answer the last time; none if it did.</summary>
+    public FallbackCause LastCause;
+    private readonly byte _unused;
+    private readonly ushort _unused2;
+    private readonly uint _unused3;
 
     [InlineArray(Length)]
     internal struct RoundTripSamples

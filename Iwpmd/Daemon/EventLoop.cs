@@ -215,7 +215,8 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         {
             if (failure.IsUnreachable)
             {
-                mapper.HandleUnreachable(failure.To, ReadHandle(_quoted.AsSpan(0, Math.Min(failure.QuotedLength, _quoted.Length))), Clock.Now);
+                ulong handle = ReadHandle(_quoted.AsSpan(0, Math.Min(failure.QuotedLength, _quoted.Length)));
+                mapper.HandleUnreachable(failure.To, handle, FallbackCauses.Of(failure), failure.Source, Clock.Now);
                 transmitter.Drain();
             }
         }

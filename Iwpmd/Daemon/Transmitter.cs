@@ -84,14 +84,10 @@ internal sealed class Transmitter(PortMapper mapper, KernelLink kernel, PeerSock
         {
             Log.PeerSendFailed(log, effect.Message.Type, effect.To, error, suppressed);
         }
-        if (effect.Message.Type == PeerMessageType.Request && IsUnreachable(error))
+        FallbackCause cause = FallbackCauses.Of(error);
+        if (effect.Message.Type == PeerMessageType.Request && cause != FallbackCause.None)
         {
-            mapper.HandleUnreachable(effect.To, effect.Message.Handle, now);
+            mapper.HandleUnreachable(effect.To, effect.Message.Handle, cause, default, now);
         }
     }
-
-    /// <summary>No route, no such family, or forbidden by a local firewall: to wait for an answer is in vain.</summary>
-    private static bool IsUnreachable(Errno error) =>
-        error == Errno.NetworkUnreachable || error == Errno.HostUnreachable || error == Errno.FamilyNotSupported
-        || error == Errno.NotPermitted || error == Errno.AddressNotAvailable || error == Errno.Invalid;
 }

@@ -26,6 +26,7 @@ internal readonly record struct Errno(int Number)
     public static Errno FamilyNotSupported => new(97);
     public static Errno AddressInUse => new(98);
     public static Errno AddressNotAvailable => new(99);
+    public static Errno NetworkDown => new(100);
     public static Errno NetworkUnreachable => new(101);
     public static Errno NoBufferSpace => new(105);
     public static Errno TimedOut => new(110);

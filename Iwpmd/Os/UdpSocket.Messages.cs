@@ -20,14 +20,16 @@ internal sealed unsafe partial class UdpSocket
         return ControlMessages.Write(control, Libc.IPPROTO_IPV6, Libc.IPV6_PKTINFO, v6);
     }
 
-    private static Libc.sock_extended_err ReadExtendedError(ReadOnlySpan<byte> control)
+    private static Libc.sock_extended_err ReadExtendedError(ReadOnlySpan<byte> control, out InetEndpoint source)
     {
+        source = default;
         var messages = new ControlMessages(control);
         while (messages.MoveNext())
         {
             if ((messages.Level, messages.Type) is (Libc.IPPROTO_IP, Libc.IP_RECVERR) or (Libc.IPPROTO_IPV6, Libc.IPV6_RECVERR)
                 && messages.Data.Length >= sizeof(Libc.sock_extended_err))
             {
+                _ = Sockaddr.TryRead(messages.Data[sizeof(Libc.sock_extended_err)..], out source); // SO_EE_OFFENDER
                 return MemoryMarshal.Read<Libc.sock_extended_err>(messages.Data);
             }
         }

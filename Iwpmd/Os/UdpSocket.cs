@@ -10,6 +10,11 @@ internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEn
 /// <summary>What became of a datagram that we sent to <paramref name="To"/>; <paramref name="QuotedLength"/> bytes of its payload are quoted.</summary>
 internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
 {
+    /// <summary>Who says so by ICMP.</summary>
+    public InetEndpoint Source { get; init; }
+
+    public bool IsV6 => Origin == Libc.SO_EE_ORIGIN_ICMP6;
+
     /// <summary>A host or router said by ICMP that it could not deliver. Too long for the path is another matter.</summary>
     public bool IsUnreachable => Origin switch
     {
@@ -133,8 +138,12 @@ internal sealed unsafe partial class UdpSocket : IDisposable
             return false;
         }
         _ = Sockaddr.TryRead(new ReadOnlySpan<byte>(name, received.NameLength), out InetEndpoint to);
-        Libc.sock_extended_err extended = ReadExtendedError(new ReadOnlySpan<byte>(control, received.ControlLength));
-        error = new UdpError(to, new Errno((int)extended.ee_errno), extended.ee_origin, extended.ee_type, extended.ee_code, received.Length);
+        var data = new ReadOnlySpan<byte>(control, received.ControlLength);
+        Libc.sock_extended_err extended = ReadExtendedError(data, out InetEndpoint source);
+        error = new UdpError(to, new Errno((int)extended.ee_errno), extended.ee_origin, extended.ee_type, extended.ee_code, received.Length)
+        {
+            Source = source,
+        };
         return true;
     }
 

@@ -84,6 +84,8 @@ internal readonly record struct KernelRequest
     public bool NoPortMap => (Flags & IWPM_FLAGS_NO_PORT_MAP) != 0;
 
     /// <summary>
+    /// Differs: SEQ and IF_NAME may be missing, since nobody here has a use for them.
+    /// Differs: of what nobody waits for and that cannot be read the kernel hears nothing: a refusal would look for a request.
     /// False with a reason: nothing to act on. A request that the kernel waits for and that cannot be read is true, as <see cref="KernelOperation.Malformed"/>,
     /// with the reason, so that it can be refused at once.
     /// </summary>

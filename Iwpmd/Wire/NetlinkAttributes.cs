@@ -14,7 +14,8 @@ internal static class NetlinkAttribute
 
 /// <summary>
 /// Reads attributes one after the other. The first malformed one ends the reading and is kept in <see cref="Error"/>,
-/// as is the first value of a wrong size, so that a caller asks once, at the end.
+/// as is the first value of a wrong size, so that a caller asks once, at the end. Differs: a length that cannot be right
+/// is an error also behind the attributes that are needed, since it may hide an optional one.
 /// </summary>
 internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
 {
@@ -34,7 +35,7 @@ internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
         }
         if (_rest.Length < NetlinkAttribute.HeaderSize)
         {
-            return Fail("stray bytes behind the last attribute");
+            return false; // Kept: stray bytes behind the last attribute are nothing
         }
         int length = MemoryMarshal.Read<ushort>(_rest);
         if (length < NetlinkAttribute.HeaderSize || length > _rest.Length)

@@ -89,7 +89,7 @@ internal readonly record struct PeerMessage(
     {
         Span<byte> bytes = buffer[..(IsLong ? RequestSize : ShortSize)];
         bytes[FirstAt] = (byte)((SupportedVersion << 6) | ((int)Type << 4) | (int)Connecting.Family);
-        bytes[PmTimeAt] = 0; // single use
+        bytes[PmTimeAt] = 0; // Differs: single use, whatever a Request had
         BinaryPrimitives.WriteUInt16BigEndian(bytes[MappedPortAt..], MappedConnecting.Port);
         BinaryPrimitives.WriteUInt16BigEndian(bytes[AcceptPortAt..], Accepting.Port);
         BinaryPrimitives.WriteUInt16BigEndian(bytes[ConnectPortAt..], Connecting.Port);
