@@ -243,8 +243,8 @@ rpm: rpm-deps $(BUILT) ## builds the rpm
 	rm -rf $(OUT)/rpm
 	mkdir -p $(OUT)/rpm/SOURCES
 	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:S' --gzip --file=$(OUT)/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
-	rpmbuild -bb --quiet --target $(RPM_ARCH) --define '_topdir $(CURDIR)/$(OUT)/rpm' --define 'iwpmd_version $(VERSION)' \
+	HOME=$(CURDIR)/$(OUT)/rpm rpmbuild -bb --quiet --target $(RPM_ARCH) --define '_topdir $(CURDIR)/$(OUT)/rpm' --define 'iwpmd_version $(VERSION)' \
 		--define '_buildhost iwpmd' --define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
 		--define "iwpmd_date $$(LC_ALL=C date --utc --date=@$$SOURCE_DATE_EPOCH '+%a %b %d %Y')" rpm/iwpmd.spec
 	mv $(OUT)/rpm/RPMS/*/iwpmd-*.rpm out/
-	rpmlint --config rpm/rpmlint.toml out/iwpmd-$(VERSION)-*.$(RPM_ARCH).rpm
+	HOME=$(CURDIR)/$(OUT)/rpm rpmlint --config rpm/rpmlint.toml out/iwpmd-$(VERSION)-*.$(RPM_ARCH).rpm
