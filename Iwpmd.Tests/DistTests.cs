@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Iwpmd.Tests.Native;
 using Iwpmd.Tests.Support;
@@ -79,6 +80,20 @@ public sealed class DistTests : IDisposable
     [InlineData("dist/dracut/module-setup.sh")]
     [InlineData("dist/initramfs/hook")]
     public void The_boot_image_has_each_driver(string path) => Assert.Contains(" iw_cxgb4 irdma i40iw qedr erdma siw", File.ReadAllText(Repository.PathOf(path)));
+
+    [Theory]
+    [InlineData("deb", @"(?m)^  \* ")]
+    [InlineData("rpm", "(?m)^- ")]
+    public void The_list_of_changes_has_each_item_of_the_news(string kind, string item)
+    {
+        string news = File.ReadAllText(Repository.PathOf("NEWS"));
+        string changes = Tool.Run(Repository.PathOf("dist/changelog"), "mawk", kind);
+
+        Assert.Equal(Items(news[news.IndexOf("\n- ")..], "(?m)^- "), Items(changes, item));
+        Assert.All(changes.Split('\n'), line => Assert.InRange(line.Length, 0, 80));
+
+        static string[] Items(string text, string start) => [.. Regex.Split(text, start).Skip(1).Select(words => string.Join(' ', words.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)))];
+    }
 
     [Fact]
     public void The_notices_are_those_of_each_package_that_is_linked_in()
