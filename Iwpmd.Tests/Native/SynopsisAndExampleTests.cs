@@ -8,7 +8,7 @@ using Xunit;
 namespace Iwpmd.Tests.Native;
 
 /// <summary>The program takes what the manual says, as the renderers show it: each synopsis is compared with --help, each example is run.</summary>
-public sealed partial class ManualUseTests
+public sealed partial class SynopsisAndExampleTests
 {
     private const int UsurpedPort = 41003;
 
