@@ -162,6 +162,9 @@ internal static partial class Log
     [LoggerMessage(504, LogLevel.Critical, "{Message}")]
     public static partial void SetupFailed(ILogger log, string message);
 
+    [LoggerMessage(511, LogLevel.Critical, "daemon: failed: {Fault}")]
+    public static partial void Failed(ILogger log, string fault);
+
     [LoggerMessage(505, LogLevel.Warning, "daemon: notify failed: {Error}")]
     public static partial void NotifyFailed(ILogger log, Os.Errno error);
 

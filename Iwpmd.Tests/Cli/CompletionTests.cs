@@ -32,7 +32,7 @@ public partial class CompletionTests
     [Fact]
     public void Bash_completes_commands_and_their_options()
     {
-        Assert.Equal(["doctor", "mappings", "metrics", "peers", "ping", "reload", "status"], Commands);
+        Assert.Equal(["doctor", "help", "mappings", "metrics", "peers", "ping", "reload", "status"], Commands);
         Assert.Equal(Commands, Complete("iwpmd", "").Where(word => word[0] != '-'));
         Assert.Equal(["mappings", "metrics"], Complete("iwpmd", "m"));
         Assert.Equal(["--json", "--watch"], Complete("iwpmd", "status", "--").Where(word => word is "--json" or "--watch"));

@@ -3,6 +3,7 @@ using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Tests.Core;
 using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Cli;
@@ -55,6 +56,12 @@ public class ViewTests
         }
         World damaged = Stage.Busy();
         damaged.State.Mappings[0].References++;
+        var replayed = new World();
+        replayed.Add("10.0.0.1:5000");
+        using (var client = new RowChange<ClientRow>(ref replayed.State.Clients[2]))
+        {
+            client.Row.IsRegistered = 0;
+        }
         (StateReading Reading, PortOwner Owner)[] cases =
         [
             (Stage.Read(Stage.Busy()), default),
@@ -70,7 +77,9 @@ public class ViewTests
             (dead, new PortOwner(true, 98, "socat")),
             (dead, new PortOwner(true, 0, "")),
             (Stage.Missing(DaemonCondition.Absent, "there is no /run/iwpmd/state"), default),
-            (Stage.Missing(DaemonCondition.Unreadable, "/run/iwpmd/state: open: EACCES (permission denied): run this as root"), default),
+            (Stage.Missing(DaemonCondition.NotPermitted, "/run/iwpmd/state is for root and the daemon's user only"), default),
+            (Stage.Read(replayed), default),
+            (Stage.Read(ended, DaemonCondition.Ended), new PortOwner(false, 0, "", IsKept: true)),
             (Stage.Missing(DaemonCondition.Unreadable, "/run/iwpmd/state: its layout is version 2, this iwpmd has 1: restart the daemon, process 99", 99), default),
         ];
         IEnumerable<string> lines = cases.Select(one => Health.Of(one.Reading, one.Owner)).Select(health => $"{health.ExitStatus} {health.Name}: {health.Sentence}{string.Concat(health.Problems.Select(p => $"\n    {p}"))}");
@@ -114,11 +123,77 @@ public class ViewTests
     public void A_table_without_a_daemon_says_so_first_and_nothing_to_show_is_a_status()
     {
         (int status, string text) = Stage.Text(new Mappings(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Dead));
-        Assert.Equal(0, status);
+        Assert.Equal(3, status);
         Assert.StartsWith("not running: process 4711 died, ", text);
+        Assert.Equal(3, Stage.Text(new Peers(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Dead)).Status);
 
         Assert.Equal(3, Stage.Json(new Mappings(Stage.Options()), Stage.Missing(DaemonCondition.Absent, "x")).Status);
         Assert.Equal(1, Stage.Json(new Peers(Stage.Options()), Stage.Missing(DaemonCondition.Unreadable, "x")).Status);
+        Assert.Equal(77, Stage.Json(new Peers(Stage.Options()), Stage.Missing(DaemonCondition.NotPermitted, "x")).Status);
+        Assert.Equal(77, Stage.Json(new Status(), Stage.Missing(DaemonCondition.NotPermitted, "x")).Status);
+    }
+
+    /// <summary>Its ports are free: nothing is held, protected, used or registered any more.</summary>
+    [Theory]
+    [InlineData(nameof(DaemonCondition.Ended))]
+    [InlineData(nameof(DaemonCondition.Dead))]
+    public void What_a_daemon_left_that_is_gone_is_called_left(string condition)
+    {
+        World world = Stage.Busy();
+        world.State.Header.EndedAt = condition == nameof(DaemonCondition.Ended) ? world.Now.Ticks : 0;
+        StateReading gone = Stage.Read(world, Enum.Parse<DaemonCondition>(condition));
+        (int Status, string Text)[] looks =
+            [Stage.Text(new Mappings(Stage.Options()), gone), Stage.Json(new Mappings(Stage.Options()), gone), Stage.Text(new Status(), gone), Stage.Json(new Status(), gone)];
+        var metrics = new StringWriter();
+        Metrics.Write(gone, DateTime.UnixEpoch, metrics);
+
+        Assert.All(looks, look => Assert.Equal(3, look.Status));
+        Assert.DoesNotContain("held", looks[0].Text);
+        Assert.Equal(7, looks[0].Text.Split('\n').Count(line => line.Contains(" left ", StringComparison.Ordinal)));
+        Assert.DoesNotContain("\"held\"", looks[1].Text);
+        Assert.DoesNotContain("true", looks[1].Text);
+        Assert.Contains("mappings   7 of 256: 7 left; 7 references\nports      0 of 10000 used", looks[2].Text);
+        Assert.DoesNotContain("kernel ", looks[2].Text);
+        Assert.Contains("\"held\": 0,", looks[3].Text);
+        Assert.Contains("\"left\": 7,", looks[3].Text);
+        Assert.Contains("\"used\": 0,", looks[3].Text);
+        Assert.Contains("\"kernel\": \"none\"", looks[3].Text);
+        Assert.DoesNotContain("true", looks[3].Text);
+        Assert.All((string[])["mappings{state=\"held\"} 0", "mappings{state=\"left\"} 7", "ports_used 0", "up 0", "kernel_ready 0"], line => Assert.Contains($"\niwpmd_{line}\n", metrics.ToString()));
+        Assert.DoesNotContain("iwpmd_kernel_client_info{", metrics.ToString());
+    }
+
+    /// <summary>Names come from the kernel and from other processes.</summary>
+    [Fact]
+    public void Control_characters_in_names_are_shown_and_not_sent()
+    {
+        World world = Stage.Busy();
+        using (var client = new RowChange<ClientRow>(ref world.State.Clients[2]))
+        {
+            client.Row.Device = new FixedName("siw\u001b[2J");
+        }
+        StateReading reading = Stage.Read(world);
+        var metrics = new StringWriter();
+        Metrics.Write(reading, DateTime.UnixEpoch, metrics);
+
+        Assert.All(
+            (string[])[Stage.Text(new Status(), reading).Text, Stage.Text(new Mappings(Stage.Options()), reading).Text, metrics.ToString()],
+            text => Assert.DoesNotContain("\u001b", text));
+        Assert.Contains("siw\\x1b[2J", Stage.Text(new Status(), reading).Text);
+    }
+
+    [Fact]
+    public void The_doctor_ends_with_what_to_do_first()
+    {
+        Finding good = Finding.Good("a", "well"), doubt = Finding.Doubtful("b", "odd", "look at it"), bad = Finding.Bad("c", "broken", "mend it");
+
+        Assert.Equal("no fault found in 2 checks", Doctor.Sum([good, good]));
+        Assert.Equal("0 failures and 1 warning in 2 checks; first b: look at it", Doctor.Sum([good, doubt]));
+        Assert.Equal("2 failures and 1 warning in 4 checks; first c: mend it", Doctor.Sum([good, doubt, bad, bad]));
+        Assert.Equal("1 failure and 0 warnings in 1 check; first c: broken", Doctor.Sum([bad with { Remedy = "" }]));
+        var text = new StringWriter();
+        Doctor.Write(new Page(text, int.MaxValue, false), [bad]);
+        Assert.Equal("failure  c              broken: mend it\n\n1 failure and 0 warnings in 1 check; first c: mend it\n", text.ToString());
     }
 
     [Fact]

@@ -51,7 +51,7 @@ public class CommandLineTests
     [Fact]
     public void A_word_in_brackets_is_no_argument()
     {
-        Assert.Equal((2, "", "iwpmd: Unrecognized command or argument '[diagram]'.\n"), Run("[diagram]", "--version"));
+        Assert.Equal((2, "", "iwpmd: Unrecognized command or argument '[diagram]'.\niwpmd: see iwpmd --help\n"), Run("[diagram]", "--version"));
     }
 
     [Theory]
@@ -73,7 +73,7 @@ public class CommandLineTests
         (int status, string output, _) = Run("--help");
 
         Assert.Equal(0, status);
-        string[] options = ["-s, --systemd", "-f, --foreground", "-c, --config", "-l, --log-level", "--check-config", "--version", "--help"];
+        string[] options = ["-s, --systemd", "-f, --foreground", "-c, --config", "-l, --log-level", "--check-config", "-V, --version", "--help"];
         Assert.All(options, option => Assert.Contains(option, output));
     }
 
@@ -87,6 +87,49 @@ public class CommandLineTests
 
         Assert.Equal((2, ""), (status, output));
         Assert.Contains(option, errors);
+    }
+
+    [Fact]
+    public void The_configuration_may_be_named_before_a_command()
+    {
+        using var host = new Host();
+        host.Write("/etc/other.conf", "state_dir=/run/other\n");
+        foreach (string[] words in (string[][])[["-c", "/etc/other.conf", "status"], ["status", "-c", "/etc/other.conf"], ["--config", "/etc/other.conf", "metrics", "-o", "/etc/m"]])
+        {
+            CommandResult result = Command.Run(host, words);
+            Assert.True(words.Contains("metrics") ? result.Status == 0 : result.Output.Contains("there is no /run/other/state"), result.ToString());
+        }
+    }
+
+    [Theory]
+    [InlineData("--foreground is no option of the command status", "status", "-f", "status")]
+    [InlineData("--log-level is no option of the command doctor", "doctor", "-l", "debug", "doctor")]
+    [InlineData("--version is no option of the command peers", "peers", "--version", "peers")]
+    [InlineData("--check-config is no option of the command metrics", "metrics", "--check-config", "metrics")]
+    [InlineData("--takeover is no option of the command mappings", "mappings", "--takeover", "mappings")]
+    [InlineData("--config is no option of the command ping", "ping", "-c", "3", "ping", "10.0.0.2")]
+    [InlineData("--config is given before and behind the command status", "status", "-c", "a", "status", "-c", "b")]
+    [InlineData("--systemd and --foreground contradict each other", null, "-s", "-f")]
+    [InlineData("--no-sandbox and --log-sandbox contradict each other", null, "-f", "--log-sandbox", "--no-sandbox")]
+    [InlineData("Unrecognized command or argument '/h'.", null, "/h")]
+    [InlineData("Unrecognized command or argument '/?'.", null, "/?")]
+    [InlineData("'staus' is no command", "help", "help", "staus")]
+    [InlineData("'10' is not an IP address", "mappings", "mappings", "-a", "10")]
+    public void Wrong_usage_names_what_is_wrong_and_the_help(string fault, string? command, params string[] words)
+    {
+        string help = command is null ? "iwpmd" : $"iwpmd {command}";
+
+        Assert.Equal((2, "", $"iwpmd: {fault}\niwpmd: see {help} --help\n"), Run(words));
+    }
+
+    [Fact]
+    public void Help_and_version_as_people_try_them()
+    {
+        Assert.Equal(Run("--version"), Run("-V"));
+        Assert.Equal(Run("--help"), Run("help"));
+        Assert.Equal(Run("ping", "--help"), Run("help", "ping"));
+        Assert.Contains("HOST", Run("help", "ping").Output);
+        Assert.Contains("  help", Run("help").Output);
     }
 
     [Fact]
@@ -129,6 +172,14 @@ public class CommandLineTests
             Assert.Contains("configuration: /etc/iwpmd.conf:2: ", result.Errors);
             Assert.DoesNotContain("starting", result.Errors);
         }
+    }
+
+    [Fact]
+    public void Control_characters_of_a_file_do_not_reach_the_terminal()
+    {
+        Assert.Equal((1, "FILE:1: unknown name 'a\\x1b[2Jb': the line is ignored\n", ""), CheckConfiguration("a\u001b[2Jb=1\n"));
+        Assert.DoesNotContain("\u001b", Run("ping", "no\u001b[2Jhost").Errors);
+        Assert.DoesNotContain("\u001b", Run("no\u001b[2Jcommand").Errors);
     }
 
     [Theory]

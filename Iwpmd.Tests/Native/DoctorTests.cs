@@ -129,10 +129,56 @@ public sealed class DoctorTests
     public void A_low_limit_of_descriptors()
     {
         using var host = new Host();
+        host.Run(() => Directory.CreateDirectory("/etc/systemd/system"));
+        host.Write("/etc/systemd/system/iwpmd.service", "# no limit: in the place of one that this machine may have\n");
 
         (string result, string text) = Find(host, "descriptors", "prlimit", "--nofile=500:500"); // package util-linux
         Assert.Equal("warning", result);
         Assert.Contains("may have 500", text);
+    }
+
+    [Fact]
+    public void Rdma_cores_unit_and_rule_are_told_from_ours_whose_limit_counts()
+    {
+        using var host = new Host();
+        host.Run(() => Directory.CreateDirectory("/etc/systemd/system"));
+        host.Run(() => Directory.CreateDirectory("/etc/udev/rules.d"));
+        host.Write("/etc/udev/rules.d/90-iwpmd.rules", "TAG+=\"systemd\", ENV{ID_RDMA_IWARP}==\"1\", ENV{SYSTEMD_WANTS}+=\"iwpmd.service\"\n");
+        host.Write("/etc/systemd/system/iwpmd.service", "[Service]\nType=notify\nExecStart=/usr/sbin/iwpmd --systemd\nLimitNOFILE=102400\n");
+        Assert.All((string[])["unit", "udev rule"], check => Assert.Contains("is not ours", Find(host, check).Text));
+        Assert.Equal(("ok", "the daemon of the unit may have 102400: "), Find(host, "descriptors", "prlimit", "--nofile=500:500"));
+
+        host.Write("/etc/systemd/system/iwpmd.service", File.ReadAllText(Support.Repository.PathOf("dist/iwpmd.service")));
+        host.Write("/etc/udev/rules.d/90-iwpmd.rules", File.ReadAllText(Support.Repository.PathOf("dist/90-iwpmd.rules")));
+        Assert.All((string[])["unit", "udev rule"], check => Assert.Equal("ok", Find(host, check).Result));
+        Assert.Equal(("ok", "the daemon of the unit may have 131072: "), Find(host, "descriptors", "prlimit", "--nofile=500:500"));
+
+        host.Run(() => File.Delete("/etc/systemd/system/iwpmd.service"));
+        host.Run(() => File.CreateSymbolicLink("/etc/systemd/system/iwpmd.service", "/dev/null"));
+        Assert.Contains("is masked", Find(host, "unit").Text);
+    }
+
+    [Fact]
+    public void A_configuration_that_the_daemons_user_cannot_read()
+    {
+        using var host = new Host();
+        host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        host.Write("/etc/iwpmd.conf", "allow=10.0.0.0/8\n");
+        Assert.Equal("ok", Find(host, "configuration").Result);
+
+        host.Run(() => File.SetUnixFileMode("/etc/iwpmd.conf", UnixFileMode.UserRead | UnixFileMode.UserWrite));
+        (string result, string text) = Find(host, "configuration");
+        Assert.Equal("failure", result);
+        Assert.StartsWith("/etc/iwpmd.conf cannot be read by the user iwpmd", text);
+        Assert.EndsWith(": chmod a+r /etc/iwpmd.conf", text);
+    }
+
+    [Fact]
+    public void Before_anything_was_asked_nobody_has_answered()
+    {
+        using Scene scene = new Scene().Ready();
+
+        Assert.Equal(("ok", "no host has been asked yet: "), Find(scene.Host, "peers"));
     }
 
     [Fact]

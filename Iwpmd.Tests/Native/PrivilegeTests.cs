@@ -81,6 +81,27 @@ public sealed class PrivilegeTests : IDisposable
     }
 
     [Fact]
+    public void A_configuration_that_only_root_can_read_is_read_before_the_privileges_go()
+    {
+        WriteConfigurationForRoot();
+        Start();
+
+        Assert.InRange(_kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port, 41000, 41099);
+    }
+
+    /// <summary>As the unit starts it.</summary>
+    [Fact]
+    public void Without_privileges_it_goes_on_with_the_defaults_and_says_so()
+    {
+        WriteConfigurationForRoot();
+        Tool.Run("chmod", "coreutils", "-R", "a+rwX", _kernel.Environment["SIMKERNEL"]);
+        using var daemon = DaemonProcess.Start(_host, _kernel, ["setpriv", "--reuid=4711", "--regid=4712", "--clear-groups", "--inh-caps=+net_admin", "--ambient-caps=+net_admin", Binaries.Ours, "-f"]);
+
+        Assert.Contains("warn:", daemon.ExpectLog("configuration: /etc/iwpmd.conf: cannot be read by user 4711: the defaults stand, whatever it allows or denies: chmod a+r /etc/iwpmd.conf"));
+        daemon.ExpectLog("daemon: ready");
+    }
+
+    [Fact]
     public void A_directory_of_somebody_else_is_left_alone()
     {
         _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
@@ -97,6 +118,13 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void The_unit_scores_at_most_1_6() => // of ten, the worst; 0.1 of it is for capset, by which the daemon gives away what the unit cannot take from it
         Tool.Run("systemd-analyze", "systemd", "security", "--offline=true", "--threshold=16", Support.Repository.PathOf("dist/iwpmd.service"));
+
+    private void WriteConfigurationForRoot()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        _host.Write("/etc/iwpmd.conf", "port_range=41000-41099\n");
+        _host.Run(() => File.SetUnixFileMode("/etc/iwpmd.conf", UnixFileMode.UserRead | UnixFileMode.UserWrite));
+    }
 
     /// <summary>In no thread of it; what it began with is left in the bounding set.</summary>
     private void AssertNoCapability()

@@ -42,7 +42,7 @@ public sealed class StartTests : IDisposable
         Assert.Equal(0, caller.ExpectExit());
         Assert.Equal("", caller.Errors);
         Assert.Equal("iwpmd\n", File.ReadAllText($"/proc/{daemon}/comm")); // what pgrep, pkill, killall and ps -C look at
-        Assert.Matches(@$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: ", syslog.Expect("daemon: ready"));
+        Assert.Matches(@$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: .* \(event 502\)$", syslog.Expect("daemon: ready"));
 
         Assert.Equal(0, TestLibc.kill(daemon, TestLibc.SIGTERM));
         syslog.Expect("daemon: ending: SIGTERM");
@@ -84,7 +84,7 @@ public sealed class StartTests : IDisposable
         }
         daemon.Stop();
         manager.Expect("STOPPING=1");
-        Assert.Matches(@"(?m)^<6>iwpmd\[\d+\] daemon: ready: ", daemon.Errors);
+        Assert.Matches(@"(?m)^<6>daemon: ready: .* \(event 502\)$", daemon.Errors);
     }
 
     [Theory]
@@ -221,7 +221,7 @@ public sealed class StartTests : IDisposable
         _host.Write("/etc/iwpmd.conf", "query_deadline=1\nnl_sock_rbuf_size=131072\n");
         using var daemon = DaemonProcess.Foreground(_host, _kernel);
 
-        Assert.Contains("warn:", daemon.ExpectLog("/etc/iwpmd.conf:1: query_deadline"));
+        Assert.Matches(@"^\d\d:\d\d:\d\d\.\d\d\d warn: configuration: /etc/iwpmd.conf:1: query_deadline .* the default, 3000, stands \(event 601\)$", daemon.ExpectLog("/etc/iwpmd.conf:1: query_deadline"));
         daemon.ExpectLog("daemon: ready");
         Assert.Equal(2 * 131072, _kernel.Socket.ReceiveBuffer);
     }

@@ -9,6 +9,8 @@ namespace Iwpmd.Tests.Native;
 /// <summary>What the published executable tells of a daemon on the same host: one that works, and ones that are really broken.</summary>
 public sealed class ViewTests
 {
+    private static readonly string[] Nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]; // package util-linux
+
     private static JsonElement Json(Host host, int status, params string[] arguments)
     {
         CommandResult result = Command.Run(host, [.. arguments, "--json"]);
@@ -91,7 +93,7 @@ public sealed class ViewTests
         Assert.Equal(("dead", "not_running"), (Text(status, "daemon"), Text(status, "health")));
         Assert.Contains($"process {scene.Daemon.Id} died", Text(status, "summary"));
         CommandResult mappings = Command.Run(scene.Host, "mappings");
-        Assert.Equal(0, mappings.Status);
+        Assert.Equal(3, mappings.Status);
         Assert.StartsWith("not running: ", mappings.Output);
         Assert.Contains("10.0.0.1:5000", mappings.Output);
         Assert.StartsWith("# HELP iwpmd_up ", Command.Run(scene.Host, "metrics").Output);
@@ -117,7 +119,27 @@ public sealed class ViewTests
         Assert.Equal("absent", Text(Json(host, 3, "status"), "daemon"));
         Assert.Equal("absent", Text(Json(host, 3, "mappings"), "daemon"));
         CommandResult peers = Command.Run(host, "peers");
-        Assert.Equal((3, "", "iwpmd: there is no /run/iwpmd/state\n"), (peers.Status, peers.Output, peers.Errors));
+        Assert.Equal((3, "", "iwpmd: not running: there is no /run/iwpmd/state: start it (systemctl start iwpmd)\n"), (peers.Status, peers.Output, peers.Errors));
+    }
+
+    [Fact]
+    public void Another_user_than_root_is_told_so_whether_the_daemon_runs_or_not()
+    {
+        using Scene scene = new Scene().Ready();
+        foreach (bool isRunning in (bool[])[true, false])
+        {
+            foreach (string[] command in (string[][])[["status"], ["mappings"], ["peers"], ["metrics"], ["status", "--json"]])
+            {
+                CommandResult result = Command.Run(scene.Host, [], [.. Nobody, Binaries.Ours, .. command]);
+                Assert.True(result.Status == 77, $"{string.Join(' ', command)}: {result}");
+                Assert.Contains("/run/iwpmd/state is for root and the daemon's user only: run this as root", (result.Output + result.Errors).Replace("\\u0027", "'"));
+                Assert.DoesNotContain("iwpmd_up", result.Output);
+            }
+            string doctor = Command.Run(scene.Host, [], [.. Nobody, Binaries.Ours, "doctor"]).Output;
+            Assert.Contains("\nwarning  daemon         /run/iwpmd/state is for root and the daemon's user only: run this as root\n", doctor);
+            Assert.All((string[])["udp", "state", "buffer"], check => Assert.DoesNotMatch($"(?m)^[a-z]+ +{check} ", doctor)); // nothing wrong about what it cannot see
+            scene.Daemon.Kill();
+        }
     }
 
     [Fact]
@@ -171,7 +193,7 @@ public sealed class ViewTests
         Assert.Contains("\niwpmd_up 1\n", File.ReadAllText(scene.Host["iwpmd.prom"]));
         Assert.False(File.Exists(scene.Host["iwpmd.prom.new"]));
         CommandResult missing = Command.Run(scene.Host, "metrics", "-o", "/no/such/iwpmd.prom");
-        Assert.Equal((1, "iwpmd: /no/such/iwpmd.prom cannot be written: ENOENT (no such file or directory)\n"), (missing.Status, missing.Errors));
+        Assert.Equal((74, "iwpmd: /no/such/iwpmd.prom cannot be written: ENOENT (no such file or directory)\n"), (missing.Status, missing.Errors));
     }
 
     [Fact]

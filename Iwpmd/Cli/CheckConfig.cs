@@ -8,19 +8,10 @@ internal static class CheckConfig
     public static int Execute(string? path)
     {
         string file = path ?? Configuration.DefaultPath;
-        Complaint[] complaints;
-        try
-        {
-            complaints = Configuration.Load(file, isRequired: path is not null).Complaints;
-        }
-        catch (SetupException e)
-        {
-            Console.Error.WriteLine($"iwpmd: {e.Message}");
-            return e.ExitStatus;
-        }
+        Complaint[] complaints = Configuration.Load(file, isRequired: path is not null).Complaints;
         foreach (Complaint complaint in complaints)
         {
-            Console.WriteLine($"{file}:{complaint}");
+            Output.Line($"{file}:{complaint}");
         }
         return complaints.Length == 0 ? ExitStatus.Ended : ExitStatus.Failure;
     }

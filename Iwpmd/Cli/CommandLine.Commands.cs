@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Net;
 using Iwpmd.Daemon;
 using Iwpmd.Wire;
 
@@ -11,8 +10,9 @@ internal static partial class CommandLine
 {
     private const double ShortestWatch = 0.1, LongestWatch = 86400;
 
-    private static Command[] Commands() =>
+    private static Command[] Commands(Command root) =>
     [
+        HelpCommand(root),
         ViewCommand("status", "say whether port mapping works: exit status 0 yes, 1 not as it should, 3 no daemon runs", null, null, _ => new Status()),
         ViewCommand("mappings", "list the mappings", AddressFilter(), PortFilter(), options => new Mappings(options)),
         ViewCommand("peers", "list the hosts whose port mappers were asked", AddressFilter(), null, options => new Peers(options)),
@@ -41,10 +41,11 @@ internal static partial class CommandLine
             TimeSpan? interval = result.GetResult(watch) is null ? null
                 : TimeSpan.FromSeconds(result.GetValue(watch) is string text ? double.Parse(text, CultureInfo.InvariantCulture) : 2);
             var options = new ViewOptions(
-                result.GetValue(config),
+                ConfigPath(result, config),
                 result.GetValue(json),
                 interval,
-                address is not null && result.GetValue(address) is string asked ? InetEndpoint.Of(IPAddress.Parse(asked), 0) : null,
+                address is not null && result.GetValue(address) is string asked
+                    && InetEndpoint.TryParseAddress(asked, out InetEndpoint one) ? one : null,
                 port is not null && result.GetValue(port) is string number ? int.Parse(number, CultureInfo.InvariantCulture) : null);
             return View.Execute(options, view(options));
         });
@@ -56,7 +57,7 @@ internal static partial class CommandLine
         Option<string?> config = ConfigOption();
         var output = new Option<string?>("--output", "-o") { Description = "write to this file instead of stdout, in one step", HelpName = "FILE" };
         var command = new Command("metrics", "print metrics in the text format of Prometheus") { config, output };
-        command.SetAction(result => Metrics.Execute(result.GetValue(config), result.GetValue(output)));
+        command.SetAction(result => Metrics.Execute(ConfigPath(result, config), result.GetValue(output)));
         return command;
     }
 
@@ -75,12 +76,36 @@ internal static partial class CommandLine
         return command;
     }
 
+    private static Command HelpCommand(Command root)
+    {
+        var of = new Argument<string?>("COMMAND") { Description = "a command", Arity = ArgumentArity.ZeroOrOne };
+        of.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && !root.Subcommands.Any(one => one.Name == result.Tokens[0].Value))
+            {
+                result.AddError($"'{result.Tokens[0].Value}' is no command");
+            }
+        });
+        var command = new Command("help", "show this, or the options of a command") { of };
+        command.SetAction(result =>
+        {
+            string[] words = result.GetValue(of) is string name ? [name, "--help"] : ["--help"];
+            return root.Parse(words).Invoke(result.InvocationConfiguration);
+        });
+        return command;
+    }
+
+    /// <summary>Before the command or behind it.</summary>
+    private static string? ConfigPath(ParseResult result, Option<string?> config) =>
+        result.GetValue(config) ?? result.GetValue(RootConfig);
+
     private static Command DoctorCommand()
     {
         Option<string?> config = ConfigOption();
         Option<bool> json = JsonOption();
         var command = new Command("doctor", "check this host and say what to do: exit status 0 no failure, 1 some") { config, json };
-        command.SetAction(result => Doctor.Execute(result.GetValue(config), result.GetValue(json) ? DoctorFormat.Json : DoctorFormat.Text));
+        command.SetAction(result =>
+            Doctor.Execute(ConfigPath(result, config), result.GetValue(json) ? DoctorFormat.Json : DoctorFormat.Text));
         return command;
     }
 
@@ -88,7 +113,7 @@ internal static partial class CommandLine
     {
         Option<string?> config = ConfigOption();
         var command = new Command("reload", "have the daemon that runs use the configuration as it is now: exit status 0 it does, 1 it does not, 3 none runs") { config };
-        command.SetAction(result => Reload.Execute(result.GetValue(config)));
+        command.SetAction(result => Reload.Execute(ConfigPath(result, config)));
         return command;
     }
 
@@ -99,7 +124,7 @@ internal static partial class CommandLine
     private static Option<string?> AddressFilter()
     {
         var option = new Option<string?>("--address", "-a") { Description = "only those with this IP address", HelpName = "ADDRESS" };
-        Check(option, text => IPAddress.TryParse(text, out _), "an IP address");
+        Check(option, text => InetEndpoint.TryParseAddress(text, out _), "an IP address");
         return option;
     }
 

@@ -10,48 +10,85 @@ namespace Iwpmd.Cli;
 /// <summary>The commands and options, declared; what they do stands in a file each.</summary>
 internal static partial class CommandLine
 {
-    /// <summary>Returns the exit status; an error of usage is told on stderr with what it is about.</summary>
+    private static readonly Option<string?> RootConfig = ConfigOption();
+
+    /// <summary>Returns the exit status; what goes wrong is told on stderr in a line, never with a trace.</summary>
     public static int Invoke(string[] arguments)
+    {
+        StandardDescriptors.Fill();
+        try
+        {
+            return Parse(arguments);
+        }
+        catch (SetupException e)
+        {
+            Output.Complain(e.Message);
+            return e.ExitStatus;
+        }
+        catch (OutputException e)
+        {
+            if (e.Error != Errno.BrokenPipe) // whoever closed it knows
+            {
+                Output.Complain(e.Message);
+            }
+            return ExitStatus.Output;
+        }
+        catch (Exception e)
+        {
+            Output.Complain(Fault.Describe(e));
+            return ExitStatus.Fault;
+        }
+    }
+
+    private static int Parse(string[] arguments)
     {
         var systemd = new Option<bool>("--systemd", "-s") { Description = "stay in the foreground and tell the service manager how it goes" };
         var foreground = new Option<bool>("--foreground", "-f") { Description = "stay in the foreground with a readable log on stderr" };
-        Option<string?> config = ConfigOption();
         Option<string?> logLevel = LogLevelOption();
         var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
         var noSandbox = new Option<bool>("--no-sandbox") { Description = "do not limit the system calls of the daemon to those it needs" };
         var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls, which succeed" };
         var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
-        var version = new Option<bool>("--version") { Description = "say the version and end" };
+        var version = new Option<bool>("--version", "-V") { Description = "say the version and end" };
         // Not a RootCommand: its options for help and version look for their texts by reflection, a twentieth of a start.
-        var help = new Option<bool>("--help", "-h", "-?", "/h", "/?") { Description = "Show help and usage information", Recursive = true, Action = new HelpAction() };
+        var help = new Option<bool>("--help", "-h", "-?") { Description = "Show help and usage information", Recursive = true, Action = new HelpAction() };
         var root = new Command("iwpmd", "iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
-        foreach (Option option in (Option[])[systemd, foreground, takeOver, config, logLevel, noSandbox, logSandbox, checkConfig, version, help])
+        foreach (Option option in (Option[])[systemd, foreground, takeOver, RootConfig, logLevel, noSandbox, logSandbox, checkConfig, version, help])
         {
             root.Options.Add(option);
         }
-        foreach (Command command in Commands())
+        foreach (Command command in Commands(root))
         {
             root.Subcommands.Add(command);
         }
+        root.Validators.Add(result => Exclude(result, systemd, foreground));
+        root.Validators.Add(result => Exclude(result, noSandbox, logSandbox));
         root.SetAction(result =>
         {
-            if (result.GetValue(version))
-            {
-                Console.WriteLine($"iwpmd {BuildInfo.Version}");
-                return ExitStatus.Ended;
-            }
-            string? path = result.GetValue(config);
-            if (result.GetValue(checkConfig))
-            {
-                return CheckConfig.Execute(path);
-            }
+            string? path = result.GetValue(RootConfig);
             LogLevel? level = result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed) ? parsed : null;
             StartMode mode = result.GetValue(takeOver) ? StartMode.TakeOver : StartMode.Alone;
             SandboxMode sandbox = result.GetValue(noSandbox) ? SandboxMode.Off : result.GetValue(logSandbox) ? SandboxMode.Log : SandboxMode.On;
-            return Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
+            return result.GetValue(version) ? ShowVersion()
+                : result.GetValue(checkConfig) ? CheckConfig.Execute(path)
+                : Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
         });
         // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and that is looked at as well.
-        return Invoke(root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null }));
+        return Invoke(root, root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null }));
+    }
+
+    private static int ShowVersion()
+    {
+        Output.Line($"iwpmd {BuildInfo.Version}");
+        return ExitStatus.Ended;
+    }
+
+    private static void Exclude(CommandResult result, Option<bool> one, Option<bool> other)
+    {
+        if (result.GetValue(one) && result.GetValue(other))
+        {
+            result.AddError($"{one.Name} and {other.Name} contradict each other");
+        }
     }
 
     private static Option<string?> LogLevelOption()
@@ -67,17 +104,49 @@ internal static partial class CommandLine
         return logLevel;
     }
 
-    private static int Invoke(ParseResult parsed)
+    private static int Invoke(Command root, ParseResult parsed)
     {
-        foreach (var error in parsed.Errors)
+        List<string> errors = [.. parsed.Errors.Select(error => error.Message)];
+        errors.AddRange(parsed.Tokens
+            .Where(token => token.Type == TokenType.Directive) // "[this]", which the parser passes over
+            .Select(token => $"Unrecognized command or argument '{token.Value}'."));
+        errors.AddRange(FindMisplaced(root, parsed));
+        Command command = parsed.CommandResult.Command;
+        if (errors.Count == 0 || parsed.Action is HelpAction)
         {
-            Console.Error.WriteLine($"iwpmd: {error.Message}");
+            using var output = new StreamWriter(new StandardOutput());
+            var configuration = new InvocationConfiguration { Output = output, EnableDefaultExceptionHandler = false };
+            int status = parsed.Invoke(configuration);
+            output.Flush();
+            return status;
         }
-        Token? directive = parsed.Tokens.FirstOrDefault(token => token.Type == TokenType.Directive); // "[this]", which the parser passes over
-        if (directive is not null)
-        {
-            Console.Error.WriteLine($"iwpmd: Unrecognized command or argument '{directive.Value}'.");
-        }
-        return parsed.Errors.Count > 0 || directive is not null ? ExitStatus.Usage : parsed.Invoke();
+        errors.ForEach(Output.Complain);
+        Output.Complain($"see {(command == root ? "" : "iwpmd ")}{command.Name} --help");
+        return ExitStatus.Usage;
     }
+
+    /// <summary>
+    /// Options of the daemon before a command, where they would mean nothing; only the configuration may stand on
+    /// either side.
+    /// </summary>
+    private static IEnumerable<string> FindMisplaced(Command root, ParseResult parsed)
+    {
+        Command command = parsed.CommandResult.Command;
+        Option? config = command.Options.FirstOrDefault(option => option.Name == RootConfig.Name);
+        Option[] given = [.. root.Options.Where(option => !option.Recursive && IsGiven(parsed, option))];
+        foreach (Option option in command == root ? [] : given)
+        {
+            if (option != RootConfig || config is null)
+            {
+                yield return $"{option.Name} is no option of the command {command.Name}";
+            }
+            else if (IsGiven(parsed, config))
+            {
+                yield return $"{option.Name} is given before and behind the command {command.Name}";
+            }
+        }
+    }
+
+    private static bool IsGiven(ParseResult parsed, Option option) =>
+        parsed.GetResult(option) is OptionResult { Implicit: false };
 }

@@ -66,22 +66,25 @@ internal enum LineAudience
     ServiceManager,
 }
 
-/// <summary>One line of the console log: <c>&lt;6&gt;iwpmd[502] text</c> for a service manager, <c>12:00:00.000 info: iwpmd[502] text</c> for people.</summary>
+/// <summary>
+/// One line of the console log: <c>&lt;6&gt;text (event 502)</c> for a service manager,
+/// <c>12:00:00.000 info: text (event 502)</c> for people.
+/// </summary>
 internal sealed class LineFormatter(LineAudience audience) : ConsoleFormatter("line")
 {
     public override void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter)
     {
         string text = logEntry.Formatter(logEntry.State, logEntry.Exception);
-        textWriter.Write(Line(logEntry.LogLevel, logEntry.Category, logEntry.EventId.Id, text, logEntry.Exception)); // the rest apart: there is a copy of this for each kind of line
+        // The rest apart: there is a copy of this for each kind of line.
+        textWriter.Write(Line(logEntry.LogLevel, LogLine.Of(logEntry.EventId, text, logEntry.Exception)));
     }
 
-    private string Line(LogLevel level, string category, int id, string text, Exception? exception)
+    private string Line(LogLevel level, string text)
     {
         TimeSpan time = Clock.LocalTimeOfDay;
         string start = audience == LineAudience.ServiceManager ? $"<{Syslog.SeverityOf(level)}>"
             : $"{time.Hours:D2}:{time.Minutes:D2}:{time.Seconds:D2}.{time.Milliseconds:D3} {NameOf(level)}: ";
-        string end = exception is null ? "" : $": {exception}";
-        return $"{start}{category}[{id}] {(text + end).ReplaceLineEndings(" ")}\n"; // a line break would let text that came from outside pass for a line of ours
+        return $"{start}{text}\n";
     }
 
     private static string NameOf(LogLevel level) => level switch

@@ -8,18 +8,25 @@ namespace Iwpmd.Cli;
 /// <summary>What the doctor asks of the daemon and of what is installed for it.</summary>
 internal sealed class DaemonChecks(Configuration configuration, StateReading reading)
 {
-    private static readonly string[] UnitFolders = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-    private static readonly string[] RuleFolders = ["/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
-
     public void AddTo(List<Finding> findings)
     {
         var owner = PortOwner.Find();
-        findings.AddRange(CheckDaemon(owner));
-        findings.Add(CheckUdp(owner));
-        findings.Add(CheckListeners(NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup), (uint)(reading.State?.Header.PortId ?? 0)));
-        findings.Add(CheckStateFolder());
-        findings.Add(CheckInstalled("unit", "iwpmd.service", UnitFolders, "systemd will not start it"));
-        findings.Add(CheckInstalled("udev rule", "90-iwpmd.rules", RuleFolders, "it is not started with a device"));
+        if (reading.Condition == DaemonCondition.NotPermitted)
+        {
+            findings.Add(Finding.Doubtful("daemon", reading.Problem!, "run this as root"));
+        }
+        else
+        {
+            findings.AddRange(CheckDaemon(owner));
+            findings.Add(CheckUdp(owner));
+            findings.Add(CheckListeners(NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup), (uint)(reading.State?.Header.PortId ?? 0)));
+        }
+        if (Limits.UserId == 0)
+        {
+            findings.Add(CheckStateFolder());
+        }
+        findings.Add(InstalledFile.CheckUnit());
+        findings.Add(InstalledFile.CheckRule());
         if (reading is { IsDaemonThere: true, State: StateCopy state })
         {
             findings.Add(CheckPeers(state));
@@ -46,6 +53,8 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
                 ? Finding.Bad("udp", $"UDP port {PortMapper.Port} is not bound here, though the daemon runs", "it is in another network namespace: restart it in this one, or run this there")
                 : Finding.Good("udp", $"UDP port {PortMapper.Port} is free for the daemon")
             : reading.IsDaemonThere && (owner.ProcessId == reading.ProcessId || owner.ProcessId == 0) ? Finding.Good("udp", $"UDP port {PortMapper.Port} is the daemon's")
+            : owner.ProcessId == 0 && Limits.UserId != 0
+                ? Finding.Doubtful("udp", $"UDP port {PortMapper.Port} is in use, by whom is hidden from this user", "run this as root")
             : Finding.Bad("udp", $"UDP port {PortMapper.Port} is in use by {whose}", "stop that, and start iwpmd");
     }
 
@@ -71,12 +80,6 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
                 : Finding.Good("state", $"{folder} can be written to")
             : HostSettings.MayWrite(parent) ? Finding.Good("state", $"{folder} will be made at the next start")
             : Finding.Bad("state", $"{folder} cannot be made", $"let {parent} be a directory that can be written to, or set another state_dir");
-    }
-
-    private static Finding CheckInstalled(string check, string file, string[] folders, string consequence)
-    {
-        string? folder = Array.Find(folders, one => File.Exists(Path.Combine(one, file)));
-        return folder is not null ? Finding.Good(check, Path.Combine(folder, file)) : Finding.Doubtful(check, $"{file} is not installed: {consequence}", "install the package");
     }
 
     /// <summary>Which of them a host without a port mapper does not reach, since their port is mapped to another one.</summary>
@@ -111,7 +114,8 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
                 first = $"{((InetEndpoint)peer.Address).AddressText()} {FallbackWords.Describe(cause)}";
             }
         }
-        return silent == 0 ? Finding.Good("peers", $"{Words.Count(state.Peers.Length, "host")} asked, and each answered the last time")
+        return state.Peers.Length == 0 ? Finding.Good("peers", "no host has been asked yet")
+            : silent == 0 ? Finding.Good("peers", $"{Words.Count(state.Peers.Length, "host")} asked, and each answered the last time")
             : Finding.Doubtful("peers", $"{first}{(silent == 1 ? "" : $", and {silent - 1} more")}", $"{FallbackWords.Remedy(cause)}; iwpmd ping HOST shows whether it helped");
     }
 }

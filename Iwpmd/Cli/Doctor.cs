@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Iwpmd.Daemon;
+using Iwpmd.Os;
 
 namespace Iwpmd.Cli;
 
@@ -12,13 +13,13 @@ internal enum DoctorFormat
 /// <summary><c>iwpmd doctor</c>: checks in order, from the kernel up, one line each, with what to do. It changes nothing, sends nothing, and holds nothing that the daemon needs.</summary>
 internal static class Doctor
 {
-    /// <summary>0 when nothing is a failure.</summary>
+    /// <summary>0 when nothing is a failure, and everything could be looked at.</summary>
     public static int Execute(string? configPath, DoctorFormat format)
     {
-        Finding[] findings = Examine(configPath);
+        Finding[] findings = Examine(configPath, out bool isPermitted);
         if (format == DoctorFormat.Json)
         {
-            using Stream stdout = Console.OpenStandardOutput();
+            using var stdout = new StandardOutput();
             using (var json = new Utf8JsonWriter(stdout))
             {
                 Write(json, findings);
@@ -31,7 +32,9 @@ internal static class Doctor
             Write(page, findings);
             page.Text.Flush();
         }
-        return Array.Exists(findings, finding => finding.Outcome == Outcome.Failure) ? ExitStatus.Failure : ExitStatus.Ended;
+        return Array.Exists(findings, finding => finding.Outcome == Outcome.Failure) ? ExitStatus.Failure
+            : isPermitted ? ExitStatus.Ended
+            : ExitStatus.NotPermitted;
     }
 
     public static void Write(Page page, Finding[] findings)
@@ -39,8 +42,12 @@ internal static class Doctor
         foreach (Finding finding in findings)
         {
             Colour colour = finding.Outcome switch { Outcome.Ok => Colour.Green, Outcome.Warning => Colour.Yellow, _ => Colour.Red };
-            page.Line($"{page.Paint(finding.OutcomeText.PadRight(9), colour)}{finding.Check.PadRight(15)}{finding.Text}{(finding.Remedy.Length == 0 ? "" : $": {finding.Remedy}")}");
+            page.Write(finding.OutcomeText.PadRight(9), colour);
+            string remedy = finding.Remedy.Length == 0 ? "" : $": {finding.Remedy}";
+            page.Line($"{finding.Check.PadRight(15)}{finding.Text}{remedy}");
         }
+        page.Line("");
+        page.Line(Sum(findings));
     }
 
     public static void Write(Utf8JsonWriter json, Finding[] findings)
@@ -58,29 +65,32 @@ internal static class Doctor
             json.WriteEndObject();
         }
         json.WriteEndArray();
+        json.WriteString("summary"u8, Sum(findings));
         json.WriteEndObject();
     }
 
-    private static Finding[] Examine(string? configPath)
+    /// <summary>How many faults there are, and what to do first: the first failure, or else the first warning.</summary>
+    public static string Sum(Finding[] findings)
+    {
+        int failures = Array.FindAll(findings, finding => finding.Outcome == Outcome.Failure).Length;
+        int warnings = Array.FindAll(findings, finding => finding.Outcome == Outcome.Warning).Length;
+        if (failures + warnings == 0)
+        {
+            return $"no fault found in {Words.Count(findings.Length, "check")}";
+        }
+        Outcome worst = failures > 0 ? Outcome.Failure : Outcome.Warning;
+        Finding first = Array.Find(findings, finding => finding.Outcome == worst);
+        string counts = $"{Words.Count(failures, "failure")} and {Words.Count(warnings, "warning")}";
+        return $"{counts} in {Words.Count(findings.Length, "check")}; "
+            + $"first {first.Check}: {(first.Remedy.Length == 0 ? first.Text : first.Remedy)}";
+    }
+
+    private static Finding[] Examine(string? configPath, out bool isPermitted)
     {
         List<Finding> findings = [];
-        Configuration configuration;
-        string path = configPath ?? Configuration.DefaultPath;
-        try
-        {
-            (configuration, Complaint[] complaints) = Configuration.Load(path, configPath is not null);
-            findings.AddRange(Array.ConvertAll(complaints, complaint => Finding.Bad("configuration", $"{path}:{complaint}", "correct the line")));
-        }
-        catch (SetupException e)
-        {
-            configuration = new Configuration();
-            findings.Add(Finding.Bad("configuration", e.Message, "what follows assumes the defaults"));
-        }
-        if (findings.Count == 0)
-        {
-            findings.Add(Finding.Good("configuration", File.Exists(path) ? $"{path} has no faults" : $"there is no {path}: the defaults stand"));
-        }
+        Configuration configuration = ConfigurationChecks.Load(configPath, findings);
         StateReading reading = new StateReader(configuration.StateDirectory).Read();
+        isPermitted = reading.Condition != DaemonCondition.NotPermitted;
         new HostChecks(configuration, reading).AddTo(findings);
         new DaemonChecks(configuration, reading).AddTo(findings);
         return [.. findings];

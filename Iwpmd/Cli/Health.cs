@@ -10,17 +10,21 @@ internal enum Severity
     Healthy,
     Degraded,
     NotRunning,
+
+    /// <summary>Only root can tell.</summary>
+    Unknown,
 }
 
 /// <summary>Who has the port mappers' UDP port, as far as can be seen.</summary>
-internal readonly record struct PortOwner(bool IsBound, int ProcessId, string Name)
+/// <param name="IsKept">The service manager alone has it, for the next start.</param>
+internal readonly record struct PortOwner(bool IsBound, int ProcessId, string Name, bool IsKept = false)
 {
-    /// <summary>What systemd alone has it keeps for the daemon: nobody has it.</summary>
     public static PortOwner Find()
     {
         bool isBound = ProcessList.TryFindUdpOwner(PortMapper.Port, out int process);
         string name = ProcessList.NameOf(process);
-        return process == 1 && name == "systemd" ? default : new PortOwner(isBound, process, name);
+        bool isKept = process == 1 && name == "systemd";
+        return isKept ? new PortOwner(false, 0, "", IsKept: true) : new PortOwner(isBound, process, name);
     }
 }
 
@@ -33,16 +37,21 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
     {
         Severity.Healthy => Daemon.ExitStatus.Healthy,
         Severity.Degraded => Daemon.ExitStatus.Degraded,
+        Severity.Unknown => Daemon.ExitStatus.NotPermitted,
         _ => Daemon.ExitStatus.NotRunning,
     };
 
-    /// <summary>"healthy", "degraded" or "not_running".</summary>
+    /// <summary>"healthy", "degraded", "not_running" or "unknown".</summary>
     public string Name => Severity switch
     {
         Severity.Healthy => "healthy",
         Severity.Degraded => "degraded",
+        Severity.Unknown => "unknown",
         _ => "not_running",
     };
+
+    /// <summary>What is wrong with the first thing that is, and what to do; of a healthy one the sentence.</summary>
+    public string Advice => Severity == Severity.NotRunning ? $"not running: {Problems[0]}" : Sentence;
 
     /// <param name="owner">Matters only when no daemon is there.</param>
     public static Health Of(StateReading reading, PortOwner owner)
@@ -58,11 +67,11 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : new Health(Severity.Degraded, $"degraded: {problems[0]}", problems);
     }
 
-    /// <summary>Ports of the range; those that were kept are none of it.</summary>
-    public static int PortsUsed(StateCopy state)
+    /// <summary>Ports of the range, without those that were kept; none when the daemon is gone.</summary>
+    public static int PortsUsed(StateReading reading)
     {
         int used = 0;
-        foreach (ref readonly MappingRow row in state.Mappings)
+        foreach (ref readonly MappingRow row in reading.IsDaemonThere ? reading.State!.Mappings : [])
         {
             used += row.State is MappingState.Held or MappingState.Unprotected && !row.IsKept ? 1 : 0;
         }
@@ -87,6 +96,11 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
 
     private static Health OfAbsent(StateReading reading, PortOwner owner)
     {
+        if (reading.Condition == DaemonCondition.NotPermitted)
+        {
+            string advice = $"{reading.Problem}: run this as root";
+            return new Health(Severity.Unknown, $"unknown: {advice}", [advice]);
+        }
         if (reading.Condition == DaemonCondition.Unreadable)
         {
             string problem = reading.ProcessId != 0 ? $"the daemon runs, but its state cannot be read: {reading.Problem}" : $"the state cannot be read: {reading.Problem}";
@@ -96,20 +110,23 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         {
             string problem = owner.Name == "iwpmd"
                 ? $"process {owner.ProcessId} (iwpmd) has UDP port {PortMapper.Port}, but keeps no state here: it is rdma-core's, has another state_dir, or could not write to it (see its log)"
-                : $"UDP port {PortMapper.Port} is in use by {(owner.ProcessId == 0 ? "another program" : $"process {owner.ProcessId} ({owner.Name})")}: stop it, and start iwpmd";
+                : $"UDP port {PortMapper.Port} is in use by {(owner.ProcessId == 0 ? "a process that is hidden (see ss -ulpn)" : $"process {owner.ProcessId} ({owner.Name})")}: stop it, and start iwpmd";
             return new Health(Severity.Degraded, $"degraded: {problem}", [problem]);
         }
-        string gone = Gone(reading);
+        string gone = Gone(reading, owner);
         return new Health(Severity.NotRunning, $"not running: {gone}", [$"{gone}: start it (systemctl start iwpmd)"]);
     }
 
-    private static string Gone(StateReading reading)
+    private static string Gone(StateReading reading, PortOwner owner)
     {
         if (reading.State is not StateCopy state)
         {
             return reading.Problem!;
         }
-        string left = state.Mappings.Length == 0 ? "" : $"; the ports of its {Words.Count(state.Mappings.Length, "mapping")} are free for other programs until it is started again";
+        string left = owner.IsKept
+            ? "; the service manager keeps its sockets for the next start, after an orderly end those of its ports too"
+            : state.Mappings.Length == 0 ? ""
+            : $"; the ports of its {Words.Count(state.Mappings.Length, "mapping")} are free for other programs until it is started again";
         return reading.Condition == DaemonCondition.Ended
             ? $"it ended as asked {Words.Duration(reading.Now - new TimeSpan(state.Header.EndedAt))} ago{left}"
             : $"process {state.Header.ProcessId} died, last seen at work {Words.Duration(reading.SinceSeen)} ago{left}";
@@ -119,7 +136,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
     {
         List<string> problems = [];
         HealthRow health = state.Health;
-        int mappings = state.Mappings.Length, used = PortsUsed(state), ports = PortsInAll(health) - (int)health.ReservedPorts;
+        int mappings = state.Mappings.Length, used = PortsUsed(reading), ports = PortsInAll(health) - (int)health.ReservedPorts;
         if (reading.Condition == DaemonCondition.Starting)
         {
             return [$"process {reading.ProcessId} is starting: look again in a moment"];
@@ -165,7 +182,10 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
                 clients.Add($"ABI {client.Abi}, device {client.Device}");
             }
         }
-        return clients.Count > 0 ? $"kernel registered ({string.Join("; ", clients)})" : "kernel ready (no RDMA program has asked yet)";
+        return clients.Count > 0 ? $"kernel registered ({string.Join("; ", clients)})"
+            : state.Mappings.Length > 0 || state.Counter(Counter.Adds) + state.Counter(Counter.Queries) > 0
+                ? "kernel ready"
+            : "kernel ready (no RDMA program has asked yet)";
     }
 
     private static string LastFallback(StateCopy state, TimeSpan now)

@@ -28,7 +28,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
         findings.Add(CheckDevices());
         findings.Add(CheckPorts());
         findings.Add(CheckDescriptors());
-        findings.Add(CheckBuffer());
+        if (Limits.UserId == 0) // what the daemon may is not what this user may
+        {
+            findings.Add(CheckBuffer());
+        }
         findings.AddRange(CheckFirewall());
     }
 
@@ -68,7 +71,7 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
         {
             taken += Math.Max(0, Math.Min(one.High, range.High) - Math.Max(one.Low, range.Low) + 1);
         }
-        int used = reading.IsDaemonThere && reading.State is StateCopy state ? Health.PortsUsed(state) : 0;
+        int used = Health.PortsUsed(reading);
         string text = $"{range.Low} to {range.High}{(isConfigured || isKnown ? "" : " (assumed)")}: {all} ports, {taken} reserved, {used} mapped";
         string remedy = isConfigured ? "widen port_range" : "widen net.ipv4.ip_local_port_range, or set port_range";
         int usable = isConfigured ? all : all - taken; // a range of our own may be reserved for us
@@ -79,10 +82,13 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
 
     private Finding CheckDescriptors()
     {
-        int process = reading.IsDaemonThere ? reading.ProcessId : Environment.ProcessId;
-        long limit = ProcessList.DescriptorLimit(process), wanted = Math.Min(configuration.MaxMappings, ushort.MaxValue);
-        string whose = reading.IsDaemonThere ? "the daemon" : "a program started here";
-        return limit == 0 ? Finding.Doubtful("descriptors", $"the limit of process {process} cannot be read", "run this as root")
+        long ofUnit = InstalledFile.DescriptorLimit(), wanted = Math.Min(configuration.MaxMappings, ushort.MaxValue);
+        long ofShell = ProcessList.HardDescriptorLimit(Environment.ProcessId); // to which a daemon raises its own
+        (string whose, long limit) =
+            reading.IsDaemonThere ? ("the daemon", ProcessList.DescriptorLimit(reading.ProcessId))
+            : ofUnit != 0 ? ("the daemon of the unit", ofUnit)
+            : ("a daemon started from here", ofShell);
+        return limit == 0 ? Finding.Doubtful("descriptors", $"the limit of {whose} cannot be read", "run this as root")
             : limit >= wanted ? Finding.Good("descriptors", $"{whose} may have {limit}")
             : Finding.Doubtful("descriptors", $"{whose} may have {limit}, and each of {wanted} ports needs one", "raise LimitNOFILE (ulimit -n), or lower max_mappings");
     }

@@ -25,6 +25,7 @@ internal static class Json
             DaemonCondition.Ended => "ended"u8,
             DaemonCondition.Dead => "dead"u8,
             DaemonCondition.Absent => "absent"u8,
+            DaemonCondition.NotPermitted => "not_permitted"u8,
             _ => "unreadable"u8,
         });
         if (reading.Problem is null)

@@ -9,6 +9,11 @@ namespace Iwpmd.Cli;
 /// <summary><c>iwpmd mappings</c>: the table, in order of the local addresses. It is what the state says, also when the daemon is busy or dead.</summary>
 internal sealed class Mappings(ViewOptions options) : IView
 {
+    /// <summary>How a port can be held while a daemon runs; null: not any more, left by a daemon that is gone.</summary>
+    public static readonly MappingState?[] StatesOfRunning =
+        [MappingState.Held, MappingState.Advertised, MappingState.Fallback, MappingState.Unprotected],
+        States = [.. StatesOfRunning, null];
+
     public int Show(StateReading reading, Page page)
     {
         if (!View.TryBeginTable(reading, page, out StateCopy? state))
@@ -16,8 +21,9 @@ internal sealed class Mappings(ViewOptions options) : IView
             return View.StatusOf(reading);
         }
         int[] rows = Select(state);
-        new Table("LOCAL", "MAPPED", "STATE", "REFS", "CLIENT", "AGE", "IDLE", "FOR", "FLAGS").Write(page, rows.Length, row => Cells(state, rows[row], reading.Now));
-        return ExitStatus.Ended;
+        new Table("LOCAL", "MAPPED", "STATE", "REFS", "CLIENT", "AGE", "IDLE", "FOR", "FLAGS")
+            .Write(page, rows.Length, row => Cells(reading, state, rows[row]));
+        return View.StatusOf(reading);
     }
 
     public int Show(StateReading reading, Utf8JsonWriter json)
@@ -26,7 +32,7 @@ internal sealed class Mappings(ViewOptions options) : IView
         json.WriteStartArray("mappings"u8);
         foreach (int i in reading.State is null ? [] : Select(reading.State))
         {
-            Write(json, reading.State!, reading.State!.Mappings[i], reading.Now);
+            Write(json, reading, reading.State!.Mappings[i]);
             Json.FlushSome(json);
         }
         json.WriteEndArray();
@@ -34,11 +40,15 @@ internal sealed class Mappings(ViewOptions options) : IView
         return View.StatusOf(reading);
     }
 
-    public static string NameOf(MappingState state) => state switch
+    public static MappingState? StateOf(StateReading reading, in MappingRow row) =>
+        reading.IsDaemonThere ? row.State : null;
+
+    public static string NameOf(MappingState? state) => state switch
     {
         MappingState.Held => "held",
         MappingState.Advertised => "advertised",
         MappingState.Fallback => "fallback",
+        null => "left",
         _ => "unprotected",
     };
 
@@ -64,15 +74,16 @@ internal sealed class Mappings(ViewOptions options) : IView
         return rows[..count];
     }
 
-    private static string[] Cells(StateCopy state, int index, TimeSpan now)
+    private static string[] Cells(StateReading reading, StateCopy state, int index)
     {
+        TimeSpan now = reading.Now;
         ref readonly MappingRow row = ref state.Mappings[index];
         FixedName device = state.Clients[row.Client].Device;
         return
         [
             ((InetEndpoint)row.Local).ToString(),
             row.Mapped.ToString(),
-            NameOf(row.State),
+            NameOf(StateOf(reading, row)),
             row.References.ToString(CultureInfo.InvariantCulture),
             device.Text.IsEmpty ? row.Client.ToString(CultureInfo.InvariantCulture) : $"{row.Client} ({device})",
             Words.Duration(now - new TimeSpan(row.CreatedAt)),
@@ -82,17 +93,18 @@ internal sealed class Mappings(ViewOptions options) : IView
         ];
     }
 
-    private static void Write(Utf8JsonWriter json, StateCopy state, in MappingRow row, TimeSpan now)
+    private static void Write(Utf8JsonWriter json, StateReading reading, in MappingRow row)
     {
+        TimeSpan now = reading.Now;
         json.WriteStartObject();
         json.WriteString("local"u8, ((InetEndpoint)row.Local).ToString());
         json.WriteString("mapped"u8, row.Mapped.ToString());
-        json.WriteString("state"u8, NameOf(row.State));
-        json.WriteBoolean("protected"u8, row.State == MappingState.Held);
+        json.WriteString("state"u8, NameOf(StateOf(reading, row)));
+        json.WriteBoolean("protected"u8, StateOf(reading, row) == MappingState.Held);
         json.WriteString("purpose"u8, NameOf(row.Purpose));
         json.WriteNumber("references"u8, row.References);
         json.WriteNumber("client"u8, row.Client);
-        Json.Name(json, "device"u8, state.Clients[row.Client].Device);
+        Json.Name(json, "device"u8, reading.State!.Clients[row.Client].Device);
         json.WriteNumber("flags"u8, row.Flags);
         Json.Seconds(json, "age_seconds"u8, now - new TimeSpan(row.CreatedAt));
         Json.Seconds(json, "idle_seconds"u8, now - new TimeSpan(row.TouchedAt));

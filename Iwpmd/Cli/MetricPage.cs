@@ -35,5 +35,5 @@ internal sealed class MetricPage(TextWriter text, DateTime utcNow, TimeSpan now)
     /// <summary>A moment of the state's clock, which counts since boot.</summary>
     public void Moment(string name, long at, string labels = "") => Value(name, labels, Math.Round((utcNow - DateTime.UnixEpoch - now + new TimeSpan(at)).TotalSeconds, 3));
 
-    public static string Label(string name, string value) => $"{name}=\"{value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}\"";
+    public static string Label(string name, string value) => $"{name}=\"{Printable.Of(value).Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}\"";
 }

@@ -10,39 +10,35 @@ namespace Iwpmd.Cli;
 /// <summary><c>iwpmd metrics</c>: the state in the text format of Prometheus, to stdout or, in one step, to a file.</summary>
 internal static class Metrics
 {
-    public static readonly MappingState[] MappingStates = [MappingState.Held, MappingState.Advertised, MappingState.Fallback, MappingState.Unprotected];
-
-    /// <summary>0 whenever the metrics were written, since <c>iwpmd_up</c> tells the rest.</summary>
+    /// <summary>
+    /// 0 whenever the metrics were written, since <c>iwpmd_up</c> tells the rest; nothing is written by a user who
+    /// cannot know.
+    /// </summary>
     public static int Execute(string? configPath, string? outputPath)
     {
-        try
+        LoadedConfiguration loaded = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null);
+        StateReading reading = new StateReader(loaded.Configuration.StateDirectory).Read();
+        if (reading.Condition == DaemonCondition.NotPermitted)
         {
-            string directory = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null).Configuration.StateDirectory;
-            var text = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
-            Write(new StateReader(directory).Read(), RdmaDevices.Read(), DateTime.UtcNow, text);
-            if (outputPath is null)
-            {
-                Console.Out.Write(text.ToString());
-                return ExitStatus.Ended;
-            }
-            Errno error = WholeFile.TryWrite(outputPath, Encoding.UTF8.GetBytes(text.ToString()));
-            if (error == Errno.None)
-            {
-                return ExitStatus.Ended;
-            }
-            Console.Error.WriteLine($"iwpmd: {outputPath} cannot be written: {error}");
-            return ExitStatus.Failure;
+            Output.Complain(Health.Of(reading, default).Advice);
+            return ExitStatus.NotPermitted;
         }
-        catch (SetupException e)
+        var text = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
+        Write(reading, RdmaDevices.Read(), DateTime.UtcNow, text);
+        byte[] bytes = Encoding.UTF8.GetBytes(text.ToString());
+        if (outputPath is null)
         {
-            Console.Error.WriteLine($"iwpmd: {e.Message}");
-            return e.ExitStatus;
+            using var stdout = new StandardOutput();
+            stdout.Write(bytes);
+            return ExitStatus.Ended;
         }
-        catch (IOException e)
+        Errno error = WholeFile.TryWrite(outputPath, bytes);
+        if (error == Errno.None)
         {
-            Console.Error.WriteLine($"iwpmd: stdout: {e.Message}");
-            return ExitStatus.Failure;
+            return ExitStatus.Ended;
         }
+        Output.Complain($"{outputPath} cannot be written: {error}");
+        return ExitStatus.Output;
     }
 
     public static void Write(StateReading reading, DateTime utcNow, TextWriter text) => Write(reading, [], utcNow, text);
@@ -60,7 +56,7 @@ internal static class Metrics
         }
         WriteDaemon(page, reading, state);
         WriteLosses(page, state.Health, reading.Now);
-        WriteMappings(page, state);
+        WriteMappings(page, reading, state);
         string previous = "";
         foreach (CounterName counter in Counters.All)
         {
@@ -90,7 +86,7 @@ internal static class Metrics
         page.Head("kernel_ready", "gauge", "Whether the kernel has told which mappings it has.");
         page.Value("kernel_ready", "", reading.IsDaemonThere && state.Health.Kernel == HandshakeState.Ready ? 1 : 0);
         page.Head("kernel_client_info", "gauge", "A client of the kernel that registered, with its device as labels.");
-        for (int i = 0; i < state.Clients.Length; i++)
+        for (int i = 0; reading.IsDaemonThere && i < state.Clients.Length; i++)
         {
             ref readonly ClientRow client = ref state.Clients[i];
             if (client.IsRegistered != 0)
@@ -151,18 +147,18 @@ internal static class Metrics
 
     private static string Label(in DeviceState one) => MetricPage.Label("device", one.Device.Name);
 
-    private static void WriteMappings(MetricPage page, StateCopy state)
+    private static void WriteMappings(MetricPage page, StateReading reading, StateCopy state)
     {
         long references = 0;
-        page.Head("mappings", "gauge", "Mappings by what holds their port.");
-        foreach (MappingState kind in MappingStates)
+        page.Head("mappings", "gauge", "Mappings by what holds their port; left: nothing does, since the daemon is gone.");
+        foreach (MappingState? kind in Mappings.States)
         {
-            page.Value("mappings", $"state=\"{Mappings.NameOf(kind)}\"", Status.CountMappings(state, kind, out long some));
+            page.Value("mappings", $"state=\"{Mappings.NameOf(kind)}\"", Status.CountMappings(reading, kind, out long some));
             references += some;
         }
         page.Single("mappings_limit", "Mappings that there can be.", state.Capacity);
         page.Single("mapping_references", "Connections and listeners that use a mapping.", references);
-        page.Single("ports_used", "TCP ports that the kernel uses for RDMA.", Health.PortsUsed(state));
+        page.Single("ports_used", "TCP ports that the kernel uses for RDMA.", Health.PortsUsed(reading));
         page.Single("ports_limit", "TCP ports in the range to map to.", Health.PortsInAll(state.Health));
         page.Single("ports_reserved", "TCP ports of that range that the host reserves, so that they are not chosen.", state.Health.ReservedPorts);
         page.Single("mappings_restored", "Mappings of an earlier process whose ports are held again, or need none.", state.Health.Restored);

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Iwpmd.Os;
 
 namespace Iwpmd.Cli;
@@ -15,9 +14,19 @@ internal enum Colour
 /// <summary>Where a command prints text for people: how wide it may be, and whether colours are welcome.</summary>
 internal sealed record Page(TextWriter Text, int Width, bool HasColour)
 {
-    public static Page OfStdout() => new(new StreamWriter(Console.OpenStandardOutput(), new UTF8Encoding(false), 32 * 1024), Terminal.Width, Terminal.HasColour);
+    public static Page OfStdout() => new(Output.OpenText(), Terminal.Width, Terminal.HasColour);
 
-    public string Paint(string text, Colour colour) => HasColour && colour != Colour.Plain ? string.Create(CultureInfo.InvariantCulture, $"\u001b[{(int)colour}m{text}\u001b[0m") : text;
+    public void Write(string text, Colour colour = Colour.Plain)
+    {
+        string safe = Printable.Of(text);
+        Text.Write(HasColour && colour != Colour.Plain
+            ? string.Create(CultureInfo.InvariantCulture, $"\u001b[{(int)colour}m{safe}\u001b[0m")
+            : safe);
+    }
 
-    public void Line(string text) => Text.Write(text + "\n");
+    public void Line(string text, Colour colour = Colour.Plain)
+    {
+        Write(text, colour);
+        Text.Write('\n');
+    }
 }

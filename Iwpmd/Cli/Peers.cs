@@ -18,7 +18,7 @@ internal sealed class Peers(ViewOptions options) : IView
         int[] rows = Select(state);
         new Table("HOST", "LAST SEEN", "MEDIAN", "WORST", "ACCEPTS", "REJECTS", "TIMEOUTS", "UNREACHABLE", "NOT ASKED FOR", "CAUSE")
             .Write(page, rows.Length, row => Cells(state.Peers[rows[row]], reading.Now));
-        return ExitStatus.Ended;
+        return View.StatusOf(reading);
     }
 
     public int Show(StateReading reading, Utf8JsonWriter json)

@@ -27,7 +27,7 @@ internal sealed class Ping : IDisposable
     {
         if (!HostName.TryResolve(options.Host, out InetEndpoint address))
         {
-            Console.Error.WriteLine($"iwpmd: {options.Host}: no such host");
+            Output.Complain($"{options.Host}: no such host");
             return ExitStatus.Failure;
         }
         InetEndpoint peer = address.WithPort(PortMapper.Port);
@@ -37,7 +37,7 @@ internal sealed class Ping : IDisposable
         error = error != Errno.None ? error : UdpSocket.TryOpen(peer.Family, 0, out socket, out operation);
         if (socket is null)
         {
-            Console.Error.WriteLine($"iwpmd: {peer.AddressText()}: {operation}: {error}");
+            Output.Complain($"{peer.AddressText()}: {operation}: {error}");
             return ExitStatus.Failure;
         }
         using var ping = new Ping(options, peer, source.WithPort(socket.Port), socket);
@@ -48,11 +48,11 @@ internal sealed class Ping : IDisposable
 
     private int Run()
     {
-        Console.WriteLine($"asking the port mapper of {(_options.Host == _peer.AddressText() ? _options.Host : $"{_options.Host} ({_peer.AddressText()})")}{(_options.Port == 0 ? "" : $" for port {_options.Port}")}");
+        Output.Line($"asking the port mapper of {(_options.Host == _peer.AddressText() ? _options.Host : $"{_options.Host} ({_peer.AddressText()})")}{(_options.Port == 0 ? "" : $" for port {_options.Port}")}");
         for (int i = 1; i <= _options.Count; i++)
         {
             TimeSpan start = Clock.Now;
-            Console.WriteLine($"{i}: {Ask()}");
+            Output.Line($"{i}: {Ask()}");
             TimeSpan left = start + Pause - Clock.Now;
             if (i < _options.Count && left > TimeSpan.Zero)
             {
@@ -60,7 +60,7 @@ internal sealed class Ping : IDisposable
             }
         }
         _roundTrips.Sort();
-        Console.WriteLine(_roundTrips.Count == 0
+        Output.Line(_roundTrips.Count == 0
             ? $"{_options.Count} asked, none answered"
             : $"{_options.Count} asked, {_roundTrips.Count} answered; round trip best {Words.Milliseconds(_roundTrips[0])}, median {Words.Milliseconds((_roundTrips[(_roundTrips.Count - 1) / 2] + _roundTrips[_roundTrips.Count / 2]) / 2)}, worst {Words.Milliseconds(_roundTrips[^1])}");
         return _roundTrips.Count > 0 ? ExitStatus.Ended : ExitStatus.Failure;

@@ -6,7 +6,7 @@ namespace Iwpmd.Cli;
 /// <summary>What a daemon that root starts without a service manager keeps of root: the one capability that it needs, in a user of its own if the host has it.</summary>
 internal static class Privileges
 {
-    private const string User = "iwpmd";
+    public const string User = "iwpmd";
 
     /// <summary>In the launcher, since capabilities belong to threads and the daemon has several before its first line runs.</summary>
     public static void GiveAway(RunOptions options)
@@ -15,12 +15,13 @@ internal static class Privileges
         {
             return;
         }
+        HandedOnFile.HandOn(options.ConfigPath ?? Configuration.DefaultPath);
         string operation = "state_dir";
         Errno error = LesserUser.TryFind(User, out uint userId, out uint groupId) ? LesserUser.GiveDirectory(StateDirectory(options), userId, groupId) : Errno.None;
         error = error != Errno.None ? error : LesserUser.Become(userId, groupId, out operation);
         if (error != Errno.None)
         {
-            Console.Error.WriteLine($"iwpmd: privileges: {operation}: {error}: going on with those it has");
+            Output.Complain($"privileges: {operation}: {error}: going on with those it has");
         }
     }
 

@@ -21,7 +21,7 @@ internal static class Reload
             Errno error = UnixMessageSocket.Connect(socket, out connection);
             if (error == Errno.NoSuchEntry || error == Errno.ConnectionRefused)
             {
-                Console.Error.WriteLine($"iwpmd: no daemon listens at {socket}: start it; if state_dir was changed, restart it");
+                Output.Complain($"no daemon listens at {socket}: start it; if state_dir was changed, restart it");
                 return ExitStatus.NotRunning;
             }
             if (error == Errno.None)
@@ -30,14 +30,14 @@ internal static class Reload
             }
             if (error != Errno.None)
             {
-                Console.Error.WriteLine($"iwpmd: {socket}: {error}{(error == Errno.AccessDenied ? ": run this as root" : "")}");
+                Output.Complain($"{socket}: {error}{(error == Errno.AccessDenied ? ": run this as root" : "")}");
                 return ExitStatus.Failure;
             }
             return Report(connection);
         }
         catch (SetupException e)
         {
-            Console.Error.WriteLine($"iwpmd: {e.Message}");
+            Output.Complain(e.Message);
             return e.ExitStatus;
         }
         finally
@@ -55,10 +55,10 @@ internal static class Reload
         bool isHeard = SocketFd.WaitReadable(connection, s_patience) && PassedFds.Receive(connection, answer, [], out int length, out _) == Errno.None && length > 0;
         if (!isHeard)
         {
-            Console.Error.WriteLine("iwpmd: the daemon gives no answer: it is an earlier version, or refuses (see its log): restart it");
+            Output.Complain("the daemon gives no answer: it is an earlier version, or refuses (see its log): restart it");
             return ExitStatus.Failure;
         }
-        Console.Error.Write(Encoding.UTF8.GetString(answer).TrimEnd('\0')[1..]);
+        Output.Repeat(Encoding.UTF8.GetString(answer).TrimEnd('\0')[1..]);
         return answer[0] == HandOver.Accepted ? ExitStatus.Ended : ExitStatus.Failure;
     }
 }

@@ -12,7 +12,6 @@ internal static class Run
 {
     public static int Execute(RunOptions options)
     {
-        StandardDescriptors.Fill();
         bool stays = options.Systemd || options.Foreground;
         ReadyPipe? readyPipe = stays ? null : ReadyPipe.FromEnvironment();
         if (!stays && readyPipe is null)
@@ -21,16 +20,8 @@ internal static class Run
         }
         ProcessName.Set("iwpmd"u8); // a detached one would be called "exe", for how it is started
         string path = options.ConfigPath ?? Configuration.DefaultPath;
-        LoadedConfiguration loaded;
-        try
-        {
-            loaded = Configuration.Load(path, isRequired: options.ConfigPath is not null);
-        }
-        catch (SetupException e)
-        {
-            Console.Error.WriteLine($"iwpmd: {e.Message}");
-            return e.ExitStatus;
-        }
+        FileStream? opened = readyPipe is null ? null : HandedOnFile.TryOpen();
+        LoadedConfiguration loaded = Configuration.Load(path, isRequired: options.ConfigPath is not null, opened);
         loaded = loaded with { Configuration = loaded.Configuration with { Sandbox = options.Sandbox } };
         LogLevel level = options.LogLevel ?? loaded.Configuration.LogLevel;
         if (readyPipe is not null)
@@ -49,7 +40,8 @@ internal static class Run
         Errno error = DetachedLaunch.Run(options.Arguments, out int status, out string operation);
         if (error != Errno.None)
         {
-            Console.Error.WriteLine(File.Exists("/dev/null") ? $"iwpmd: detach: {operation}: {error}: try --foreground" : "iwpmd: detach: there is no /dev/null: mount /dev, or try --foreground");
+            Output.Complain(File.Exists("/dev/null") ? $"detach: {operation}: {error}: try --foreground"
+                : "detach: there is no /dev/null: mount /dev, or try --foreground");
         }
         return status;
     }
@@ -65,7 +57,7 @@ internal static class Run
             Log.ConfigurationComplaint(log, path, complaint.ToString());
             if (readyPipe is not null)
             {
-                Console.Error.WriteLine($"iwpmd: {path}:{complaint}"); // the caller's terminal
+                Output.Complain($"{path}:{complaint}"); // the caller's terminal
             }
         }
         using SystemdNotify notify = SystemdNotify.FromEnvironment();
@@ -83,10 +75,19 @@ internal static class Run
             Log.SetupFailed(log, e.Message);
             if (readyPipe is not null)
             {
-                Console.Error.WriteLine($"iwpmd: {e.Message}");
+                Output.Complain(e.Message);
             }
             _ = notify.Send($"STATUS={e.Message}");
             return e.ExitStatus;
+        }
+        catch (Exception e)
+        {
+            Log.Failed(log, Fault.Describe(e));
+            if (readyPipe is not null)
+            {
+                Output.Complain(Fault.Describe(e));
+            }
+            return ExitStatus.Fault;
         }
     }
 }

@@ -17,16 +17,22 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
     public int Show(StateReading reading, Page page)
     {
         Health health = Health.Of(reading, reading.IsDaemonThere ? default : PortOwner.Find());
-        Colour colour = health.Severity switch { Severity.Healthy => Colour.Green, Severity.Degraded => Colour.Yellow, _ => Colour.Red };
-        page.Line(page.Paint(health.Sentence, colour));
-        for (int i = health.Severity == Severity.Degraded ? 1 : 0; i < health.Problems.Length; i++) // the sentence has the first one
+        Colour colour = health.Severity switch
         {
-            page.Line(page.Paint($"problem    {health.Problems[i]}", colour));
+            Severity.Healthy => Colour.Green,
+            Severity.NotRunning => Colour.Red,
+            _ => Colour.Yellow,
+        };
+        page.Line(health.Sentence, colour);
+        int first = health.Severity == Severity.NotRunning ? 0 : 1; // else the sentence has the first one
+        for (int i = first; i < health.Problems.Length; i++)
+        {
+            page.Line($"problem    {health.Problems[i]}", colour);
         }
         if (reading.State is StateCopy state)
         {
             ShowDaemon(reading, state, page);
-            ShowWork(state, page);
+            ShowWork(reading, state, page);
         }
         foreach (DeviceState device in DeviceStates.Of(readDevices(), reading))
         {
@@ -56,15 +62,16 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         return health.ExitStatus;
     }
 
-    /// <summary>By what holds each port: held, advertised, fallback, unprotected.</summary>
-    public static int CountMappings(StateCopy state, MappingState kind, out long references)
+    /// <summary>By what holds each port: held, advertised, fallback, unprotected; null: left by a daemon that is gone.</summary>
+    public static int CountMappings(StateReading reading, MappingState? kind, out long references)
     {
         int count = 0;
         references = 0;
-        foreach (ref readonly MappingRow row in state.Mappings)
+        foreach (ref readonly MappingRow row in reading.State!.Mappings)
         {
-            count += row.State == kind ? 1 : 0;
-            references += row.State == kind ? row.References : 0;
+            bool counts = Mappings.StateOf(reading, row) == kind;
+            count += counts ? 1 : 0;
+            references += counts ? row.References : 0;
         }
         return count;
     }
@@ -89,7 +96,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         {
             page.Line($"config     read {Words.Duration(reading.Now - new TimeSpan(state.Health.ConfiguredAt))} ago");
         }
-        for (int i = 0; i < state.Clients.Length; i++)
+        for (int i = 0; reading.IsDaemonThere && i < state.Clients.Length; i++)
         {
             ref readonly ClientRow client = ref state.Clients[i];
             if (client.Abi != 0 || client.IsRegistered != 0)
@@ -99,13 +106,20 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         }
     }
 
-    private static void ShowWork(StateCopy state, Page page)
+    private static void ShowWork(StateReading reading, StateCopy state, Page page)
     {
-        int held = CountMappings(state, MappingState.Held, out long ofHeld), advertised = CountMappings(state, MappingState.Advertised, out long ofAdvertised);
-        int fallback = CountMappings(state, MappingState.Fallback, out long ofFallback), unprotected = CountMappings(state, MappingState.Unprotected, out long ofUnprotected);
+        List<string> kinds = [];
+        long references = 0;
+        foreach (MappingState? kind in reading.IsDaemonThere ? Mappings.StatesOfRunning : [null])
+        {
+            kinds.Add($"{CountMappings(reading, kind, out long some)} {Mappings.NameOf(kind)}");
+            references += some;
+        }
         HealthRow health = state.Health;
-        page.Line($"mappings   {state.Mappings.Length} of {state.Capacity}: {held} held, {advertised} advertised, {fallback} fallback, {unprotected} unprotected; {ofHeld + ofAdvertised + ofFallback + ofUnprotected} references");
-        page.Line($"ports      {Health.PortsUsed(state)} of {Health.PortsInAll(health)} used, {health.LowestPort} to {health.HighestPort}{(health.ReservedPorts == 0 ? "" : $", {health.ReservedPorts} of them reserved")}");
+        page.Line($"mappings   {state.Mappings.Length} of {state.Capacity}: {string.Join(", ", kinds)}; {references} references");
+        string used = $"{Health.PortsUsed(reading)} of {Health.PortsInAll(health)} used";
+        string reserved = health.ReservedPorts == 0 ? "" : $", {health.ReservedPorts} of them reserved";
+        page.Line($"ports      {used}, {health.LowestPort} to {health.HighestPort}{reserved}");
         page.Line($"requests   {state.Counter(Counter.Adds)} ADD, {state.Counter(Counter.Queries)} QUERY, {state.Counter(Counter.Removes)} REMOVE; "
             + $"{state.Counter(Counter.Refused)} refused, {state.Counter(Counter.TooOld)} too old, {state.Counter(Counter.Undelivered)} not taken, {state.Counter(Counter.KernelOverruns)} overruns");
         page.Line($"queries    {state.Counter(Counter.QueriesAccepted)} accepted, {state.Counter(Counter.QueriesRejected)} rejected, {state.Counter(Counter.QueriesUnreachable)} unreachable, "

@@ -21,13 +21,13 @@ internal static class StatusJson
         json.WriteNumber("restored"u8, health.Restored);
         json.WriteNumber("restored_of"u8, health.RestoredOf);
         Json.Seconds(json, "configured_seconds"u8, health.ConfiguredAt == 0 ? null : reading.Now - new TimeSpan(health.ConfiguredAt));
-        json.WriteString("kernel"u8, NameOf(health.Kernel));
-        WriteClients(json, state);
-        WriteMappings(json, state);
+        json.WriteString("kernel"u8, NameOf(reading.IsDaemonThere ? health.Kernel : HandshakeState.None));
+        WriteClients(json, reading, state);
+        WriteMappings(json, reading, state);
         json.WriteStartObject("ports"u8);
         json.WriteNumber("low"u8, health.LowestPort);
         json.WriteNumber("high"u8, health.HighestPort);
-        json.WriteNumber("used"u8, Health.PortsUsed(state));
+        json.WriteNumber("used"u8, Health.PortsUsed(reading));
         json.WriteNumber("total"u8, Health.PortsInAll(health));
         json.WriteNumber("reserved"u8, health.ReservedPorts);
         json.WriteEndObject();
@@ -69,7 +69,7 @@ internal static class StatusJson
         _ => "none",
     };
 
-    private static void WriteClients(Utf8JsonWriter json, StateCopy state)
+    private static void WriteClients(Utf8JsonWriter json, StateReading reading, StateCopy state)
     {
         json.WriteStartArray("clients"u8);
         for (int i = 0; i < state.Clients.Length; i++)
@@ -82,7 +82,7 @@ internal static class StatusJson
             json.WriteStartObject();
             json.WriteNumber("client"u8, i);
             json.WriteNumber("abi"u8, client.Abi);
-            json.WriteBoolean("registered"u8, client.IsRegistered != 0);
+            json.WriteBoolean("registered"u8, reading.IsDaemonThere && client.IsRegistered != 0);
             Json.Name(json, "device"u8, client.Device);
             Json.Name(json, "interface"u8, client.Interface);
             Json.Name(json, "library"u8, client.Library);
@@ -91,16 +91,16 @@ internal static class StatusJson
         json.WriteEndArray();
     }
 
-    private static void WriteMappings(Utf8JsonWriter json, StateCopy state)
+    private static void WriteMappings(Utf8JsonWriter json, StateReading reading, StateCopy state)
     {
         json.WriteStartObject("mappings"u8);
         json.WriteNumber("count"u8, state.Mappings.Length);
         json.WriteNumber("capacity"u8, state.Capacity);
         json.WriteNumber("unreadable"u8, state.Unreadable);
         long references = 0;
-        foreach (MappingState kind in Metrics.MappingStates)
+        foreach (MappingState? kind in Mappings.States)
         {
-            json.WriteNumber(Mappings.NameOf(kind), Status.CountMappings(state, kind, out long some));
+            json.WriteNumber(Mappings.NameOf(kind), Status.CountMappings(reading, kind, out long some));
             references += some;
         }
         json.WriteNumber("references"u8, references);

@@ -33,7 +33,7 @@ internal sealed class Table(params string[] headings)
     {
         for (int i = 0; i < columns; i++)
         {
-            page.Text.Write(i == columns - 1 ? texts[i] : texts[i].PadRight(widths[i] + Gap));
+            page.Write(i == columns - 1 ? texts[i] : texts[i].PadRight(widths[i] + Gap));
         }
         page.Text.Write('\n');
     }

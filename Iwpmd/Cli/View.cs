@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
+using Iwpmd.Os;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -22,32 +23,25 @@ internal static class View
 {
     private const string ClearScreen = "\u001b[H\u001b[2J\u001b[3J";
 
+    /// <exception cref="OutputException">Nobody can read it.</exception>
     public static int Execute(ViewOptions options, IView view)
     {
-        try
+        string? path = options.ConfigPath;
+        LoadedConfiguration loaded = Configuration.Load(path ?? Configuration.DefaultPath, path is not null);
+        var reader = new StateReader(loaded.Configuration.StateDirectory);
+        Page page = Page.OfStdout();
+        using var stdout = new StandardOutput();
+        int status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);
+        while (options.Watch is TimeSpan interval)
         {
-            var reader = new StateReader(Configuration.Load(options.ConfigPath ?? Configuration.DefaultPath, options.ConfigPath is not null).Configuration.StateDirectory);
-            Page page = Page.OfStdout();
-            Stream stdout = Console.OpenStandardOutput();
-            int status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);
-            while (options.Watch is TimeSpan interval)
+            if (StandardOutput.AwaitClosing(interval))
             {
-                Thread.Sleep(interval);
-                page.Text.Write(options.Json ? "" : page.HasColour ? ClearScreen : "\n");
-                status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);
+                throw new OutputException(Errno.BrokenPipe);
             }
-            return status;
+            page.Text.Write(options.Json ? "" : page.HasColour ? ClearScreen : "\n");
+            status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);
         }
-        catch (SetupException e)
-        {
-            Console.Error.WriteLine($"iwpmd: {e.Message}");
-            return e.ExitStatus;
-        }
-        catch (IOException e)
-        {
-            Console.Error.WriteLine($"iwpmd: stdout: {e.Message}");
-            return ExitStatus.Failure;
-        }
+        return status;
     }
 
     /// <summary>Of a mapping or a host.</summary>
@@ -59,19 +53,23 @@ internal static class View
         state = reading.State;
         if (state is null)
         {
-            Console.Error.WriteLine($"iwpmd: {reading.Problem}");
+            Output.Complain($"{Health.Of(reading, PortOwner.Find()).Advice}");
             return false;
         }
         if (!reading.IsDaemonThere || reading.Condition == DaemonCondition.Hung)
         {
-            page.Line(page.Paint(Health.Of(reading, default).Sentence, Colour.Red));
+            page.Line(Health.Of(reading, default).Sentence, Colour.Red);
         }
         return true;
     }
 
-    /// <summary>0 when there was something to show.</summary>
-    public static int StatusOf(StateReading reading) =>
-        reading.State is not null ? ExitStatus.Ended : reading.Condition == DaemonCondition.Unreadable ? ExitStatus.Failure : ExitStatus.NotRunning;
+    /// <summary>0 when a daemon is there; what one left that is gone is shown, but it is not so any more.</summary>
+    public static int StatusOf(StateReading reading) => reading.Condition switch
+    {
+        DaemonCondition.Unreadable => ExitStatus.Failure,
+        DaemonCondition.NotPermitted => ExitStatus.NotPermitted,
+        _ => reading.IsDaemonThere ? ExitStatus.Ended : ExitStatus.NotRunning,
+    };
 
     private static int Show(StateReader reader, IView view, Page page)
     {

@@ -76,12 +76,14 @@ internal sealed record Configuration
     /// The file's content; the defaults when it does not exist and <paramref name="isRequired"/> is false. Then they
     /// stand as well where this user may not read it: a complaint.
     /// </summary>
+    /// <param name="opened">The file, if it is open already.</param>
     /// <exception cref="SetupException">The file cannot be read.</exception>
-    public static LoadedConfiguration Load(string path, bool isRequired)
+    public static LoadedConfiguration Load(string path, bool isRequired, Stream? opened = null)
     {
         try
         {
-            return ConfigurationParser.Parse(ReadLines(path));
+            using Stream stream = opened ?? File.OpenRead(path);
+            return ConfigurationParser.Parse(ReadLines(stream));
         }
         catch (Exception e) when (!isRequired && e is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -104,7 +106,7 @@ internal sealed record Configuration
     {
         try
         {
-            return string.Join('\n', ReadLines(path));
+            return string.Join('\n', ReadLines(File.OpenRead(path)));
         }
         catch (Exception e) when (!isRequired && e is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -117,10 +119,10 @@ internal sealed record Configuration
     }
 
     /// <summary>Not of a device that never ends.</summary>
-    private static List<string> ReadLines(string path)
+    private static List<string> ReadLines(Stream stream)
     {
         List<string> lines = [];
-        using StreamReader reader = File.OpenText(path);
+        using var reader = new StreamReader(stream);
         char[] text = new char[MaxLength];
         int length = reader.ReadBlock(text);
         if (length == text.Length)

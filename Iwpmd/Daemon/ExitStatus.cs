@@ -10,6 +10,15 @@ internal static class ExitStatus
     /// <summary>This host has nothing to serve: no RDMA netlink, no iw_cm, or not the initial network namespace.</summary>
     public const int Unavailable = 69;
 
+    /// <summary>A fault of this program.</summary>
+    public const int Fault = 70;
+
+    /// <summary>What a command printed could not be written.</summary>
+    public const int Output = 74;
+
+    /// <summary>Of the commands: only root and the daemon's user may do that.</summary>
+    public const int NotPermitted = 77;
+
     /// <summary>A fault of the configuration that restricts who is served.</summary>
     public const int Configuration = 78;
 

@@ -27,6 +27,9 @@ internal enum DaemonCondition
 
     /// <summary>There is a state that cannot be read.</summary>
     Unreadable,
+
+    /// <summary>There may be a state, but not for this user.</summary>
+    NotPermitted,
 }
 
 /// <summary>The state as it is now, if it can be read, and how its daemon is. Nothing of it disturbs a daemon that runs.</summary>
@@ -56,9 +59,11 @@ internal sealed class StateReader(string directory)
         Errno error = StateView.TryOpen(path, out StateView? view, out string operation);
         if (view is null)
         {
-            return error == Errno.NoSuchEntry
-                ? new StateReading(DaemonCondition.Absent, null, $"there is no {path}", 0, Clock.Now)
-                : new StateReading(DaemonCondition.Unreadable, null, $"{path}: {operation}: {error}{(error == Errno.AccessDenied ? ": run this as root" : "")}", 0, Clock.Now);
+            (DaemonCondition condition, string problem) =
+                error == Errno.NoSuchEntry ? (DaemonCondition.Absent, $"there is no {path}")
+                : error == Errno.AccessDenied ? (DaemonCondition.NotPermitted, $"{path} is for root and the daemon's user only")
+                : (DaemonCondition.Unreadable, $"{path}: {operation}: {error}");
+            return new StateReading(condition, null, problem, 0, Clock.Now);
         }
         using (view)
         {

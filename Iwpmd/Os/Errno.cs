@@ -18,6 +18,7 @@ internal readonly record struct Errno(int Number)
     public static Errno TooManyOpenFilesInSystem => new(23);
     public static Errno TooManyOpenFiles => new(24);
     public static Errno NoSpace => new(28);
+    public static Errno BrokenPipe => new(32);
     public static Errno NotImplemented => new(38);
     public static Errno TooManyLinks => new(40);
     public static Errno MessageTooLong => new(90);

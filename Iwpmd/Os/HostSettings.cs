@@ -78,6 +78,8 @@ internal sealed unsafe class HostSettings(string root = "")
 
     private string? ReadText(string path) => ReadFile(root + path);
 
+    public static bool MayRead(string path) => Libc.access(path, Libc.R_OK) == 0;
+
     public static bool MayWrite(string path) => Libc.access(path, Libc.W_OK) == 0;
 
     /// <summary>The text of a small file, without the blanks around it; null when it cannot be read.</summary>

@@ -55,6 +55,25 @@ internal static unsafe class LesserUser
         return Libc.lchown(path, userId, groupId) != 0 ? Errno.Last : Errno.None;
     }
 
+    /// <summary>
+    /// The answer to a question about files as this user gets it, without any right beside his own; false as well where
+    /// this process may not become him. It is asked by a thread of its own, which ends with what it gave away.
+    /// </summary>
+    public static bool Ask(uint userId, uint groupId, Func<bool> question)
+    {
+        bool answer = false;
+        var asker = new Thread(() => answer = TrySetIds(userId, groupId) && question());
+        asker.Start();
+        asker.Join();
+        return answer;
+    }
+
+    // The system calls themselves: the C library would ask all threads to follow.
+    private static bool TrySetIds(uint userId, uint groupId) =>
+        Libc.syscall(Libc.SYS_setgroups, 0, 0, null) == 0
+        && Libc.syscall(Libc.SYS_setresgid, (nint)groupId, (nint)groupId, (void*)groupId) == 0
+        && Libc.syscall(Libc.SYS_setresuid, (nint)userId, (nint)userId, (void*)userId) == 0;
+
     /// <summary>Keeps the right to settings of the network, which the kernel's announcements need; the others can never be had again. With user 0 the user stays.</summary>
     public static Errno Become(uint userId, uint groupId, out string operation)
     {
@@ -71,10 +90,7 @@ internal static unsafe class LesserUser
         {
             operation = "setresuid";
             _ = Libc.prctl(Libc.PR_SET_KEEPCAPS, 1, 0, 0, 0);
-            // The system calls themselves: the C library would ask all threads to follow, and those keep what they have until they end.
-            if (Libc.syscall(Libc.SYS_setgroups, 0, 0, null) != 0
-                || Libc.syscall(Libc.SYS_setresgid, (nint)groupId, (nint)groupId, (void*)groupId) != 0
-                || Libc.syscall(Libc.SYS_setresuid, (nint)userId, (nint)userId, (void*)userId) != 0)
+            if (!TrySetIds(userId, groupId))
             {
                 return Errno.Last;
             }

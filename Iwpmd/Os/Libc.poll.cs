@@ -4,7 +4,7 @@ namespace Iwpmd.Os;
 
 internal static unsafe partial class Libc
 {
-    public const short POLLIN = 1, POLLOUT = 4;
+    public const short POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16;
 
     [LibraryImport(Name, SetLastError = true)]
     internal static partial int poll(pollfd* fds, nuint count, int timeoutMs);

@@ -43,5 +43,5 @@ internal static unsafe partial class Libc
     [LibraryImport(Name)]
     internal static partial uint geteuid();
 
-    public const int F_OK = 0, W_OK = 2;
+    public const int F_OK = 0, W_OK = 2, R_OK = 4;
 }

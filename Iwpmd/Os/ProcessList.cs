@@ -20,6 +20,10 @@ internal static unsafe class ProcessList
     /// <summary>How many descriptors the process may have; 0 when that is hidden.</summary>
     public static long DescriptorLimit(int processId) => ReadNumber($"/proc/{processId}/limits", "Max open files", NumberStyles.None);
 
+    /// <summary>Up to which number it may raise that.</summary>
+    public static long HardDescriptorLimit(int processId) =>
+        ReadNumber($"/proc/{processId}/limits", "Max open files", NumberStyles.None, word: 1);
+
     public static bool HasCapability(int processId, int capability) => Shows("CapEff:", processId, capability);
 
     /// <summary>Whether it could have it when it started.</summary>
@@ -48,15 +52,15 @@ internal static unsafe class ProcessList
         return isBound;
     }
 
-    /// <summary>The first number behind a name at the beginning of a line.</summary>
-    private static long ReadNumber(string path, string name, NumberStyles style)
+    /// <summary>A number behind a name at the beginning of a line.</summary>
+    private static long ReadNumber(string path, string name, NumberStyles style, int word = 0)
     {
         foreach (string line in (HostSettings.ReadFile(path) ?? "").Split('\n'))
         {
             if (line.StartsWith(name, StringComparison.Ordinal))
             {
                 string[] words = line[name.Length..].Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
-                return words.Length > 0 && long.TryParse(words[0], style, CultureInfo.InvariantCulture, out long number) ? number : 0;
+                return words.Length > word && long.TryParse(words[word], style, CultureInfo.InvariantCulture, out long number) ? number : 0;
             }
         }
         return 0;

@@ -1,18 +1,22 @@
 namespace Iwpmd.Os;
 
-/// <summary>Descriptors 0, 1 and 2. A caller can leave them closed; the next thing opened would get such a number, and the log would be written into it.</summary>
+/// <summary>
+/// Descriptors 0, 1 and 2. A caller can leave them closed; the next thing opened would get such a number, and what we
+/// say would be written into it.
+/// </summary>
 internal static class StandardDescriptors
 {
-    private const int Count = 3;
+    private const int Stdout = 1, Count = 3;
 
-    /// <summary>Opens those that are closed, on nothing.</summary>
+    /// <summary>Opens those that are closed, on nothing; stdout so that each write to it fails, as it would have.</summary>
     public static void Fill()
     {
         for (int fd = 0; fd < Count; fd++)
         {
             if (Libc.fcntl(fd, Libc.F_GETFD, 0) < 0)
             {
-                _ = Libc.open("/dev/null", Libc.O_RDWR, 0); // gets the lowest number, which is this one
+                // Gets the lowest number, which is this one.
+                _ = Libc.open("/dev/null", fd == Stdout ? Libc.O_RDONLY : Libc.O_RDWR, 0);
             }
         }
     }

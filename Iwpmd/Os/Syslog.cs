@@ -39,8 +39,7 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
         {
             return;
         }
-        string text = formatter(state, exception);
-        Write(logLevel, exception is null ? text : $"{text}: {exception}");
+        Write(logLevel, LogLine.Of(eventId, formatter(state, exception), exception));
     }
 
     public void Dispose() => Disconnect();
@@ -66,17 +65,7 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
         length += Encoding.UTF8.GetBytes($" {ident}[{_pid}]: ", line[length..]);
         Encoder encoder = Encoding.UTF8.GetEncoder();
         encoder.Convert(text, line[length..], flush: true, out _, out int used, out _); // a longer line is cut off
-        Flatten(line.Slice(length, used));
         Send(line[..(length + used)]);
-    }
-
-    // A line break would let text that came from outside pass for a line of ours.
-    private static void Flatten(Span<byte> text)
-    {
-        foreach (ref byte c in text)
-        {
-            c = c is < 0x20 or 0x7f ? (byte)' ' : c;
-        }
     }
 
     // Mmm dd hh:mm:ss, by the C library: time zones in the runtime would cost megabytes.

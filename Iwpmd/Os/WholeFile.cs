@@ -13,25 +13,13 @@ internal static unsafe class WholeFile
         {
             return Errno.Last;
         }
-        Errno error = Write(fd, content);
-        _ = Libc.close(fd);
-        return error != Errno.None ? error : Libc.rename(fresh, path) != 0 ? Errno.Last : Errno.None;
-    }
-
-    private static Errno Write(int fd, ReadOnlySpan<byte> content)
-    {
-        while (content.Length > 0)
+        Errno error = StandardOutput.TryWrite(fd, content);
+        error = Libc.close(fd) != 0 && error == Errno.None ? Errno.Last : error;
+        error = error == Errno.None && Libc.rename(fresh, path) != 0 ? Errno.Last : error;
+        if (error != Errno.None)
         {
-            fixed (byte* bytes = content)
-            {
-                nint count = Libc.write(fd, bytes, (nuint)content.Length);
-                if (count < 0)
-                {
-                    return Errno.Last;
-                }
-                content = content[(int)count..];
-            }
+            _ = Libc.unlink(fresh);
         }
-        return Errno.None;
+        return error;
     }
 }

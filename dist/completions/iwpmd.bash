@@ -3,7 +3,7 @@ _iwpmd() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        status | mappings | peers | metrics | ping | doctor | reload) command=${COMP_WORDS[i]} ;;
+        status | mappings | peers | metrics | ping | doctor | reload | help) command=${COMP_WORDS[i]} ;;
         esac
     done
     # In --log-level=debug the sign is a word of its own.
@@ -38,7 +38,8 @@ _iwpmd() {
         ;;
     doctor) words='--json --config --help' ;;
     reload) words='--config --help' ;;
-    *) words='status mappings peers metrics ping doctor reload --systemd --foreground --takeover --config --log-level --no-sandbox --log-sandbox --check-config --version --help' ;;
+    help) words='status mappings peers metrics ping doctor reload' ;;
+    *) words='help status mappings peers metrics ping doctor reload --systemd --foreground --takeover --config --log-level --no-sandbox --log-sandbox --check-config --version --help' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

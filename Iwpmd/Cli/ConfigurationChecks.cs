@@ -1,0 +1,48 @@
+using Iwpmd.Daemon;
+using Iwpmd.Os;
+
+namespace Iwpmd.Cli;
+
+/// <summary>What the doctor finds in the configuration, as root and as the user that the daemon is.</summary>
+internal static class ConfigurationChecks
+{
+    private const string Check = "configuration";
+
+    /// <summary>Adds at least one finding; returns what the file says, or the defaults.</summary>
+    public static Configuration Load(string? configPath, List<Finding> findings)
+    {
+        string path = configPath ?? Configuration.DefaultPath;
+        try
+        {
+            LoadedConfiguration loaded = Configuration.Load(path, configPath is not null);
+            findings.AddRange(Array.ConvertAll(loaded.Complaints, complaint => Judge(path, complaint)));
+            if (findings.Count == 0)
+            {
+                findings.Add(File.Exists(path) ? CheckDaemonMayRead(path)
+                    : Finding.Good(Check, $"there is no {path}: the defaults stand"));
+            }
+            return loaded.Configuration;
+        }
+        catch (SetupException e)
+        {
+            findings.Add(Finding.Bad(Check, e.Message, "what follows assumes the defaults"));
+            return new Configuration();
+        }
+    }
+
+    private static Finding Judge(string path, Complaint complaint) => complaint.Line == 0
+        ? Finding.Doubtful(Check, $"{path} is not for this user: what follows assumes the defaults", "run this as root")
+        : Finding.Bad(Check, $"{path}:{complaint}", "correct the line");
+
+    private static Finding CheckDaemonMayRead(string path)
+    {
+        bool isAnother = Limits.UserId == 0 & LesserUser.TryFind(Privileges.User, out uint userId, out uint groupId);
+        if (!isAnother || LesserUser.Ask(userId, groupId, () => HostSettings.MayRead(path)))
+        {
+            return Finding.Good(Check, $"{path} has no faults");
+        }
+        string text = $"{path} cannot be read by the user {Privileges.User}, as whom the unit starts the daemon: "
+            + "it goes on with the defaults";
+        return Finding.Bad(Check, text, $"chmod a+r {path}");
+    }
+}
