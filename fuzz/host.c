@@ -352,15 +352,15 @@ void host_send(const struct input *input)
 
 static void take_log_line(const char *line)
 {
-	const char *text = strstr(line, "] mapping: ");
+	const char *text = strstr(line, " info: mapping: ");
 	char local[100], *port;
 	int number;
 
-	if (text && sscanf(text, "] mapping: %d mappings", &number) == 1 && strstr(text, "mappings")) {
+	if (text && sscanf(text, " info: mapping: %d mappings", &number) == 1 && strstr(text, "mappings")) {
 		dump_total = number;
 		dump_shown = 0;
 		dump_rows = realloc(dump_rows, (number + 1) * sizeof *dump_rows);
-	} else if (text && dump_shown < dump_total && sscanf(text, "] mapping: %d: %99s -> %*s (client", &number, local) == 2 && (port = strrchr(local, ':'))) {
+	} else if (text && dump_shown < dump_total && sscanf(text, " info: mapping: %d: %99s -> %*s (client", &number, local) == 2 && (port = strrchr(local, ':'))) {
 		struct dumped *row = &dump_rows[dump_shown];
 		char *scope = strchr(local, '%');
 		struct sockaddr_in *v4 = (struct sockaddr_in *)&row->local;
