@@ -166,7 +166,7 @@ public sealed class DoctorTests
         host.Write("/etc/iwpmd.conf", "allow=10.0.0.0/8\n");
         Assert.Equal("ok", Find(host, "configuration").Result);
 
-        host.Run(() => File.SetUnixFileMode("/etc/iwpmd.conf", UnixFileMode.UserRead | UnixFileMode.UserWrite));
+        host.Run(() => Tool.Run("chmod", "coreutils", "600", "/etc/iwpmd.conf"));
         (string result, string text) = Find(host, "configuration");
         Assert.Equal("failure", result);
         Assert.StartsWith("/etc/iwpmd.conf cannot be read by the user iwpmd", text);

@@ -123,7 +123,7 @@ public sealed class PrivilegeTests : IDisposable
     {
         _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
         _host.Write("/etc/iwpmd.conf", "port_range=41000-41099\n");
-        _host.Run(() => File.SetUnixFileMode("/etc/iwpmd.conf", UnixFileMode.UserRead | UnixFileMode.UserWrite));
+        _host.Run(() => Tool.Run("chmod", "coreutils", "600", "/etc/iwpmd.conf"));
     }
 
     /// <summary>In no thread of it; what it began with is left in the bounding set.</summary>
