@@ -136,9 +136,9 @@ public sealed partial class SynopsisAndExampleTests
     [GeneratedRegex(@"^iwpmd ([a-z]+)\b")]
     private static partial Regex SynopsisCommand();
 
-    [GeneratedRegex(@"(?<=[\[ ])(--?[a-z][a-z-]*)(?<value> \[?[a-z]+)?")]
+    [GeneratedRegex(@"(?<=[\[ ])(--?[A-Za-z][a-z-]*)(?<value> \[?[a-z]+)?")]
     private static partial Regex SynopsisOption();
 
-    [GeneratedRegex(@"\] ([a-z]+)")]
+    [GeneratedRegex(@"(?:\] |^iwpmd [a-z]+ \[)([a-z]+)")]
     private static partial Regex SynopsisArgument();
 }
