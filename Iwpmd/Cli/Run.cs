@@ -48,12 +48,8 @@ internal static class Run
 
     private static int RunDaemon(LoadedConfiguration loaded, RunOptions options, string path, ReadyPipe? readyPipe, ILogger log, Action<LogLevel> setLogLevel)
     {
-        foreach (Complaint complaint in loaded.Complaints)
+        foreach (Complaint complaint in Array.FindAll(loaded.Complaints, one => !one.IsFatal)) // a fatal one: below
         {
-            if (complaint.IsFatal)
-            {
-                continue; // below
-            }
             Log.ConfigurationComplaint(log, path, complaint.ToString());
             if (readyPipe is not null)
             {
