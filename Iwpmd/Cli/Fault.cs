@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Cli;
 
 /// <summary>An exception that nothing was prepared for: a fault of this program, told in one line.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>Standard output could not be written to.</summary>
