@@ -129,6 +129,7 @@ internal sealed unsafe partial class SimulatedKernel
                     continue;
                 }
                 _messages.Add(message);
+                _added += message.Verdict == 0 && message.IsRequest && message.Kind == KernelReplyKind.AddMapping ? 1 : 0;
                 _judge.Answered(message, socket.PortId);
             }
             Monitor.PulseAll(_lock);

@@ -30,6 +30,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     private readonly List<DaemonMessage> _messages = [];
     private readonly HashSet<DaemonMessage> _expected = [];
     private readonly object _lock = new();
+    private int _added;
     private Func<RawNetlink, IEnumerable<(byte[] Datagram, uint Source)>> _answerDevices = _ => [];
 
     public SimulatedKernel(int abi = 4)
@@ -83,6 +84,9 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
             }
         }
     }
+
+    /// <summary>How many ADDs were answered by a mapping.</summary>
+    public int Added => Volatile.Read(ref _added);
 
     /// <summary>All that any daemon sent, in order.</summary>
     public DaemonMessage[] Messages
