@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Building, testing and installing iwpmd. Needs the .NET SDK; `make deps` installs the rest on Debian. See `make help`.
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin

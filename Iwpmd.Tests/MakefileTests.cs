@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using System.Diagnostics;
 using System.Text.RegularExpressions;
 using Iwpmd.Tests.Native;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd;
 
 /// <summary>Lets the first lines of each period pass and counts the rest, so that a fault that repeats does not fill the log.</summary>

@@ -1,1 +1,2 @@
+// SPDX-License-Identifier: MIT
 return Iwpmd.Cli.CommandLine.Invoke(args);

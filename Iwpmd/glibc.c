@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Linked into the dynamic executable, so that it starts on glibc 2.28 and later, whatever glibc it is linked with. The linker takes the newest version of a
  * function; each of these has an older one, which does the same, and --wrap (in Iwpmd.csproj) leads all calls here. In glibc before 2.34 the functions of threads

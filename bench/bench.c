@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* The rows: which load, at which size, of which daemons. */
 #define _GNU_SOURCE
 #include "bench.h"

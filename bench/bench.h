@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* Side-by-side measurements of port mapper daemons; README.md says what is measured and how. */
 #ifndef BENCH_H
 #define BENCH_H

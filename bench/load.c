@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* What a kernel and peers ask of a daemon, and how long it takes. One thread; nothing is allocated while it measures. */
 #define _GNU_SOURCE
 #include "bench.h"

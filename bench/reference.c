@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * The port mapper's part for the kernel and for peers, in C, for comparison only: it makes the calls that an ADD, a REMOVE and a Request need and no other, parses the same
  * messages, keeps the same table (rows of 64 bytes with sequence and checksum, chained by port) and fills the same replies. No logging, configuration, state file, resends,

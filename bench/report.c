@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* The table on stdout, results.md, and the plot. */
 #define _GNU_SOURCE
 #include "bench.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* A daemon under measurement: its namespace, its simulated kernel, its processor time and memory. */
 #define _GNU_SOURCE
 #include "bench.h"

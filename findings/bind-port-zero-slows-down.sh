@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Finding: once half of the ephemeral port range is bound, bind() to port 0 becomes several hundred times slower.
 #
 # The kernel's search (inet_csk_find_open_port) first tries only every second port of the range, from a random start.

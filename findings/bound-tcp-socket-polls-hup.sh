@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Finding: a TCP socket that is bound, but neither listens nor connects, polls as hung up (POLLHUP) from the first moment.
 #
 # Who holds a port by a bound socket and puts that socket into an epoll set is woken without end. A service manager that

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Finding: with glibc 2.43 isatty() makes another ioctl, TCGETS2 (0x802c542a) instead of TCGETS (0x5401).
 #
 # A seccomp filter that lists ioctl requests, and ends the process for others, kills a program at a call that its

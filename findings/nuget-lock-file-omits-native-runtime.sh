@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Finding: packages.lock.json does not name the runtime that Native AOT links into the executable.
 #
 # A lock file records packages that a project references. The native runtime pack and the platform's half of the

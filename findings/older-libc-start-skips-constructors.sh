@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Finding: a program linked on glibc 2.34 or later whose __libc_start_main is bound to the older version GLIBC_2.2.5, so
 # that it starts on older systems, does start there, and runs main() but none of its constructors, without a word.
 #

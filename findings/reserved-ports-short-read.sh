@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Finding: a read of net.ipv4.ip_local_reserved_ports that is shorter than the list cuts it, in the middle of a number
 # if it comes so, and the next read says end of file. The rest cannot be had from any offset.
 #

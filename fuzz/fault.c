@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* Deliberate faults, preloaded into the daemon: each must be found by the run. $FUZZ_FAULT names one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* The run: noise in batches, each followed by valid questions that must be answered; now and then a checkpoint, where all mappings are removed and nothing may be left. */
 #include "fuzz.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* Black-box fuzzing of the native daemon: what the files here share. host.c: where the daemon runs; input.c: what is sent; judge.c: what may come back; fuzz.c: the run. */
 #ifndef FUZZ_H
 #define FUZZ_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* Where the daemon runs: a network namespace of its own, joined to ours by a cable; the player of the simulated kernel; sockets of its peers. */
 #define _GNU_SOURCE
 #include "fuzz.h"

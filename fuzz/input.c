@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* What is sent. Input number i of a seed is a function of the two, but for what the daemon sent before: handles, sequence numbers, ports. */
 #define _GNU_SOURCE
 #include "fuzz.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* What the daemon may send: well-formed messages, each answer to a request that was made, none of them twice. Counts are kept until judge_forget. */
 #include "fuzz.h"
 

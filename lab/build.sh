@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # What the lab is made of: packages from Debian, unpacked beside the host's own system, and what is built from them.
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"

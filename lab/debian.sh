@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The Debian system that a host boots with --systemd: a root file system in an image for each daemon, made of Debian's packages.
 
 debian=$out/debian

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Words of the scenarios in which mappings outlive the daemon of one host: a, which has systemd, unless the scenario says where=b.
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/steps.sh"
 

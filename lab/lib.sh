@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Shared by all scripts of the lab: where things are, and how to speak to the hosts.
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

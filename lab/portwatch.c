@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // portwatch: another program that would like to have ports which the port mapper holds for RDMA connections.
 //
 //   portwatch FILE [--seconds LIFE]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // rdmatest: listens on and connects to RDMA addresses through librdmacm, and says in one line each what came of it and how long it took.
 //
 //   rdmatest listen  ADDR PORT[-PORT] [--threads N] [--seconds LIFE]

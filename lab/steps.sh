@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # What scenarios are written with. A scenario is a script that sources this file, says
 #   builds="stock map full"   the builds of siw it makes sense with (default: all),
 #   wants=a:ours              the daemon that must be on a host, where only one kind can show it (default: any),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // tcpport: the ordinary TCP program of the lab.
 //
 //   tcpport held PORT...        exit 0 when every one of the TCP ports is taken by somebody (bound is enough, listening is not needed), 1 when one is free

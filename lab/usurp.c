@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // usurp: what any local user can do: says hello to iw_cm in the place of the port mapper, and hears what the kernel then sends.
 //
 //   usurp SECONDS               as user 65534; prints how many requests came

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using System.Text.RegularExpressions;
 using Iwpmd.Tests.Native;
 using Iwpmd.Tests.Support;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using Iwpmd.Cli;
 using Iwpmd.Os;
 using Xunit;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using Iwpmd.Core;
 using Iwpmd.Wire;
 using Xunit;

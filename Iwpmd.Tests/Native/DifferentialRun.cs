@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using System.Net;
 using System.Net.Sockets;
 using Iwpmd.Tests.Support;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Tests.Native;
 
 /// <summary>How long these tests wait for what must come. Nothing waits for the clock where it can wait for an event.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Runs a program as a service unit with MemoryDenyWriteExecute= does: no memory that is or becomes both writable and executable.
  *

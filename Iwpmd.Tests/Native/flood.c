@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Sends Requests as fast as it can, each with a source, a handle and a connecting endpoint of its own, to UDP port 3935 of a host; every other one asks for the
  * endpoint that is given, the others for another port. Says how many it sent and how long that took, in nanoseconds. Needs CAP_NET_RAW.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Lets the first thread of another process, which must be waiting in a system call, make another one: what a forbidden call does to a program that never makes it.
  * Prints what it returned, or "killed" and the signal when the process did not survive it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Runs a program as a service manager does that keeps descriptors for it:
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * An ordinary program that wants TCP ports which are not its own:
  *

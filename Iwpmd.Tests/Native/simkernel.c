@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * A kernel with RDMA netlink, to be preloaded into a port mapper daemon: socket(AF_NETLINK, ..., NETLINK_RDMA) becomes one end of a unix socket pair, the other end
  * goes to the player (see simkernel.h). As in the kernel everything that a message causes happens within the send call: HELLO, the replay and NLMSG_DONE are in the

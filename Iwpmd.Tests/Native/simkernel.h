@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * What simkernel.so shares with whoever plays the rest of the kernel: a test, or a load generator.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Tests.Support;
 
 /// <summary>Bytes as people write them.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Tests.Support;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;

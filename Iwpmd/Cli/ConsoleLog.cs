@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using Iwpmd.Os;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Cli;
 
 /// <summary>A firewall rule word by word; a set in braces is one word, a quoted text is one, and "!=" belongs to what follows it.</summary>

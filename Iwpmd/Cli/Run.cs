@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using Iwpmd.Daemon;
 using Iwpmd.Os;
 using Microsoft.Extensions.Logging;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Cli;
 
 /// <summary>Rows under headings, each column as wide as it must be. Where the page is too narrow the last columns are left out: the most important ones come first.</summary>

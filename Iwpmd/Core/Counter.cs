@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>What is counted, in the order of the state file: a new one goes to the end.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>Which of a fixed number of slots is due next: a binary heap of absolute times with the position of each slot, so that a time can be moved.</summary>

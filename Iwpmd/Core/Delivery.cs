@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>What became of a message to the kernel. What is not known is no refusal: the kernel may have taken it.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>Why a connection went on without the peer's port mapper; in the order of the state file: a new one goes to the end.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>A queue of large structs, written and read in place: System.Collections.Generic.Queue would copy each of them three times.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using Iwpmd.Wire;
 
 namespace Iwpmd.Core;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>A hash for tables whose keys strangers choose: who does not know the secret cannot make them all meet in one place.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>The free rows of a table. Rows that were freed are used again before those that never were, so that memory which is not needed is never touched.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
 /// <summary>So many a second, and so many at once after a rest.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Daemon;
 
 /// <summary>Exit statuses, as the manual page lists them: first the daemon's, then what the commands say of it.</summary>

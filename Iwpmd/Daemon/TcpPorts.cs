@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using System.Collections;
 using Iwpmd.Core;
 using Iwpmd.Os;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>The one clock of the daemon: time since boot, suspend included, as the kernel's own waits never run faster than it.</summary>

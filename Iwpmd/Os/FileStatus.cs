@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>What the kernel says of an open file: struct statx.</summary>

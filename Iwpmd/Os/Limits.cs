@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>What the process may: whose rights it has, how many descriptors, and room for them in the kernel's table.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>Network interfaces by their names, which may come and go, and others may come under them.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>What the host says about its TCP ports, as it is now: the range that programs get theirs from, and those that nothing may choose by itself.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>The name by which pgrep, pkill, killall, ps and ss know a process: that of its main thread.</summary>

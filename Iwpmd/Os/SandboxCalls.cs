@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>The system calls that are judged by their numbers alone.</summary>

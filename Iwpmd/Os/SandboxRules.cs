@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>Puts a filter for system calls together. Between two rules the number of the call is at hand.</summary>

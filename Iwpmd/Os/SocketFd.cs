@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>The socket calls that every kind of socket makes, with an <see cref="Errno"/> as their result.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>Opens a non-blocking datagram socket that sends to a local path, or to a name of the abstract namespace when it starts with '@'.</summary>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
 /// <summary>Connected sockets of this host that keep messages apart and tell when the other end is gone (SOCK_SEQPACKET). None of them blocks.</summary>

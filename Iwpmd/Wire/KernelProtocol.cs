@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 using static Iwpmd.Wire.RdmaNetlink;
 
 namespace Iwpmd.Wire;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Completion of iwpmd for bash: the words of `iwpmd COMMAND --help`. Goes to bash-completion's folder as iwpmd.
 _iwpmd() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i

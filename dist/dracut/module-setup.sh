@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # dracut --add iwpmd: the port mapper in the boot image, for a root file system over iWARP (NFS, iSER, NVMe). It goes on when the real root is there,
 # until the unit of that takes over from it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // agent: runs the shell commands that the machine outside sends. A connection is one command:
 //   "SECONDS LENGTH\n" and LENGTH bytes in; the command's output and then a line "#exit STATUS" out.
 // The status is 124 when the command was killed because its time was over.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # kill -9 with 5000 live listeners: the unit starts the daemon again, and every port is claimed again.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 known() { ! is_c a || echo "C: 228 mappings come back"; }

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Our package takes the place of rdma-core's daemon, with live listeners, and gives it back: as many as the kernel can name are served by the one that comes.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=a:c

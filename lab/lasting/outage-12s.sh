@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # What the kernel asks while the daemon is away for 12 s is not answered any more (a late answer crashes the kernel); the next request is served.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=a:ours

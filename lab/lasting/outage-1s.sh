@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # What the kernel asks in the second after kill -9 is answered by the next daemon.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 known() { ! is_c a || echo "C: what is asked meanwhile runs unmapped"; }

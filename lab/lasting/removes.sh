@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Listeners are closed while no daemon runs: no row of theirs is left some 25 s after the next start.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=b:ours

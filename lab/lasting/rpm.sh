@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The package of the other kind: installed by rpm in the place of rdma-core's daemon, upgraded with live listeners, and removed. Debian's rpm wants to be asked twice.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=a:ours

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Without iw_cm the unit is skipped, not failed; the device starts it, by our rule, and confined; what outlives the daemon is in the manager's store.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=a:ours

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Another program takes a mapped port while no daemon runs: the log names it and the local address it belonged to, and it is claimed as soon as it is free.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=b:ours

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Without a service manager: a second daemon takes over from the first, with 1000 live listeners under load.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=b:ours

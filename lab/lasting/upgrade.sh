@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # A newer package is installed with 1000 live listeners under load.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 known() { ! is_c a || echo "no newer package of C's at hand"; }

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The connecting program is killed while its query runs.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

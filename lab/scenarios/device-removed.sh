@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The RDMA device is removed under live listeners and added again, on either side.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

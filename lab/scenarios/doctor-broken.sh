@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The doctor and status name what is broken on a real kernel: no modules, another network namespace, a daemon that is dead, stopped or out of sight, a peer without one.
 . "${BASH_SOURCE%/*}/../steps.sh"
 wants=a:ours

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The static executable serves from a root with nothing but itself, /proc and /dev.
 . "${BASH_SOURCE%/*}/../steps.sh"
 wants=b:ours

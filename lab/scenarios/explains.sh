@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The daemon's own commands on a host that works: status, mappings, peers, metrics, ping and doctor; what they print is in the transcript.
 . "${BASH_SOURCE%/*}/../steps.sh"
 wants=a:ours

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The connecting host has no port mapper: it reaches a listener that keeps its port number, and no other.
 . "${BASH_SOURCE%/*}/../steps.sh"
 # The one build in which nobody listens on the unmapped port.

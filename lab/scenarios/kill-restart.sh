@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The daemon is killed and started again under live listeners and a live connection, on either side.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds="stock map"

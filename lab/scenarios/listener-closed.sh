@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The listener goes away while the query for it runs.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

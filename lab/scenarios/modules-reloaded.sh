@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The whole RDMA stack is unloaded and loaded under the running daemon, on either side.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

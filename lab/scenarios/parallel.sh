@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # 32 connections at the same moment to 4 listeners.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # A range is kept from ordinary programs by reserving it, and given to the daemon by port_range.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds="map full"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The kernel registers its client again and again while the host is busy: each registration is answered, and none too soon, which crashes some kernels.
 . "${BASH_SOURCE%/*}/../steps.sh"
 patience=300

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Nobody listens: the peer's daemon says so, and rdma_connect fails at once.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The peer has no daemon, and its host says so by ICMP.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The peer's host does not answer at all.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The peer's daemon is stopped: after the deadline the connection goes on unmapped.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

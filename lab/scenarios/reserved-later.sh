@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Ports are reserved, and the range for ordinary programs is moved, while the daemon runs: mappings made then keep to it.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds="map full"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Both ends on one host: one daemon holds both ends of the conversation.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

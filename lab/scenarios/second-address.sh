@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The listening host has more addresses than one, in the same subnet and in others: a daemon may answer from another than it was asked at.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Many connections in a row, from both sides, to listeners of both families.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # SIGHUP ends the daemon with 1.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # SIGTERM ends the daemon with 0; its ports are free again.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

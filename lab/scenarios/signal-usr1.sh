@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # SIGUSR1 writes the mappings to the log, and the daemon goes on.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

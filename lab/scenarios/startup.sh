@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Detaching start, with a caller that returns 0 only when the daemon serves; a second one is refused.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # A daemon stopped for 11 s answers none of the requests that waited and serves the next one. A late answer crashes the kernel.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds="stock map"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # 1000 parallel requests at a daemon that is stopped for 2 s: all are served.
 . "${BASH_SOURCE%/*}/../steps.sh"
 known() { ! is_c a || echo "C loses answers when the kernel has more to say"; }

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Ordinary TCP programs hold the port numbers that RDMA services use.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds=full

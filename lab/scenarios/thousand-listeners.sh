@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # 1000 listeners on each host, and connections among them.
 . "${BASH_SOURCE%/*}/../steps.sh"
 # The build "map" binds the port that the connecting program has; one that is mapped for a listener would be in use, as for any TCP program.

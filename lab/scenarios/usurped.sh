@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Another local user says hello to the kernel in the daemon's place, on either side, with a live listener: the next connection is served by the daemon again.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {

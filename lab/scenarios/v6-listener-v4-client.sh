@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # An IPv4 client of an IPv6 wildcard listener: families are never mixed, so the answer is a reject.
 . "${BASH_SOURCE%/*}/../steps.sh"
 known() { ! is_c b || echo "C accepts it with mixed families"; }
