@@ -383,7 +383,7 @@ static void checkpoint(void)
 	if (!fence())
 		return;
 	remove_all();
-	usleep(100000); /* delayed answers, negative memory */
+	usleep(350000); /* registrations are answered 250 ms after they came; negative memory */
 	if (failures || !fence())
 		return;
 	probe();

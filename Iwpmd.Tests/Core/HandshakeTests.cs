@@ -374,6 +374,19 @@ public class HandshakeTests
     }
 
     [Fact]
+    public void What_waits_for_an_iw_cm_that_was_reloaded_is_not_answered_to_the_new_one()
+    {
+        var world = new World();
+        Register(world, 50);
+        Register(world, 1); // the first number of a new iw_cm
+        Hello(world, 2);
+        Outcome(world, KernelOperation.Done);
+        world.Pass(PortMapper.RegistrationDelay);
+        Assert.Equal([1u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid)
+            .Select(reply => reply.RequestSequence));
+    }
+
+    [Fact]
     public void A_registration_that_came_before_the_hello_does_not_count_as_a_reload()
     {
         var world = new World(handshake: false);

@@ -42,7 +42,7 @@ public sealed class FallbackCauseTests : IDisposable
             Assert.Equal((MappingError.None, 7000), (answer.Error, answer.MappedRemote.Port));
         }
         string log = daemon.ExpectLog($"{address} {FallbackWords.Describe(cause)}");
-        Assert.EndsWith(FallbackWords.Remedy(cause), log);
+        Assert.EndsWith($"{FallbackWords.Remedy(cause)} (event 301)", log);
         Assert.EndsWith($"{address} {FallbackWords.Describe(cause)}: {FallbackWords.Remedy(cause)}", Command.Run(_near, "status").Output.Split('\n')[0]);
 
         JsonElement status = Json("status").GetProperty("last_fallback");

@@ -196,6 +196,10 @@ internal sealed partial class PortMapper
             return false;
         }
         Log.KernelReloaded(_log);
+        while (_registrations.Count > 0)
+        {
+            _registrations.Dequeue(); // of the old one: the new one counts anew, and would take it for an answer to its own
+        }
         Start(now);
         return true;
     }
