@@ -156,7 +156,7 @@ public class ConfigurationTests
 
         Complaint complaint = Assert.Single(loaded.Complaints);
         Assert.True(complaint.IsFatal);
-        Assert.EndsWith(": the daemon does not start, since this restricts who is served", complaint.Text);
+        Assert.EndsWith(": the daemon does not start, since this restricts who is served or heard", complaint.Text);
         Assert.StartsWith(fault ?? "", complaint.Text);
         SetupException refused = Assert.Throws<SetupException>(() => loaded.Refuse("/etc/iwpmd.conf"));
         Assert.Equal(ExitStatus.Configuration, refused.ExitStatus);

@@ -50,6 +50,16 @@ public sealed class OutputTests : IDisposable
     }
 
     [Fact]
+    public void Metrics_replace_no_device_pipe_or_link()
+    {
+        CommandResult result = Shell("cd /run; mknod null c 1 3; echo old > target; ln -s target link; mkfifo pipe; "
+            + "iwpmd metrics -o null && iwpmd metrics -o link && { head -c 6 pipe & iwpmd metrics -o pipe; wait; }; "
+            + "echo; stat -c '%n %F' null link pipe; head -c 6 target");
+
+        Assert.Equal(new CommandResult(0, "# HELP\nnull character special file\nlink symbolic link\npipe fifo\n# HELP", ""), result);
+    }
+
+    [Fact]
     public void Metrics_on_a_full_disk_leave_the_old_file_and_no_other()
     {
         CommandResult result = Shell("mkdir /run/small; mount -t tmpfs -o size=4k none /run/small; echo old > /run/small/m; iwpmd metrics -o /run/small/m; status=$?; cat /run/small/m; ls /run/small; exit $status");

@@ -26,6 +26,7 @@ public class ReloadTests
         Assert.True(reload.Status == 0, reload.ToString());
         Assert.Contains("/etc/iwpmd.conf:5: unknown name 'nonsense'", reload.Errors);
         Assert.Contains("/etc/iwpmd.conf: max_mappings takes effect at the next start\n", reload.Errors);
+        Assert.Contains("/etc/iwpmd.conf: nl_sock_rbuf_size takes effect at the next start\n", reload.Errors);
         scene.Daemon.ExpectLog("configuration: /etc/iwpmd.conf: in force from now on");
 
         Assert.InRange(scene.AddMapping("10.0.0.1:5001"), 41000, 41009);
@@ -48,6 +49,29 @@ public class ReloadTests
         Assert.EndsWith("nothing is changed: the configuration before stays in force\n", reload.Errors);
         Assert.InRange(scene.AddMapping("10.0.0.1:5000"), 40000, 40009);
         Assert.False(IsAnswered(scene.Host, 1));
+    }
+
+    [Fact]
+    public void Another_file_than_that_of_the_start_is_refused()
+    {
+        using Scene scene = new Scene(configuration: "deny=127.0.0.1\n").Ready();
+        scene.Host.Write("/etc/other.conf", "port_range=42000-42000\n");
+        CommandResult reload = Command.Run(scene.Host, "reload", "-c", "/etc/other.conf");
+        Assert.Equal(1, reload.Status);
+        Assert.Equal("nothing is changed: the daemon was started with /etc/iwpmd.conf: iwpmd reload -c /etc/iwpmd.conf\n", reload.Errors);
+        Assert.False(IsAnswered(scene.Host, 1));
+    }
+
+    [Fact]
+    public void A_text_that_is_too_long_for_one_message_changes_nothing()
+    {
+        using Scene scene = new Scene(configuration: "deny=127.0.0.1\n").Ready();
+        scene.Host.Write("/etc/iwpmd.conf", $"#{new string('\u4e00', 60000)}\ndeny=127.0.0.1\nport_range=42000-42000\n");
+        CommandResult reload = Command.Run(scene.Host, "reload");
+        int[] statuses = [0, 1];
+        Assert.Contains(reload.Status, statuses); // it fits where the host's socket buffers are large
+        Assert.False(IsAnswered(scene.Host, 1));
+        Assert.Equal(reload.Status == 0, scene.AddMapping("10.0.0.1:5000") == 42000);
     }
 
     [Fact]

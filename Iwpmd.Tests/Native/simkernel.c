@@ -506,13 +506,10 @@ static ssize_t receive(struct sock *s, struct msghdr *user, int flags)
 /* Asked once: a daemon in its sandbox cannot. */
 static int has_net_admin(void)
 {
-	static int answer = -1;
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2] = { 0 };
 
-	if (answer < 0)
-		answer = syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_NET_ADMIN));
-	return answer;
+	return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_NET_ADMIN));
 }
 
 int socket(int domain, int type, int protocol)

@@ -57,6 +57,7 @@ internal static partial class CommandLine
     {
         Option<string?> config = ConfigOption();
         var output = new Option<string?>("--output", "-o") { Description = "write to this file instead of stdout, in one step", HelpName = "FILE" };
+        Check(output, text => text.Length > 0, "the name of a file");
         var command = new Command("metrics", "print metrics in the text format of Prometheus") { config, output };
         command.SetAction(result => Metrics.Execute(ConfigPath(result, config), result.GetValue(output)));
         return command;
@@ -120,7 +121,16 @@ internal static partial class CommandLine
 
     private static Option<bool> JsonOption() => new("--json", "-j") { Description = "print one line of JSON, as described in iwpmd(8)" };
 
-    private static Option<string?> ConfigOption() => new("--config", "-c") { Description = $"configuration file (default {Configuration.DefaultPath})", HelpName = "FILE" };
+    private static Option<string?> ConfigOption()
+    {
+        var option = new Option<string?>("--config", "-c")
+        {
+            Description = $"configuration file (default {Configuration.DefaultPath})",
+            HelpName = "FILE",
+        };
+        Check(option, text => text.Length > 0, "the name of a file");
+        return option;
+    }
 
     private static Option<string?> AddressFilter()
     {

@@ -122,7 +122,7 @@ internal static partial class CommandLine
             return status;
         }
         errors.ForEach(Output.Complain);
-        Output.Complain($"see {(command == root ? "" : "iwpmd ")}{command.Name} --help");
+        Output.Complain($"see {(command == root || command.Name == "help" ? "iwpmd" : $"iwpmd {command.Name}")} --help");
         return ExitStatus.Usage;
     }
 

@@ -31,8 +31,9 @@ internal static class Reload
             }
             if (error != Errno.None)
             {
-                Output.Complain($"{socket}: {error}{(error == Errno.AccessDenied ? ": run this as root" : "")}");
-                return ExitStatus.Failure;
+                bool isForRoot = error == Errno.AccessDenied;
+                Output.Complain($"{socket}: {error}{(isForRoot ? ": run this as root" : "")}");
+                return isForRoot ? ExitStatus.NotPermitted : ExitStatus.Failure;
             }
             return Report(connection);
         }

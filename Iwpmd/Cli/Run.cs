@@ -23,7 +23,7 @@ internal static class Run
         string path = options.ConfigPath ?? Configuration.DefaultPath;
         FileStream? opened = readyPipe is null ? null : HandedOnFile.TryOpen();
         LoadedConfiguration loaded = Configuration.Load(path, isRequired: options.ConfigPath is not null, opened);
-        loaded = loaded with { Configuration = loaded.Configuration with { Sandbox = options.Sandbox } };
+        loaded = loaded with { Configuration = loaded.Configuration with { Sandbox = options.Sandbox, Path = Path.GetFullPath(path) } };
         LogLevel level = options.LogLevel ?? loaded.Configuration.LogLevel;
         if (readyPipe is not null)
         {

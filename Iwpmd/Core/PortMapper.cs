@@ -158,7 +158,7 @@ internal sealed partial class PortMapper
     /// <summary>Other settings from now on; what was begun under the old ones ends as it was begun.</summary>
     public void Apply(PortMapperSettings settings)
     {
-        _settings = settings;
+        _settings = settings with { MostReplayed = _settings.MostReplayed };
         Admission.Apply(settings.Admission);
     }
 

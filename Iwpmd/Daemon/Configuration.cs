@@ -41,6 +41,9 @@ internal sealed record Configuration
         new("log_level", "error, warning, info or debug", "info", (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
     ];
 
+    /// <summary>Where it stands: the whole path, also where there is no file.</summary>
+    public string Path { get; init; } = DefaultPath;
+
     public int NetlinkBufferBytes { get; init; } = 8 * 1024 * 1024;
 
     public TimeSpan QueryDeadline { get; init; } = TimeSpan.FromMilliseconds(3000);

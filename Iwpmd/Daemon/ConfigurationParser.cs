@@ -133,7 +133,7 @@ internal sealed class ConfigurationParser
 
     private void Complain(int line, string fault, string consequence, bool isFatal)
     {
-        string end = isFatal ? "the daemon does not start, since this restricts who is served" : consequence;
+        string end = isFatal ? "the daemon does not start, since this restricts who is served or heard" : consequence;
         _complaints.Add(new Complaint(line, $"{fault}: {end}", isFatal));
     }
 

@@ -52,6 +52,7 @@ internal sealed class DaemonHost
         using var opening = new StateOpening(_configuration, bootId, _log);
         HandedOverFds handed = ReceiveHandedOver(opening);
         using NetlinkSocket netlink = handed.Netlink ?? OpenNetlink(); // first: a host without RDMA is left as it was
+        _ = SocketFd.ForceReceiveBuffer(netlink.Fd, _configuration.NetlinkBufferBytes); // a handed-over one has that of another configuration
         using PeerSockets peers = PeerSockets.Open(PortMapper.Port, handed.Udp, _log); // next: a second daemon must not touch the state of the first
         StateLayout state = opening.Open();
         TcpPorts ports = _policy.Open(_configuration.KeptPorts);

@@ -137,11 +137,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     private TimeSpan ServeKernel()
     {
         kernel.ReceiveAll();
-        if (kernel.TakeOverrun())
-        {
-            mapper.OnOverrun(Clock.Now);
-            transmitter.Drain();
-        }
+        NoticeOverrun();
         TimeSpan now = Clock.Now;
         if (now - kernel.SeenEmpty > Tick && now >= _nextProbe && mapper.Kernel == HandshakeState.Ready)
         {
@@ -150,6 +146,15 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             transmitter.Drain();
         }
         return ServeInbox(BatchLimit);
+    }
+
+    private void NoticeOverrun()
+    {
+        if (kernel.TakeOverrun())
+        {
+            mapper.OnOverrun(Clock.Now);
+            transmitter.Drain();
+        }
     }
 
     private TimeSpan ServeInbox(int limit)
@@ -175,6 +180,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     /// </summary>
     private void ServeRest()
     {
+        NoticeOverrun();
         TimeSpan until = Clock.Now + s_restLimit;
         bool isAside = (mapper.HoldsRequests || kernel.Inbox.Count > UnheardLimit) && kernel.TryAnswerAside();
         while ((mapper.IsIntroducing || (!isAside && kernel.Inbox.Count > UnheardLimit)) && Clock.Now < until)
@@ -196,6 +202,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             }
         }
         while (mapper.HoldsRequests && Clock.Now < until);
+        NoticeOverrun(); // the handshake it begins is not ended here: so the next daemon says hello again
     }
 
     private bool TryHandOver()

@@ -30,7 +30,7 @@ internal sealed class HandOver : IDisposable
     public const byte Reload = (byte)'C', Accepted = (byte)'A', Refused = (byte)'N';
 
     /// <summary>A configuration and its path are not longer, nor what is said about them.</summary>
-    public const int MostText = 128 * 1024;
+    public const int MostText = 256 * 1024;
 
     /// <summary>What is in flight is charged to the sender: some 900 bytes a message.</summary>
     public const int SendBuffer = 4 * 1024 * 1024;
@@ -119,7 +119,7 @@ internal sealed class HandOver : IDisposable
         {
             return true;
         }
-        if (isHeard && text[0] == Reload && Reconfiguration is not null)
+        if (isHeard && text[0] == Reload && length < MostText && Reconfiguration is not null) // a longer one is cut
         {
             Reconfigure(connection, Encoding.UTF8.GetString(text, 1, length - 1));
         }

@@ -202,7 +202,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         Errno error = from.Receive(_buffer, out int length, out uint source);
         if (error == Errno.NoBufferSpace)
         {
-            _overrun = true;
+            _overrun |= from != _aside; // of that one only outcomes can be lost
         }
         if (error != Errno.None)
         {

@@ -23,6 +23,12 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
     /// <summary>Returns what is to be said about it, one line each.</summary>
     public string Apply(string path, string text, out bool isAccepted)
     {
+        if (path != _inForce.Path)
+        {
+            isAccepted = false;
+            Log.ConfigurationRefused(log, path);
+            return $"nothing is changed: the daemon was started with {_inForce.Path}: iwpmd reload -c {_inForce.Path}\n";
+        }
         LoadedConfiguration loaded = ConfigurationParser.Parse(text.Split('\n'));
         var said = new StringBuilder();
         foreach (Complaint complaint in loaded.Complaints)
@@ -46,7 +52,7 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
         return said.ToString();
     }
 
-    /// <summary>What needs another socket or another table.</summary>
+    /// <summary>What needs another table, or the CAP_NET_ADMIN that only the start has.</summary>
     private IEnumerable<string> KeysOfNextStart(Configuration wanted)
     {
         if (wanted.MaxMappings != _inForce.MaxMappings)
@@ -57,6 +63,10 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
         {
             yield return "state_dir";
         }
+        if (wanted.NetlinkBufferBytes != _inForce.NetlinkBufferBytes)
+        {
+            yield return "nl_sock_rbuf_size";
+        }
     }
 
     private void PutInForce(Configuration wanted)
@@ -66,11 +76,13 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
         holdings.Ports.Kept = wanted.KeptPorts;
         TakeFrom(new NamedInterfaces(wanted.Interfaces));
         SetLogLevel?.Invoke(wanted.LogLevel);
-        if (wanted.NetlinkBufferBytes != _inForce.NetlinkBufferBytes)
+        _inForce = wanted with
         {
-            SocketFd.SetReceiveBuffer(holdings.Netlink.Fd, wanted.NetlinkBufferBytes);
-        }
-        _inForce = wanted with { MaxMappings = _inForce.MaxMappings, StateDirectory = _inForce.StateDirectory };
+            MaxMappings = _inForce.MaxMappings,
+            StateDirectory = _inForce.StateDirectory,
+            NetlinkBufferBytes = _inForce.NetlinkBufferBytes,
+            Path = _inForce.Path,
+        };
         using var health = new RowChange<HealthRow>(ref holdings.State.Health);
         health.Row.ConfiguredAt = Clock.Now.Ticks;
     }

@@ -43,11 +43,15 @@ internal static unsafe class SocketFd
     public static void SetReceiveBuffer(int fd, int bytes)
     {
         // Beyond net.core.rmem_max only with CAP_NET_ADMIN; what came of it can be read back and is the caller's to judge.
-        if (SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUFFORCE, bytes) != Errno.None)
+        if (ForceReceiveBuffer(fd, bytes) != Errno.None)
         {
             _ = SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUF, bytes);
         }
     }
+
+    /// <summary>With CAP_NET_ADMIN; without it the buffer stays as it is.</summary>
+    public static Errno ForceReceiveBuffer(int fd, int bytes) =>
+        SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUFFORCE, bytes);
 
     public static Errno ReadOption(int fd, int level, int name, out int value)
     {
