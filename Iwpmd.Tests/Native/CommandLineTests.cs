@@ -114,7 +114,8 @@ public class CommandLineTests
     [InlineData("--no-sandbox and --log-sandbox contradict each other", null, "-f", "--log-sandbox", "--no-sandbox")]
     [InlineData("Unrecognized command or argument '/h'.", null, "/h")]
     [InlineData("Unrecognized command or argument '/?'.", null, "/?")]
-    [InlineData("'staus' is no command", "help", "help", "staus")]
+    [InlineData("'staus' is no command", null, "help", "staus")]
+    [InlineData("'' is not the name of a file", "status", "status", "-c", "")]
     [InlineData("'10' is not an IP address", "mappings", "mappings", "-a", "10")]
     public void Wrong_usage_names_what_is_wrong_and_the_help(string fault, string? command, params string[] words)
     {
