@@ -42,10 +42,32 @@ public class CensusTests
         Assert.True(world.Mapper.WantsCensus(world.Now + s_apart));
         Assert.Equal(world.Now + s_apart, world.Mapper.NextDeadline);
 
-        var orderly = new World(state: world.State, handshake: false);
-        orderly.Mapper.Restore(orderly.Now);
-        Assert.True(orderly.Mapper.TryResume(Succession.Orderly, orderly.Now));
-        Assert.False(orderly.Mapper.WantsCensus(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        Assert.False(Resumed(before).Mapper.WantsCensus(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
+    }
+
+    [Fact]
+    public void One_that_is_not_finished_outlives_an_orderly_end()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        World next = Resumed(world);
+        Assert.True(next.Mapper.WantsCensus(next.Now + s_apart));
+
+        for (int look = 0; look < 2; look++)
+        {
+            next.Pass(s_apart);
+            Take(next, null, ("10.0.0.1:5000", EndpointUse.Listening));
+        }
+        Assert.False(Resumed(next).Mapper.WantsCensus(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
+    }
+
+    private static World Resumed(World before)
+    {
+        var next = new World(state: before.State, handshake: false) { Now = before.Now };
+        next.Mapper.Restore(next.Now);
+        Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+        return next;
     }
 
     [Fact]

@@ -23,7 +23,9 @@ internal struct HealthRow : IStateRow
 
     /// <summary>The TCP ports that are mapped to, both ends included.</summary>
     public ushort LowestPort, HighestPort;
-    private readonly uint _unused2;
+
+    /// <summary>1 while the rows must still be compared with the devices' endpoints: the next process goes on with that.</summary>
+    public uint IsDoubted;
 
     /// <summary>Of the ports from the lowest to the highest, those that are not chosen.</summary>
     public uint ReservedPorts;

@@ -90,6 +90,7 @@ internal sealed partial class PortMapper
         {
             _censusAt = TimeSpan.MaxValue;
             (_counted, _countedBefore) = ([], []);
+            SetDoubted(0);
         }
     }
 
@@ -101,6 +102,7 @@ internal sealed partial class PortMapper
         {
             Log.CensusGivenUp(_log, why);
             _censusAt = TimeSpan.MaxValue;
+            SetDoubted(0);
         }
     }
 
@@ -111,6 +113,13 @@ internal sealed partial class PortMapper
         _censusAt = now + SettledAge; // what the kernel does with a request of a moment ago is over by then
         _lastCensusAt = TimeSpan.Zero;
         _censusTries = 0;
+        SetDoubted(1);
+    }
+
+    private void SetDoubted(uint value)
+    {
+        using var change = new RowChange<HealthRow>(ref _state.Health);
+        change.Row.IsDoubted = value;
     }
 
     private void SetReferences(int slot, int references)

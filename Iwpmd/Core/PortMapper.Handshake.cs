@@ -74,7 +74,7 @@ internal sealed partial class PortMapper
             return false;
         }
         WasReady = true;
-        if (succession == Succession.AfterCrash && _mappings.Count > 0)
+        if ((succession == Succession.AfterCrash || _state.Health.IsDoubted != 0) && _mappings.Count > 0)
         {
             Doubt(now);
         }
