@@ -275,7 +275,7 @@ public class KernelRulesTests
     [InlineData(1, 0, 5000)]
     public void A_wildcard_of_two_device_classes_is_mapped_as_the_first_one_asked_and_that_is_said(uint first, uint second, int mapped)
     {
-        var log = new ListLogger();
+        var log = new RecordedLog();
         var world = new World(log: log);
         world.Add("0.0.0.0:5000", flags: first);
         world.Add("0.0.0.0:5000", flags: first);

@@ -149,7 +149,7 @@ public class TcpPortsTests
     [Fact]
     public void What_is_missing_is_named()
     {
-        var log = new ListLogger();
+        var log = new RecordedLog();
         TcpPorts reserved = new(new PortRange(21070, 21079), RangeOwner.Host, [new PortRange(21070, 21079)], 0, log);
         Assert.Equal(ClaimResult.NoneFree, reserved.TryClaimAny(IpFamily.V4, 0, out _));
         Assert.Equal(
