@@ -118,18 +118,28 @@ public class ArchitectureTests
     }
 
     [Fact]
-    public void Every_note_of_a_deviation_is_in_the_readme_and_the_other_way_round() =>
-        AssertNone(SourceRules.Deviations(Repository.Sources("Iwpmd").Select(path => (path, Read(path))), Read("README.md")));
+    public void Every_note_of_a_deviation_is_in_the_list_and_the_other_way_round() =>
+        AssertNone(SourceRules.Deviations(
+            Repository.Sources("Iwpmd").Select(path => (path, Read(path))), Read("doc/deviations.md")));
 
     [Theory]
-    [InlineData("## Deviations\n- Differs: asks first (`Core/A.cs`)\n- Kept: 64 bytes (`Wire/B.cs`)\n## License\n- Kept: no item (`Core/A.cs`)", "")]
-    [InlineData("# iwpmd\n", "README.md: no section \"Deviations\"")]
-    [InlineData("## Deviations\n- Kept: 64 bytes (`Wire/B.cs`)", "Core/A.cs: 1 x Differs, README.md: 0")]
-    [InlineData("## Deviations\n- Kept: asks first (`Core/A.cs`)\n- Kept: 64 bytes (`Wire/B.cs`)", "Core/A.cs: 1 x Differs, README.md: 0\nCore/A.cs: 0 x Kept, README.md: 1")]
-    [InlineData("## Deviations\n- Differs: asks first (`Core/A.cs`)\n- Differs: asks twice (`Core/A.cs`)\n- Kept: 64 bytes (`Wire/B.cs`)", "Core/A.cs: 1 x Differs, README.md: 2")]
-    [InlineData("## Deviations\n- Differs: asks first (`Core/A.cs`)\n- Kept: 64 bytes", "Wire/B.cs: 1 x Kept, README.md: 0\nREADME.md: no source named: - Kept: 64 bytes")]
-    public void A_deviation_that_only_the_sources_or_only_the_readme_knows_is_seen(string readme, string violations) =>
-        Assert.Equal(violations, string.Join('\n', SourceRules.Deviations([("Iwpmd/Core/A.cs", "// Differs: asks first"), ("Iwpmd/Wire/B.cs", "/// x. Kept: 64 bytes")], readme)));
+    [InlineData("- Differs: asks first (`Core/A.cs`)\n- Kept: 64\n  bytes (`Wire/B.cs`)\n", "")]
+    [InlineData("- Kept: 64 bytes (`Wire/B.cs`)", "Core/A.cs: 1 x Differs, doc/deviations.md: 0")]
+    [InlineData(
+        "- Kept: asks first (`Core/A.cs`)\n- Kept: 64 bytes (`Wire/B.cs`)",
+        "Core/A.cs: 1 x Differs, doc/deviations.md: 0\nCore/A.cs: 0 x Kept, doc/deviations.md: 1")]
+    [InlineData(
+        "- Differs: asks first (`Core/A.cs`)\n- Differs: asks twice (`Core/A.cs`)\n- Kept: 64 bytes (`Wire/B.cs`)",
+        "Core/A.cs: 1 x Differs, doc/deviations.md: 2")]
+    [InlineData(
+        "- Differs: asks first (`Core/A.cs`)\n- Kept: 64 bytes",
+        "Wire/B.cs: 1 x Kept, doc/deviations.md: 0\ndoc/deviations.md: no source named: - Kept: 64 bytes")]
+    public void A_deviation_that_only_the_sources_or_only_the_list_knows_is_seen(string list, string violations)
+    {
+        (string, string)[] sources = [("Iwpmd/Core/A.cs", "// Differs: asks first"), ("Iwpmd/Wire/B.cs", "/// x. Kept: 64 bytes")];
+
+        Assert.Equal(violations, string.Join('\n', SourceRules.Deviations(sources, list)));
+    }
 
     [Fact]
     public void Every_option_and_key_is_in_its_man_page()

@@ -85,17 +85,12 @@ internal static partial class SourceRules
     }
 
     /// <summary>
-    /// Each Kept: and Differs: note of the sources has its item of the same kind in the README's section "Deviations", and the other way round:
-    /// "- Differs: what and why (`Core/PortMapper.cs`)", one item for each note of the file that it names.
+    /// Each Kept: and Differs: note of the sources has its item of the same kind in doc/deviations.md, and the other way
+    /// round: "- Differs: what and why (`Core/PortMapper.cs`; a test)", one item for each note of the file that it names.
     /// </summary>
-    public static IEnumerable<string> Deviations(IEnumerable<(string Path, string Text)> sources, string readme)
+    public static IEnumerable<string> Deviations(IEnumerable<(string Path, string Text)> sources, string list)
     {
-        if (DeviationSection().Match(readme) is not { Success: true } section)
-        {
-            yield return "README.md: no section \"Deviations\"";
-            yield break;
-        }
-        string[] items = [.. DeviationItem().Matches(section.Value).Select(item => item.Value.TrimEnd())];
+        string[] items = [.. DeviationItem().Matches(list).Select(item => item.Value.TrimEnd())];
         foreach ((string path, string text) in sources)
         {
             string name = path["Iwpmd/".Length..];
@@ -104,13 +99,13 @@ internal static partial class SourceRules
                 int notes = Regex.Count(text, $@"\b{kind}: "), told = items.Count(item => item.StartsWith($"- {kind}: ") && item.Contains($"`{name}`"));
                 if (notes != told)
                 {
-                    yield return $"{name}: {notes} x {kind}, README.md: {told}";
+                    yield return $"{name}: {notes} x {kind}, doc/deviations.md: {told}";
                 }
             }
         }
         foreach (string item in items.Where(item => !sources.Any(source => item.Contains($"`{source.Path["Iwpmd/".Length..]}`"))))
         {
-            yield return $"README.md: no source named: {item}";
+            yield return $"doc/deviations.md: no source named: {item}";
         }
     }
 
@@ -179,9 +174,6 @@ internal static partial class SourceRules
         \b(?:new|Number)\("([a-z_]+)"
         """, RegexOptions.IgnorePatternWhitespace)]
     private static partial Regex KeyName();
-
-    [GeneratedRegex(@"^## Deviations\b[\s\S]*?(?=^## |\z)", RegexOptions.Multiline)]
-    private static partial Regex DeviationSection();
 
     [GeneratedRegex(@"^- (Kept|Differs): .*(\n  .*)*", RegexOptions.Multiline)]
     private static partial Regex DeviationItem();

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+using System.Text.RegularExpressions;
+using Iwpmd.Tests.Support;
+using Xunit;
+
+namespace Iwpmd.Tests;
+
+/// <summary>What the documents name is there: files, tests, facts of the protocol; and their lines can be read.</summary>
+public partial class DocumentTests
+{
+    private const int Columns = 120;
+
+    private static readonly string[] Documents =
+        [.. Repository.Files("doc").Where(path => path.EndsWith(".md")), "README.md", "CONTRIBUTING.md", "UPGRADING.md", "SECURITY.md"];
+
+    [Fact]
+    public void Whatever_a_document_names_is_there() => AssertNone(Documents.SelectMany(path => Missing(path, Read(path))));
+
+    [Theory]
+    [InlineData("see [the list](no-such-list.md)", "README.md: no-such-list.md")]
+    [InlineData("(`Core/NoSuchFile.cs`)", "README.md: Core/NoSuchFile.cs")]
+    [InlineData("`NoSuchTests`", "README.md: NoSuchTests")]
+    [InlineData("`DocumentTests.No_such_test`", "README.md: DocumentTests.No_such_test")]
+    [InlineData("`DocumentTests.No_such...`", "README.md: DocumentTests.No_such...")]
+    [InlineData("[here](README.md) [there](https://host.example/x) `DocumentTests.Whatever_a...` `Program.cs`", "")]
+    public void What_is_missing_is_seen(string text, string missing) =>
+        Assert.Equal(missing, string.Join('\n', Missing("README.md", text)));
+
+    [Fact]
+    public void The_facts_of_the_protocol_have_one_number_each_and_those_that_sources_cite_are_among_them()
+    {
+        string[] facts = [.. Fact().Matches(Read("doc/protocol.md")).Select(fact => fact.Groups[1].Value)];
+        IEnumerable<string> cited = Repository.Files().Where(path => Path.GetExtension(path) is ".cs" or ".c" or ".sh" or ".md")
+            .SelectMany(path => Citation().Matches(Read(path)).SelectMany(cited => Number().Matches(cited.Value)))
+            .Select(number => number.Value);
+
+        Assert.True(facts.Length > 90, $"only {facts.Length} facts");
+        Assert.Equal(facts, facts.Distinct());
+        Assert.Empty(cited.Except(facts));
+    }
+
+    [Fact]
+    public void Lines_have_at_most_120_columns()
+    {
+        AssertNone(Documents.Where(path => path.StartsWith("doc/")).SelectMany(path => File.ReadLines(Repository.PathOf(path))
+            .Select((line, at) => (Line: line, At: at + 1))
+            .Where(line => line.Line.Length > Columns).Select(line => $"{path}:{line.At}: {line.Line.Length} columns")));
+    }
+
+    private static IEnumerable<string> Missing(string document, string text)
+    {
+        string folder = Path.GetDirectoryName(document)!;
+        var missing = Link().Matches(text).Select(link => link.Groups[1].Value)
+            .Where(link => !Path.Exists(Repository.PathOf(Path.Combine(folder, link))))
+            .Concat(Source().Matches(text).Select(source => source.Groups[1].Value)
+                .Where(source => !File.Exists(Repository.PathOf(source)) && !File.Exists(Repository.PathOf("Iwpmd/" + source))))
+            .Concat(Test().Matches(text).Where(test => !IsTest(test.Groups[1].Value, test.Groups[2].Value, test.Groups[3].Success))
+                .Select(test => test.Value));
+        return missing.Select(what => $"{document}: {what}");
+    }
+
+    /// <param name="isBeginning">Of a method's name only the beginning is given.</param>
+    private static bool IsTest(string type, string method, bool isBeginning)
+    {
+        string[] sources = [.. Repository.Sources("Iwpmd.Tests").Where(path => Path.GetFileName(path) == type + ".cs").Select(Read)];
+        return sources.Length > 0 && (method.Length == 0 || sources.Any(source => source.Contains($" {method}{(isBeginning ? "" : "(")}")));
+    }
+
+    private static void AssertNone(IEnumerable<string> violations) => Assert.Equal("", string.Join('\n', violations));
+
+    private static string Read(string path) => File.ReadAllText(Repository.PathOf(path));
+
+    [GeneratedRegex(@"\]\(([^)#:]+)\)")]
+    private static partial Regex Link();
+
+    [GeneratedRegex(@"`([\w./]+\.cs)`")]
+    private static partial Regex Source();
+
+    [GeneratedRegex(@"\b([A-Z]\w*Tests)\b(?:\.([A-Z]\w*)(\.\.\.)?)?(?!/)")]
+    private static partial Regex Test();
+
+    [GeneratedRegex(@"^(?:- |\| )([A-Z]\d\.\d+) ", RegexOptions.Multiline)]
+    private static partial Regex Fact();
+
+    [GeneratedRegex(@"protocol\.md ((, |and )?[A-Z]\d\.\d+)+")]
+    private static partial Regex Citation();
+
+    [GeneratedRegex(@"[A-Z]\d\.\d+")]
+    private static partial Regex Number();
+}
