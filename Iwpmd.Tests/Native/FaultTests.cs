@@ -8,7 +8,7 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>What the host can do to a daemon: each fault of the table in README.md that has no test elsewhere. The kernel is told at once, and service comes back by itself.</summary>
+/// <summary>What the host can do to a daemon: each fault in doc/lab-results.md that has no test elsewhere. The kernel is told at once, and service comes back by itself.</summary>
 public sealed class FaultTests : IDisposable
 {
     private readonly Host _host = new();
