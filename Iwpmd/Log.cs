@@ -181,6 +181,12 @@ internal static partial class Log
     [LoggerMessage(509, LogLevel.Warning, "daemon: hand-over failed: {Step}: {Error}: {Consequence}")]
     public static partial void HandOverFailed(ILogger log, string step, Os.Errno error, string consequence);
 
+    [LoggerMessage(512, LogLevel.Warning, "daemon: a request of user {User} is refused: {Reason}")]
+    public static partial void RequestRefused(ILogger log, uint user, string reason);
+
+    [LoggerMessage(513, LogLevel.Warning, "daemon: a request cannot be accepted: {Error}: tried again every 2 s")]
+    public static partial void RequestNotAccepted(ILogger log, Os.Errno error);
+
     [LoggerMessage(510, LogLevel.Warning, "daemon: no sandbox: seccomp: {Error}: going on without it")]
     public static partial void NoSandbox(ILogger log, Os.Errno error);
 

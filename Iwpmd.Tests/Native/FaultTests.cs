@@ -119,6 +119,30 @@ public sealed class FaultTests : IDisposable
     }
 
     [Fact]
+    public void Without_a_descriptor_to_be_had_a_reload_is_heard()
+    {
+        Start();
+        Limit("nofile", $"{LimitThatLeaves(0)}");
+        Assert.Equal(0, Command.Run(_host, "reload").Status);
+        Assert.Equal(0, Command.Run(_host, "reload").Status);
+    }
+
+    [Fact]
+    public async Task Who_cannot_be_accepted_is_accepted_later_and_meanwhile_the_daemon_rests()
+    {
+        Start();
+        Limit("nofile", "3:1000");
+        Task<CommandResult> reload = Task.Run(() => Command.Run(_host, "reload"));
+        _daemon!.ExpectLog("daemon: a request cannot be accepted: EMFILE");
+        _daemon.WaitIdle();
+        _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5000")));
+        Thread.Sleep(TimeSpan.FromSeconds(3)); // and it was tried again
+        Assert.Equal(2, _daemon.Errors.Split("accepted: EMFILE").Length);
+        Limit("nofile", "1000:1000");
+        Assert.Equal(0, (await reload).Status);
+    }
+
+    [Fact]
     public void With_no_memory_to_be_had_it_goes_on_serving()
     {
         _daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]); // the lines of -l debug need some

@@ -273,6 +273,30 @@ public sealed class HandOverTests : IDisposable
         Assert.False(_host.IsTcpPortFree(port));
     }
 
+    [Theory]
+    [InlineData("")]
+    [InlineData("log_level=debug\n")]
+    public void A_successor_can_detach(string configuration)
+    {
+        if (configuration.Length > 0)
+        {
+            _host.Write("/etc/iwpmd.conf", configuration);
+        }
+        DaemonProcess first = StartFirst();
+        Assert.Equal(0, Command.Run(_host, "reload").Status);
+        CommandResult second = Command.Run(_host, _kernel.Environment, [Binaries.Ours, "--takeover"]);
+        try
+        {
+            Assert.True(second.Status == 0, second.ToString());
+            Assert.Equal(0, first.ExpectExit());
+            Add("10.0.0.1:5000");
+        }
+        finally
+        {
+            NativeCalls.Succeed(TestLibc.kill(_kernel.Socket.ProcessId, TestLibc.SIGTERM), "kill");
+        }
+    }
+
     [Fact]
     public void A_takeover_without_a_daemon_is_an_ordinary_start()
     {
@@ -282,10 +306,10 @@ public sealed class HandOverTests : IDisposable
     }
 
     [Theory]
-    [InlineData("nothing")]
-    [InlineData("something else")]
-    [InlineData("no receipt")]
-    public void A_takeover_that_is_broken_off_leaves_the_daemon_serving(string how)
+    [InlineData("nothing", "daemon: a request of user 0 is refused: it ends without a word")]
+    [InlineData("something else", "daemon: a request of user 0 is refused: it is not understood: another version's?")]
+    [InlineData("no receipt", "daemon: hand-over failed: hand-over to another daemon: ETIMEDOUT")]
+    public void A_takeover_that_is_broken_off_leaves_the_daemon_serving(string how, string complaint)
     {
         DaemonProcess daemon = StartFirst();
         ushort port = Add("10.0.0.1:5000");
@@ -305,10 +329,53 @@ public sealed class HandOverTests : IDisposable
             }
             SocketFd.Close(connection);
         });
-        daemon.ExpectLog("daemon: hand-over failed");
+        daemon.ExpectLog(complaint);
         Assert.NotEqual(port, Add("10.0.0.1:5001"));
         Assert.False(_host.IsTcpPortFree(port));
         daemon.Stop();
+    }
+
+    /// <summary>Many of them, each of which would be waited for.</summary>
+    [Fact]
+    public void Those_who_connect_and_say_nothing_are_not_waited_for()
+    {
+        DaemonProcess daemon = StartFirst();
+        List<int> silent = [];
+        for (int i = 0; i < 4; i++)
+        {
+            Errno error = Errno.None;
+            int connection = -1;
+            _host.Run(() => error = UnixMessageSocket.Connect("/run/iwpmd/takeover", out connection));
+            Assert.Equal(Errno.None, error);
+            silent.Add(connection);
+            daemon.WaitIdle();
+            Add($"10.0.0.1:{5000 + i}");
+            Assert.DoesNotContain("is refused", daemon.Errors);
+        }
+        daemon.ExpectLog("daemon: a request of user 0 is refused: it says nothing");
+        Assert.True(SpinWait.SpinUntil(() => daemon.Errors.Split("it says nothing").Length == 5, Patience.Answer));
+        silent.ForEach(SocketFd.Close);
+        Assert.Equal(0, Command.Run(_host, "reload").Status);
+    }
+
+    /// <summary>The successor reads from a pipe, and so no earlier than this test wants.</summary>
+    [Fact]
+    public void A_reload_after_the_successor_has_opened_its_configuration_is_not_undone()
+    {
+        DaemonProcess first = StartFirst();
+        string pipe = _host["configuration"];
+        Tool.Run("mkfifo", "coreutils", pipe);
+        DaemonProcess second = Keep(DaemonProcess.Foreground(_host, _kernel, "--takeover", "-c", pipe));
+        using (FileStream successor = new(pipe, FileMode.Open, FileAccess.Write)) // opens when it does
+        {
+            _host.Write("/etc/iwpmd.conf", "port_range=41000-41000\n");
+            Assert.Equal(0, Command.Run(_host, "reload").Status);
+            successor.Write("port_range=42000-42000\n"u8);
+        }
+        Assert.Equal(1, second.ExpectExit());
+        second.ExpectLog("takeover: broken off: the configuration was reloaded after this daemon had read it: start it again: the running daemon goes on serving");
+        first.ExpectLog("daemon: hand-over failed");
+        Assert.Equal(41000, Add("10.0.0.1:5000"));
     }
 
     [Fact]

@@ -21,9 +21,18 @@ internal static class Run
         }
         ProcessName.Set("iwpmd"u8); // a detached one would be called "exe", for how it is started
         string path = options.ConfigPath ?? Configuration.DefaultPath;
-        FileStream? opened = readyPipe is null ? null : HandedOnFile.TryOpen();
+        TimeSpan readAt = Clock.Now;
+        FileStream? opened = readyPipe is null ? null : HandedOnFile.TryOpen(ref readAt);
         LoadedConfiguration loaded = Configuration.Load(path, isRequired: options.ConfigPath is not null, opened);
-        loaded = loaded with { Configuration = loaded.Configuration with { Sandbox = options.Sandbox, Path = Path.GetFullPath(path) } };
+        loaded = loaded with
+        {
+            Configuration = loaded.Configuration with
+            {
+                Sandbox = options.Sandbox,
+                Path = Path.GetFullPath(path),
+                ReadAt = readAt,
+            },
+        };
         LogLevel level = options.LogLevel ?? loaded.Configuration.LogLevel;
         if (readyPipe is not null)
         {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Wire;
+using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Core;
 

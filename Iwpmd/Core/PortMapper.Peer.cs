@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
+using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Core;
 
@@ -160,6 +161,4 @@ internal sealed partial class PortMapper
     };
 
     private static InetEndpoint WithScope(in InetEndpoint endpoint, uint scope) => endpoint.IsLinkLocal ? endpoint.WithScope(scope) : endpoint;
-
-    private static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;
 }

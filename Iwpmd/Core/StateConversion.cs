@@ -30,11 +30,14 @@ internal static class StateConversion
         return count;
     }
 
+    public static bool TryReadHealth(ReadOnlySpan<byte> source, in StateShape shape, out HealthRow health) =>
+        TryRead(source, shape.HeaderSize, shape.HealthSize, 0, out health, out _);
+
     /// <summary>Copies everything into <paramref name="target"/>, which is new and large enough. Rows that are damaged are left out; returns how many of them were mappings.</summary>
     public static int Copy(ReadOnlySpan<byte> source, in StateShape shape, StateLayout target)
     {
         CopyHeader(source, target);
-        if (TryRead(source, shape.HeaderSize, shape.HealthSize, 0, out HealthRow health, out _))
+        if (TryReadHealth(source, shape, out HealthRow health))
         {
             target.Health = health;
         }

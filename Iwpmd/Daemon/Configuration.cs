@@ -44,6 +44,9 @@ internal sealed record Configuration
     /// <summary>Where it stands: the whole path, also where there is no file.</summary>
     public string Path { get; init; } = DefaultPath;
 
+    /// <summary>The file was opened no earlier.</summary>
+    public TimeSpan ReadAt { get; init; }
+
     public int NetlinkBufferBytes { get; init; } = 8 * 1024 * 1024;
 
     public TimeSpan QueryDeadline { get; init; } = TimeSpan.FromMilliseconds(3000);
@@ -86,21 +89,16 @@ internal sealed record Configuration
     {
         try
         {
-            using Stream stream = opened ?? File.OpenRead(path);
-            return ConfigurationParser.Parse(ReadLines(stream));
-        }
-        catch (Exception e) when (!isRequired && e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            return new LoadedConfiguration(new Configuration(), []);
+            return ConfigurationParser.Parse(ReadLines(path, isRequired, opened));
         }
         catch (UnauthorizedAccessException) when (!isRequired)
         {
             string fault = $"cannot be read by user {Limits.UserId}: the defaults stand, whatever it allows or denies";
             return new LoadedConfiguration(new Configuration(), [new Complaint(0, $"{fault}: chmod a+r {path}", IsFatal: false)]);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (UnauthorizedAccessException)
         {
-            throw new SetupException(ExitStatus.Failure, $"configuration: {path} cannot be read: check the path and its permissions");
+            throw Unreadable(path);
         }
     }
 
@@ -110,17 +108,33 @@ internal sealed record Configuration
     {
         try
         {
-            return string.Join('\n', ReadLines(File.OpenRead(path)));
+            return string.Join('\n', ReadLines(path, isRequired, opened: null));
+        }
+        catch (UnauthorizedAccessException)
+        {
+            throw Unreadable(path);
+        }
+    }
+
+    private static List<string> ReadLines(string path, bool isRequired, Stream? opened)
+    {
+        try
+        {
+            using Stream stream = opened ?? File.OpenRead(path);
+            return ReadLines(stream);
         }
         catch (Exception e) when (!isRequired && e is FileNotFoundException or DirectoryNotFoundException)
         {
-            return "";
+            return [];
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (IOException)
         {
-            throw new SetupException(ExitStatus.Failure, $"configuration: {path} cannot be read: check the path and its permissions");
+            throw Unreadable(path);
         }
     }
+
+    private static SetupException Unreadable(string path) =>
+        new(ExitStatus.Failure, $"configuration: {path} cannot be read: check the path and its permissions");
 
     /// <summary>Not of a device that never ends.</summary>
     private static List<string> ReadLines(Stream stream)

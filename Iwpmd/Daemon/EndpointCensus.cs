@@ -3,6 +3,7 @@ using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
+using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Daemon;
 
@@ -220,6 +221,4 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
         }
         return total;
     }
-
-    private static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;
 }

@@ -3,6 +3,7 @@ using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
+using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Daemon;
 
@@ -52,7 +53,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         }
         Errno error = epoll.Add(kernel.Fd, KernelToken);
         error = error != Errno.None ? error : epoll.Add(signals.Fd, SignalToken);
-        error = error != Errno.None || HandOver is null || HandOver.Fd < 0 ? error : epoll.Add(HandOver.Fd, HandOverToken);
+        error = error != Errno.None || HandOver is null ? error : HandOver.Watch(epoll, HandOverToken);
         for (int i = 0; i < _peers.Length && error == Errno.None; i++)
         {
             error = epoll.Add(_peers[i].Fd, PeerToken + i);
@@ -93,10 +94,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     private TimeSpan NextWake(TimeSpan now)
     {
-        TimeSpan next = OnWake(now), census = Census?.Advance(now) ?? TimeSpan.MaxValue;
-        next = census < next ? census : next;
-        next = mapper.NextDeadline < next ? mapper.NextDeadline : next;
-        return _gate.NextLook < next ? _gate.NextLook : next;
+        TimeSpan next = Earlier(OnWake(now), Census?.Advance(now) ?? TimeSpan.MaxValue);
+        next = Earlier(next, HandOver?.Advance(now) ?? TimeSpan.MaxValue);
+        return Earlier(next, Earlier(mapper.NextDeadline, _gate.NextLook));
     }
 
     /// <summary>Serves what is ready, but for the kernel; the exit status when that ends the loop.</summary>
@@ -115,7 +115,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             ServeRest();
             return status;
         }
-        else if (one.Token == HandOverToken && TryHandOver())
+        else if (one.Token == HandOverToken && HandOver!.TryHear(now) && TryHandOver())
         {
             return ExitStatus.Ended;
         }
@@ -207,12 +207,8 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     private bool TryHandOver()
     {
-        if (!HandOver!.TryAccept(out int connection))
-        {
-            return false;
-        }
         ServeRest();
-        HasHandedOver = HandOver.TryGive(connection);
+        HasHandedOver = HandOver!.TryGive();
         kernel.AnswerAsEver();
         return HasHandedOver;
     }

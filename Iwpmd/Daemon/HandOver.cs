@@ -32,33 +32,34 @@ internal sealed class HandOver : IDisposable
     /// <summary>A configuration and its path are not longer, nor what is said about them.</summary>
     public const int MostText = 256 * 1024;
 
-    /// <summary>What is in flight is charged to the sender: some 900 bytes a message.</summary>
-    public const int SendBuffer = 4 * 1024 * 1024;
-
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     private const string NetlinkName = "netlink", UdpName = "udp", PortsName = "ports";
 
     private readonly Holdings _holdings;
+    private readonly RequestListener _listener;
     private readonly ILogger _log;
 
     public HandOver(Holdings holdings, string directory, ILogger log)
     {
         (_holdings, _log) = (holdings, log);
+        _listener = new RequestListener(IsPermitted, MostText, log);
         if (holdings.File is null)
         {
             return; // without its state nothing can be gone on with
         }
-        Errno error = UnixMessageSocket.Listen(PathIn(directory), out int fd);
-        Fd = fd;
+        Errno error = _listener.Open(PathIn(directory));
         if (error != Errno.None)
         {
             Log.HandOverFailed(log, $"listening at {PathIn(directory)}", error, "--takeover will not find this daemon");
         }
     }
 
-    /// <summary>Readable when a next daemon asks; -1 when none can.</summary>
-    public int Fd { get; private set; } = -1;
+    /// <summary>The loop calls <see cref="TryHear"/> for this token.</summary>
+    public Errno Watch(Epoll epoll, int token) => _listener.Watch(epoll, token);
+
+    /// <summary>At every wake-up. Returns when to be called next at the latest.</summary>
+    public TimeSpan Advance(TimeSpan now) => _listener.Advance(now);
 
     public static string PathIn(string directory) => Path.Combine(directory, "takeover");
 
@@ -84,7 +85,7 @@ internal sealed class HandOver : IDisposable
         {
             return;
         }
-        Errno error = UnixMessageSocket.OpenPair(SendBuffer, out int mine, out int carrier);
+        Errno error = UnixMessageSocket.OpenPair(RequestListener.SendBuffer, out int mine, out int carrier);
         error = error != Errno.None ? error : Load(mine, fds);
         if (mine >= 0)
         {
@@ -103,45 +104,50 @@ internal sealed class HandOver : IDisposable
     /// <summary>Puts a configuration in force; null where none can be.</summary>
     public Reconfiguration? Reconfiguration { get; set; }
 
-    /// <summary>Waits for who connected to say what is wanted: true for a next daemon that may have all; what else is asked for is answered here.</summary>
-    public bool TryAccept(out int connection)
+    /// <summary>True when a next daemon asks for all; what else is asked for is answered here.</summary>
+    public bool TryHear(TimeSpan now)
     {
-        Errno error = UnixMessageSocket.Accept(Fd, SendBuffer, out connection, out uint user);
-        if (error != Errno.None)
+        if (!_listener.TryHear(now, out ReadOnlySpan<byte> text))
         {
             return false;
         }
-        // The owner of the file is another user than ours when root prepared the directory for one, as a service manager does.
-        byte[] text = new byte[MostText];
-        int length = 0;
-        bool isHeard = (user == 0 || user == Limits.UserId || _holdings.File!.IsOwnedBy(user)) && TryHear(connection, text, out length);
-        if (isHeard && text[0] == Request)
+        if (text[0] == Request)
         {
             return true;
         }
-        if (isHeard && text[0] == Reload && length < MostText && Reconfiguration is not null) // a longer one is cut
+        if (text[0] == Reload && Reconfiguration is not null)
         {
-            Reconfigure(connection, Encoding.UTF8.GetString(text, 1, length - 1));
+            Reconfigure(Encoding.UTF8.GetString(text[1..]));
+            _listener.EndConnection();
         }
         else
         {
-            Log.HandOverFailed(_log, $"a request of user {user}", Errno.NotPermitted, "it is refused");
+            _listener.Refuse("it is not understood: another version's?");
         }
-        SocketFd.Close(connection);
         return false;
     }
 
-    private void Reconfigure(int connection, string request)
+    /// <summary>
+    /// The owner of the file is another user than ours when root prepared the directory for one, as a service manager
+    /// does.
+    /// </summary>
+    private bool IsPermitted(uint user) =>
+        user == 0 || user == Limits.UserId || _holdings.File!.IsOwnedBy(user);
+
+    private void Reconfigure(string request)
     {
         string[] parts = request.Split('\0', 2);
         string said = Reconfiguration!.Apply(parts[0], parts[^1], out bool isAccepted);
         byte[] answer = [isAccepted ? Accepted : Refused, .. Encoding.UTF8.GetBytes(said)];
-        _ = PassedFds.Send(connection, answer.AsSpan(0, Math.Min(answer.Length, MostText)), [], Patience);
+        _ = PassedFds.Send(_listener.Connection, answer.AsSpan(0, Math.Min(answer.Length, MostText)), [], Patience);
     }
 
-    /// <summary>Gives everything away; true when the next daemon has it all and this one must end without touching anything. Closes the connection.</summary>
-    public bool TryGive(int connection)
+    /// <summary>
+    /// Gives everything away; true when the next daemon has it all and this one must end without touching anything.
+    /// </summary>
+    public bool TryGive()
     {
+        int connection = _listener.Connection;
         _holdings.State.Header.EndedAt = Clock.Now.Ticks;
         int[] fds = _holdings.Ports.Descriptors();
         List<int> sockets = [_holdings.Netlink.Fd, .. Array.ConvertAll(_holdings.Peers.All.ToArray(), s => s.Fd), _holdings.File!.Fd];
@@ -154,36 +160,26 @@ internal sealed class HandOver : IDisposable
         if (given)
         {
             Log.HandedOver(_log, fds.Length, "the daemon that asked for them");
-            Leave();
+            _listener.Dispose();
         }
         else
         {
             _holdings.State.Header.EndedAt = 0;
             Log.HandOverFailed(_log, "hand-over to another daemon", error == Errno.None ? Errno.TimedOut : error, "it was broken off: this daemon goes on serving");
+            _listener.EndConnection();
         }
-        SocketFd.Close(connection);
         return given;
     }
 
-    public void Dispose()
-    {
-        if (Fd >= 0)
-        {
-            Leave(); // its name stays, since the sandbox takes no file away: who connects to it is refused, and the next daemon replaces it
-        }
-    }
+    public void Dispose() => _listener.Dispose();
 
     /// <summary>True when the other end's next message is <paramref name="kind"/>.</summary>
     public static bool TryHear(int connection, byte kind)
     {
         Span<byte> text = stackalloc byte[8];
-        return TryHear(connection, text, out _) && text[0] == kind;
-    }
-
-    private static bool TryHear(int connection, Span<byte> text, out int length)
-    {
-        length = 0;
-        return SocketFd.WaitReadable(connection, Patience) && PassedFds.Receive(connection, text, [], out length, out _) == Errno.None && length > 0;
+        return SocketFd.WaitReadable(connection, Patience)
+            && PassedFds.Receive(connection, text, [], out int length, out _) == Errno.None
+            && length > 0 && text[0] == kind;
     }
 
     private static Errno Load(int carrier, ReadOnlySpan<int> fds)
@@ -194,12 +190,6 @@ internal sealed class HandOver : IDisposable
             error = PassedFds.Send(carrier, [Part], fds.Slice(at, Math.Min(PassedFds.MostAtOnce, fds.Length - at)), Patience);
         }
         return error;
-    }
-
-    private void Leave()
-    {
-        SocketFd.Close(Fd);
-        Fd = -1;
     }
 
     private void Complain(string step, Errno error)

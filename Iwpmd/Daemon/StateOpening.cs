@@ -29,7 +29,12 @@ internal sealed class StateOpening(Configuration configuration, Guid bootId, ILo
     {
         Errno error = StateFile.TryAdopt(fd, out StateFile? file, out string operation);
         File = file;
-        return file is null ? $"{operation}: {error}" : StateLayout.WhyUnusable(file.Existing, bootId, out _);
+        StateShape shape = default;
+        string? problem = file is null ? $"{operation}: {error}"
+            : StateLayout.WhyUnusable(file.Existing, bootId, out shape);
+        bool isReloaded = problem is null && StateConversion.TryReadHealth(file!.Existing, shape, out HealthRow health)
+            && health.ConfiguredAt > configuration.ReadAt.Ticks;
+        return isReloaded ? "the configuration was reloaded after this daemon had read it: start it again" : problem;
     }
 
     /// <exception cref="SetupException">Another daemon has the file, or there is no memory.</exception>

@@ -68,6 +68,9 @@ internal static unsafe class SocketFd
     /// <summary>The same for room to write.</summary>
     public static bool WaitWritable(int fd, TimeSpan timeout) => Wait(fd, Libc.POLLOUT, timeout);
 
+    /// <summary>Another descriptor of the same; -1 when there is none to be had.</summary>
+    public static int Duplicate(int fd) => Libc.fcntl(fd, Libc.F_DUPFD_CLOEXEC, 0);
+
     public static void Close(int fd) => _ = Libc.close(fd);
 
     private static bool Wait(int fd, short events, TimeSpan timeout)

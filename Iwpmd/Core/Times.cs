@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+namespace Iwpmd.Core;
+
+/// <summary>What is computed of points in time.</summary>
+internal static class Times
+{
+    public static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;
+}
