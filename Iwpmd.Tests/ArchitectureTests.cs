@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+using Iwpmd.State;
 using Iwpmd.Tests.Support;
 using Xunit;
 
@@ -15,11 +17,13 @@ public class ArchitectureTests
     [Theory]
     [InlineData("Wire/X.cs", "namespace Iwpmd.Wire; using Iwpmd.Core;")]
     [InlineData("Wire/X.cs", "namespace Iwpmd.Wire; class X { void M() => Log.Started(); }")]
+    [InlineData("State/X.cs", "namespace Iwpmd.State; using Iwpmd.Core;")]
     [InlineData("Core/X.cs", "namespace Iwpmd.Core; using Iwpmd.Os;")]
-    [InlineData("Core/X.cs", "namespace Iwpmd.Core; using static Iwpmd.Os.Libc;")]
+    [InlineData("Core/X.cs", "namespace Iwpmd.Core; using static Iwpmd.Os.Interop.Libc;")]
     [InlineData("Core/X.cs", "namespace Iwpmd.Core; class X { Os.Fd _fd; }")]
     [InlineData("Core/X.cs", "namespace Iwpmd.Core; class X { string M() => $\"{Iwpmd.Daemon.EventLoop.Name}\"; }")]
     [InlineData("Os/X.cs", "namespace Iwpmd.Os; using P = Iwpmd.Core.PortMapper;")]
+    [InlineData("Os/X.cs", "namespace Iwpmd.Os; using Iwpmd.State;")]
     [InlineData("Daemon/X.cs", "namespace Iwpmd.Daemon; using Iwpmd.Cli;")]
     [InlineData("Log.cs", "namespace Iwpmd; using Iwpmd.Core;")]
     [InlineData("Log.cs", "namespace Iwpmd; class Log { void M(Os.UdpSocket socket) { } }")]
@@ -31,7 +35,7 @@ public class ArchitectureTests
     [InlineData("Core/X.cs", "using Iwpmd.Wire; namespace Iwpmd.Core; class X { void M() => Log.Started(); } // unlike Iwpmd.Os.Fd")]
     [InlineData("Os/X.cs", "namespace Iwpmd.Os; class X { string M() => \"Iwpmd.Core.PortMapper\"; }")]
     [InlineData("Daemon/X.cs", "using Iwpmd.Core; using Iwpmd.Os; using Iwpmd.Wire; namespace Iwpmd.Daemon;")]
-    [InlineData("Log.cs", "using Iwpmd.Wire; namespace Iwpmd; class Log { void M(Os.Errno error, Core.MappingState state) { } }")]
+    [InlineData("Log.cs", "using Iwpmd.Wire; namespace Iwpmd; class Log { void M(Os.Errno error, State.MappingState state) { } }")]
     [InlineData("Program.cs", "return Iwpmd.Cli.CommandLine.Run(args);")]
     public void An_arrow_downwards_is_fine(string path, string text) => Assert.Empty(SourceRules.Dependencies("Iwpmd/" + path, text));
 
@@ -40,7 +44,7 @@ public class ArchitectureTests
     {
         AssertKept(SourceRules.UnsafeCode);
         Assert.NotEmpty(SourceRules.UnsafeCode("Iwpmd/Core/PortMapper.cs", "internal unsafe class X;"));
-        Assert.Empty(SourceRules.UnsafeCode("Iwpmd/Core/StateLayout.Rows.cs", "internal unsafe class X;"));
+        Assert.Empty(SourceRules.UnsafeCode("Iwpmd/State/StateLayout.Rows.cs", "internal unsafe class X;"));
         Assert.Empty(SourceRules.UnsafeCode("Iwpmd/Core/PortMapper.cs", "// nothing unsafe here\nclass X { string Y = \"unsafe\"; }"));
     }
 
@@ -106,7 +110,7 @@ public class ArchitectureTests
         Assert.NotEmpty(SourceRules.CNames("Iwpmd/Daemon/X.cs", "Libc.socket(AF_INET, 0, 0)"));
         Assert.NotEmpty(SourceRules.CNames("Iwpmd/Os/UdpSocket.cs", "private const int SOL_UDP = 17;"));
         Assert.Empty(SourceRules.CNames("Iwpmd/Os/UdpSocket.cs", "int level = v6 ? SOL_IPV6 : SOL_IP; bool same = SOL_IP == level;"));
-        Assert.Empty(SourceRules.CNames("Iwpmd/Os/Libc.netinet_in.cs", "internal const int IPPROTO_UDP = 17;"));
+        Assert.Empty(SourceRules.CNames("Iwpmd/Os/Interop/Libc.netinet_in.cs", "internal const int IPPROTO_UDP = 17;"));
     }
 
     [Fact]

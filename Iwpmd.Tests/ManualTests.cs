@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 using System.Text.RegularExpressions;
-using Iwpmd.Tests.Native;
 using Iwpmd.Tests.Support;
 using Xunit;
 

@@ -50,7 +50,7 @@ internal static partial class Log
     public static partial void KernelUsurped(ILogger log, string suppressed);
 
     [LoggerMessage(201, LogLevel.Debug, "mapping: added: {Local} -> {Mapped} (client {Client}, {State})")]
-    public static partial void MappingAdded(ILogger log, InetEndpoint local, InetEndpoint mapped, int client, Core.MappingState state);
+    public static partial void MappingAdded(ILogger log, InetEndpoint local, InetEndpoint mapped, int client, State.MappingState state);
 
     [LoggerMessage(202, LogLevel.Debug, "mapping: removed: {Local} -> {Mapped}")]
     public static partial void MappingRemoved(ILogger log, InetEndpoint local, InetEndpoint mapped);
@@ -62,7 +62,7 @@ internal static partial class Log
     public static partial void MappingProtected(ILogger log, InetEndpoint local, InetEndpoint mapped, string suppressed);
 
     [LoggerMessage(205, LogLevel.Information, "mapping: {Number}: {Local} -> {Mapped} (client {Client}, references {References}, flags {Flags}, {State})")]
-    public static partial void MappingDumped(ILogger log, int number, InetEndpoint local, InetEndpoint mapped, int client, int references, uint flags, Core.MappingState state);
+    public static partial void MappingDumped(ILogger log, int number, InetEndpoint local, InetEndpoint mapped, int client, int references, uint flags, State.MappingState state);
 
     [LoggerMessage(206, LogLevel.Information, "mapping: {Count} mappings")]
     public static partial void MappingsCounted(ILogger log, int count);

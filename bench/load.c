@@ -2,7 +2,7 @@
 /* What a kernel and peers ask of a daemon, and how long it takes. One thread; nothing is allocated while it measures. */
 #define _GNU_SOURCE
 #include "bench.h"
-#include "../Iwpmd.Tests/Native/simkernel.h"
+#include "../simkernel/simkernel.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 /* A daemon under measurement: its namespace, its simulated kernel, its processor time and memory. */
 #define _GNU_SOURCE
 #include "bench.h"
-#include "../Iwpmd.Tests/Native/simkernel.h"
+#include "../simkernel/simkernel.h"
 
 #include <errno.h>
 #include <fcntl.h>

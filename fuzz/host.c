@@ -2,7 +2,7 @@
 /* Where the daemon runs: a network namespace of its own, joined to ours by a cable; the player of the simulated kernel; sockets of its peers. */
 #define _GNU_SOURCE
 #include "fuzz.h"
-#include "../Iwpmd.Tests/Native/simkernel.h"
+#include "../simkernel/simkernel.h"
 
 #include <dirent.h>
 #include <errno.h>

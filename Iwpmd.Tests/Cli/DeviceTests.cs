@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 using System.Text.Json;
 using Iwpmd.Cli;
-using Iwpmd.Daemon;
 using Iwpmd.Os;
-using Iwpmd.Tests.Core;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

@@ -3,7 +3,8 @@ using System.Text.Json;
 using Iwpmd.Cli;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
-using Iwpmd.Tests.Core;
+using Iwpmd.State;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

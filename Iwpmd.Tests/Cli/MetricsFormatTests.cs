@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Text.RegularExpressions;
 using Iwpmd.Cli;
-using Iwpmd.Daemon;
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Cli;

@@ -2,7 +2,7 @@
 using Iwpmd.Cli;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
-using Iwpmd.Tests.Core;
+using Iwpmd.State;
 using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;

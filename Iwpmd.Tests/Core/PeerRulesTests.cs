@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Core;
+using Iwpmd.State;
 using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;

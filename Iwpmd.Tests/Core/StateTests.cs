@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.CompilerServices;
 using Iwpmd.Core;
+using Iwpmd.State;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -29,8 +31,8 @@ public class StateTests
     {
         StateLayout state = Fresh();
         state.Header.Build = new FixedName("newer");
-        Assert.Null(StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out StateShape shape));
-        Assert.Equal(state.Shape, shape);
+        Assert.Null(StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out StateGeometry shape));
+        Assert.Equal(state.Geometry, shape);
     }
 
     [Fact]
@@ -94,7 +96,7 @@ public class StateTests
                 Assert.True(!row.IsUsed || Array.IndexOf(locals, row.Local) is var i and >= 0 && row.MappedPort == mapped[i], $"byte {at}: {(InetEndpoint)row.Local} -> {row.MappedPort}");
             }
             int rowSize = Unsafe.SizeOf<MappingRow>();
-            int hit = at >= state.Shape.MappingsAt && at < state.Shape.MappingsAt + (3 * rowSize) ? 1 : 0;
+            int hit = at >= state.Geometry.MappingsAt && at < state.Geometry.MappingsAt + (3 * rowSize) ? 1 : 0;
             Assert.InRange(next.Mapper.Mappings.Count, 3 - hit, 3);
         }
         Assert.True(fresh > 50 && restored > 10_000, $"{fresh} fresh, {restored} restored");
@@ -113,10 +115,10 @@ public class StateTests
         foreach (int change in (int[])[-8, 0, +24])
         {
             byte[] foreign = Reshape(world.State, change);
-            Assert.Null(StateLayout.WhyUnusable(foreign, World.Identity.BootId, out StateShape shape));
-            Assert.Equal(200, StateConversion.CountMappings(foreign, shape));
+            Assert.Null(StateLayout.WhyUnusable(foreign, World.Identity.BootId, out StateGeometry shape));
+            Assert.Equal(200, StateMigration.CountMappings(foreign, shape));
             StateLayout state = Fresh(mappings: 300);
-            Assert.Equal(0, StateConversion.Copy(foreign, shape, state));
+            Assert.Equal(0, StateMigration.Copy(foreign, shape, state));
             Assert.Null(WhyUnusable(state));
             var next = new World(state: state, handshake: false) { Now = world.Now };
             next.Mapper.Restore(next.Now);
@@ -132,7 +134,7 @@ public class StateTests
     /// <summary>The same state as a version would have it whose mappings' rows are longer, or shorter.</summary>
     private static byte[] Reshape(StateLayout state, int change)
     {
-        StateShape old = state.Shape, shape = old with { MappingSize = old.MappingSize + change };
+        StateGeometry old = state.Geometry, shape = old with { MappingSize = old.MappingSize + change };
         var result = new byte[shape.Length];
         state.Bytes[..old.MappingsAt].CopyTo(result);
         for (int i = 0; i < old.Mappings; i++)
@@ -163,7 +165,7 @@ public class StateTests
     {
         StateLayout state = Fresh();
         ref MappingRow row = ref state.Mappings[0];
-        bool TryRead(out MappingRow copy) => StateConversion.TryRead(state.Bytes, state.Shape.MappingsAt, state.Shape.MappingSize, 0, out copy, out _);
+        bool TryRead(out MappingRow copy) => StateMigration.TryRead(state.Bytes, state.Geometry.MappingsAt, state.Geometry.MappingSize, 0, out copy, out _);
         Assert.True(TryRead(out _)); // zeros were never written
         using (var change = new RowChange<MappingRow>(ref row))
         {

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Tests.Core;
 using Iwpmd.Tests.Os;
 using Iwpmd.Tests.Support;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Core;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Daemon;
@@ -55,10 +57,10 @@ public sealed class TornReadTests : IDisposable
     {
         int torn = 0;
         var values = new HashSet<uint>();
-        StateShape shape = StateLayout.ShapeOf(Capacity);
+        StateGeometry shape = StateLayout.GeometryOf(Capacity);
         for (int reads = 0; reads < Reads;)
         {
-            if (!StateConversion.TryRead(view.Bytes, shape.MappingsAt, shape.MappingSize, reads % Rows, out MappingRow row, out bool isUntouched))
+            if (!StateMigration.TryRead(view.Bytes, shape.MappingsAt, shape.MappingSize, reads % Rows, out MappingRow row, out bool isUntouched))
             {
                 continue; // the writer was interrupted in its middle
             }

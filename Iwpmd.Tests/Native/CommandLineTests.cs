@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Native;

@@ -2,6 +2,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

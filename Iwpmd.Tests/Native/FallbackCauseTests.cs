@@ -2,6 +2,8 @@
 using System.Globalization;
 using System.Text.Json;
 using Iwpmd.Core;
+using Iwpmd.State;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

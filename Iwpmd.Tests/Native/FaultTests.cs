@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using Iwpmd.Os;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -213,7 +214,7 @@ public sealed class FaultTests : IDisposable
         }
         finally
         {
-            _ = Os.TestLibc.kill(process, NativeCalls.SIGKILL);
+            _ = TestLibc.kill(process, NativeCalls.SIGKILL);
             Assert.True(NativeCalls.AwaitExit(process, Patience.Exit));
         }
     }

@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 using Xunit.Abstractions;
@@ -30,7 +31,7 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public void A_flood_costs_little_and_hosts_that_proved_themselves_do_not_notice()
     {
-        string flood = Binaries.Compile("flood.c");
+        string flood = Binaries.Compile("Iwpmd.Tests/Support/flood.c");
         (_host, _outside) = Host.Pair();
         _host.Ip("route add default via 10.0.0.2"); // answers to strangers end there
         _daemon = DaemonProcess.Start(_host, _kernel, ["taskset", "-c", "1", Binaries.Ours, "-f"]); // package util-linux

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
+using Iwpmd.Os.Interop;
 using Iwpmd.Os;
 using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

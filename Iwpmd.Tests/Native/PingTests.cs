@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Native;

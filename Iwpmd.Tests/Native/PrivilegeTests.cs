@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -17,7 +18,7 @@ public sealed class PrivilegeTests : IDisposable
     {
         foreach (int process in _kernel.Processes)
         {
-            _ = Os.TestLibc.kill(process, NativeCalls.SIGKILL);
+            _ = TestLibc.kill(process, NativeCalls.SIGKILL);
             Assert.True(NativeCalls.AwaitExit(process, Patience.Exit));
         }
         _kernel.Dispose();
@@ -53,7 +54,7 @@ public sealed class PrivilegeTests : IDisposable
     {
         using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, option, "-l", "debug"]);
         daemon.ExpectLog("daemon: ready");
-        daemon.Signal(Os.TestLibc.SIGUSR1); // which makes a thread
+        daemon.Signal(TestLibc.SIGUSR1); // which makes a thread
         daemon.ExpectLog("mapping: 0 mappings");
         string[] threads = Directory.GetDirectories($"/proc/{daemon.Id}/task");
         Assert.True(threads.Length > 2);
@@ -72,7 +73,7 @@ public sealed class PrivilegeTests : IDisposable
     {
         Start();
         ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
-        _kernel.Processes.ToList().ForEach(process => Os.TestLibc.kill(process, Os.TestLibc.SIGTERM));
+        _kernel.Processes.ToList().ForEach(process => TestLibc.kill(process, TestLibc.SIGTERM));
         Assert.True(NativeCalls.AwaitExit(_kernel.Processes[0], Patience.Exit));
         Assert.True(_host.IsTcpPortFree(port));
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -41,7 +42,7 @@ public class ProcessTests
     [Fact]
     public void It_runs_where_memory_cannot_become_code()
     {
-        string launcher = Binaries.Compile("denyexec.c");
+        string launcher = Binaries.Compile("Iwpmd.Tests/Support/denyexec.c");
         Tool.Run(launcher, "gcc"); // its own check that the rule holds
         using var host = new Host();
         using var kernel = new SimulatedKernel();
@@ -53,7 +54,7 @@ public class ProcessTests
         {
             kernel.Expect(KernelReplyKind.AddMapping, kernel.Send(Scene.Add($"10.0.0.1:{5000 + i}")));
         }
-        daemon.Signal(Os.TestLibc.SIGUSR1);
+        daemon.Signal(TestLibc.SIGUSR1);
         daemon.ExpectLog("mapping: 50 mappings");
         daemon.Stop();
     }
@@ -80,7 +81,7 @@ public class ProcessTests
         kernel.ExpectHandshake();
         int pid = kernel.Socket.ProcessId;
         kernel.Expect(KernelReplyKind.RegisterPid, kernel.Send(Scene.Register));
-        Assert.Equal(0, Os.TestLibc.kill(pid, Os.TestLibc.SIGTERM));
+        Assert.Equal(0, TestLibc.kill(pid, TestLibc.SIGTERM));
         Assert.Equal(0, daemon.ExpectExit());
 
         string[] opened = [.. File.ReadAllLines(trace).Where(line => line.Contains("open") && !line.Contains("ENOENT")).Select(line => line.Split('"')[1])];

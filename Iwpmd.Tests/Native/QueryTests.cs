@@ -2,6 +2,8 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using Iwpmd.Os.Interop;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -228,7 +230,7 @@ public sealed class QueryTests : IDisposable
     public void A_link_local_listener_is_found_for_a_Request_from_a_global_address()
     {
         _near.Ip("addr add fe80::1/64 dev eth0 nodad");
-        uint index = _near.Run(() => Iwpmd.Os.Libc.if_nametoindex("eth0")), farIndex = _far.Run(() => Iwpmd.Os.Libc.if_nametoindex("eth0"));
+        uint index = _near.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0")), farIndex = _far.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0"));
         using var peer = new Peer(_far, "fd00::2", 7001);
         using DaemonProcess daemon = StartNear();
         ushort mapped = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
@@ -245,7 +247,7 @@ public sealed class QueryTests : IDisposable
     public void A_host_asks_itself_for_a_link_local_listener()
     {
         _near.Ip("addr add fe80::1/64 dev eth0 nodad");
-        uint index = _near.Run(() => Iwpmd.Os.Libc.if_nametoindex("eth0"));
+        uint index = _near.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0"));
         using DaemonProcess daemon = StartNear();
         ushort mapped = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
 

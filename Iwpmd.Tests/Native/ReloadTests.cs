@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Net;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

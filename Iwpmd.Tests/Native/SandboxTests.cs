@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Iwpmd.Os.Interop;
 using Iwpmd.Os;
 using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -14,7 +16,7 @@ public sealed class SandboxTests : IDisposable
     private const int SignalledBySys = 128 + 31;
     private const string Target = "/run/iwpmd/other";
 
-    private static readonly string s_inject = Binaries.Compile("inject.c");
+    private static readonly string s_inject = Binaries.Compile("Iwpmd.Tests/Support/inject.c");
 
     private readonly Host _host = new();
     private readonly SimulatedKernel _kernel = new();

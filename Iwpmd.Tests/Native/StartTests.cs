@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using Iwpmd.Os;
 using Iwpmd.Tests.Os;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

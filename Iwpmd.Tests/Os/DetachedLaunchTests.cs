@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
 using Iwpmd.Os;
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;

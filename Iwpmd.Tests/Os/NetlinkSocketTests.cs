@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.InteropServices;
+using Iwpmd.Os.Interop;
 using Iwpmd.Os;
+using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Iwpmd.Os.Interop;
 using Iwpmd.Os;
 using Iwpmd.Tests.Native;
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
 using Iwpmd.Os;
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;

@@ -2,6 +2,7 @@
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -28,7 +29,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         }
         findings.Add(InstalledFile.CheckUnit());
         findings.Add(InstalledFile.CheckRule());
-        if (reading is { IsDaemonThere: true, State: StateCopy state })
+        if (reading is { IsDaemonThere: true, State: StateSnapshot state })
         {
             findings.Add(CheckPeers(state));
             findings.Add(CheckListeners(state));
@@ -84,7 +85,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
     }
 
     /// <summary>Which of them a host without a port mapper does not reach, since their port is mapped to another one.</summary>
-    private Finding CheckListeners(StateCopy state)
+    private Finding CheckListeners(StateSnapshot state)
     {
         List<string> mapped = [], notKept = [];
         foreach (ref readonly MappingRow row in state.Mappings)
@@ -102,7 +103,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
 
     private static string Some(List<string> names) => string.Join(", ", names.Take(5)) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
 
-    private Finding CheckPeers(StateCopy state)
+    private Finding CheckPeers(StateSnapshot state)
     {
         int silent = 0;
         string first = "";

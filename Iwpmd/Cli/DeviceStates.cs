@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Core;
-using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -35,7 +35,7 @@ internal static class DeviceStates
 
     private static DeviceState Of(RdmaDevice device, StateReading reading)
     {
-        if (!reading.IsDaemonThere || reading.State is not StateCopy state)
+        if (!reading.IsDaemonThere || reading.State is not StateSnapshot state)
         {
             return new DeviceState(device, "unserved", 0);
         }

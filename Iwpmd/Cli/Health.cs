@@ -2,6 +2,7 @@
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -61,7 +62,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         {
             return OfAbsent(reading, owner);
         }
-        StateCopy state = reading.State!;
+        StateSnapshot state = reading.State!;
         string[] problems = Find(reading, state);
         return problems.Length == 0
             ? new Health(Severity.Healthy, $"serving: {Kernel(state)}, {Words.Count(state.Mappings.Length, "mapping")}{LastFallback(state, reading.Now)}", problems)
@@ -120,7 +121,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
 
     private static string Gone(StateReading reading, PortOwner owner)
     {
-        if (reading.State is not StateCopy state)
+        if (reading.State is not StateSnapshot state)
         {
             return reading.Problem!;
         }
@@ -133,7 +134,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : $"process {state.Header.ProcessId} died, last seen at work {Words.Duration(reading.SinceSeen)} ago{left}";
     }
 
-    private static string[] Find(StateReading reading, StateCopy state)
+    private static string[] Find(StateReading reading, StateSnapshot state)
     {
         List<string> problems = [];
         HealthRow health = state.Health;
@@ -173,7 +174,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         return [.. problems];
     }
 
-    private static string Kernel(StateCopy state)
+    private static string Kernel(StateSnapshot state)
     {
         List<string> clients = [];
         foreach (ref readonly ClientRow client in state.Clients)
@@ -189,7 +190,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : "kernel ready (no RDMA program has asked yet)";
     }
 
-    private static string LastFallback(StateCopy state, TimeSpan now)
+    private static string LastFallback(StateSnapshot state, TimeSpan now)
     {
         HealthRow health = state.Health;
         if (health.LastFallbackCause == FallbackCause.None)

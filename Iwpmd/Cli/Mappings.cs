@@ -2,7 +2,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Iwpmd.Core;
-using Iwpmd.Daemon;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -17,7 +17,7 @@ internal sealed class Mappings(ViewOptions options) : IView
 
     public int Show(StateReading reading, Page page)
     {
-        if (!View.TryBeginTable(reading, page, out StateCopy? state))
+        if (!View.TryBeginTable(reading, page, out StateSnapshot? state))
         {
             return View.StatusOf(reading);
         }
@@ -60,7 +60,7 @@ internal sealed class Mappings(ViewOptions options) : IView
         _ => "unknown",
     };
 
-    private int[] Select(StateCopy state)
+    private int[] Select(StateSnapshot state)
     {
         int[] rows = new int[state.Mappings.Length];
         int count = 0;
@@ -75,7 +75,7 @@ internal sealed class Mappings(ViewOptions options) : IView
         return rows[..count];
     }
 
-    private static string[] Cells(StateReading reading, StateCopy state, int index)
+    private static string[] Cells(StateReading reading, StateSnapshot state, int index)
     {
         TimeSpan now = reading.Now;
         ref readonly MappingRow row = ref state.Mappings[index];

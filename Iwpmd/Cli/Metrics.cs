@@ -4,6 +4,7 @@ using System.Text;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -51,7 +52,7 @@ internal static class Metrics
         page.Value("up", "", reading.Condition == DaemonCondition.Running ? 1 : 0);
         page.Single("healthy", "Whether port mapping works as it should: iwpmd status tells what is wrong.", Health.Of(reading, default).Severity == Severity.Healthy ? 1 : 0);
         WriteDevices(page, DeviceStates.Of(devices, reading));
-        if (reading.State is not StateCopy state)
+        if (reading.State is not StateSnapshot state)
         {
             return;
         }
@@ -70,7 +71,7 @@ internal static class Metrics
         WritePeers(page, state);
     }
 
-    private static void WriteDaemon(MetricPage page, StateReading reading, StateCopy state)
+    private static void WriteDaemon(MetricPage page, StateReading reading, StateSnapshot state)
     {
         ref readonly StateHeader header = ref state.Header;
         page.Head("build_info", "gauge", "The version of the daemon, as a label.");
@@ -148,7 +149,7 @@ internal static class Metrics
 
     private static string Label(in DeviceState one) => MetricPage.Label("device", one.Device.Name);
 
-    private static void WriteMappings(MetricPage page, StateReading reading, StateCopy state)
+    private static void WriteMappings(MetricPage page, StateReading reading, StateSnapshot state)
     {
         long references = 0;
         page.Head("mappings", "gauge", "Mappings by what holds their port; left: nothing does, since the daemon is gone.");
@@ -167,7 +168,7 @@ internal static class Metrics
         page.Single("state_rows_unreadable", "Rows of the state that could not be read.", state.Unreadable);
     }
 
-    private static void WritePeers(MetricPage page, StateCopy state)
+    private static void WritePeers(MetricPage page, StateSnapshot state)
     {
         WritePeers(page, state, "peer_accepts", "Accepts of a host.", peer => peer.Accepts);
         WritePeers(page, state, "peer_rejects", "Rejects of a host.", peer => peer.Rejects);
@@ -185,7 +186,7 @@ internal static class Metrics
         }
     }
 
-    private static void WritePeers(MetricPage page, StateCopy state, string name, string help, Func<PeerRow, uint> value)
+    private static void WritePeers(MetricPage page, StateSnapshot state, string name, string help, Func<PeerRow, uint> value)
     {
         page.Head(name, "counter", help);
         foreach (ref readonly PeerRow peer in state.Peers)

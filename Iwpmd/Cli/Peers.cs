@@ -2,7 +2,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Iwpmd.Core;
-using Iwpmd.Daemon;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -12,7 +12,7 @@ internal sealed class Peers(ViewOptions options) : IView
 {
     public int Show(StateReading reading, Page page)
     {
-        if (!View.TryBeginTable(reading, page, out StateCopy? state))
+        if (!View.TryBeginTable(reading, page, out StateSnapshot? state))
         {
             return View.StatusOf(reading);
         }
@@ -55,7 +55,7 @@ internal sealed class Peers(ViewOptions options) : IView
     /// <summary>How long it is not asked, since it has no port mapper; null when it is.</summary>
     public static TimeSpan? NotAskedFor(in PeerRow peer, TimeSpan now) => peer.UnreachableUntil > now.Ticks ? new TimeSpan(peer.UnreachableUntil) - now : null;
 
-    private int[] Select(StateCopy state)
+    private int[] Select(StateSnapshot state)
     {
         List<int> rows = [];
         for (int i = 0; i < state.Peers.Length; i++)

@@ -3,6 +3,7 @@ using System.Globalization;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;

@@ -3,7 +3,7 @@ using System.Text.Json;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
-using Iwpmd.Wire;
+using Iwpmd.State;
 
 namespace Iwpmd.Cli;
 
@@ -30,7 +30,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         {
             page.Line($"problem    {health.Problems[i]}", colour);
         }
-        if (reading.State is StateCopy state)
+        if (reading.State is StateSnapshot state)
         {
             ShowDaemon(reading, state, page);
             ShowWork(reading, state, page);
@@ -54,7 +54,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
             json.WriteStringValue(problem);
         }
         json.WriteEndArray();
-        if (reading.State is StateCopy state)
+        if (reading.State is StateSnapshot state)
         {
             StatusJson.Write(json, reading, state);
         }
@@ -84,7 +84,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         _ => $"restored: {health.Restored} of {health.RestoredOf}",
     };
 
-    private static void ShowDaemon(StateReading reading, StateCopy state, Page page)
+    private static void ShowDaemon(StateReading reading, StateSnapshot state, Page page)
     {
         ref readonly StateHeader header = ref state.Header;
         string uptime = Words.Duration(reading.Now - new TimeSpan(header.StartedAt));
@@ -107,7 +107,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         }
     }
 
-    private static void ShowWork(StateReading reading, StateCopy state, Page page)
+    private static void ShowWork(StateReading reading, StateSnapshot state, Page page)
     {
         List<string> kinds = [];
         long references = 0;

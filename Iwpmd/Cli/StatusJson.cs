@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Text.Json;
 using Iwpmd.Core;
-using Iwpmd.Daemon;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -9,7 +9,7 @@ namespace Iwpmd.Cli;
 /// <summary>The part of <c>iwpmd status --json</c> that comes from the state.</summary>
 internal static class StatusJson
 {
-    public static void Write(Utf8JsonWriter json, StateReading reading, StateCopy state)
+    public static void Write(Utf8JsonWriter json, StateReading reading, StateSnapshot state)
     {
         ref readonly StateHeader header = ref state.Header;
         HealthRow health = state.Health;
@@ -70,7 +70,7 @@ internal static class StatusJson
         _ => "none",
     };
 
-    private static void WriteClients(Utf8JsonWriter json, StateReading reading, StateCopy state)
+    private static void WriteClients(Utf8JsonWriter json, StateReading reading, StateSnapshot state)
     {
         json.WriteStartArray("clients"u8);
         for (int i = 0; i < state.Clients.Length; i++)
@@ -92,7 +92,7 @@ internal static class StatusJson
         json.WriteEndArray();
     }
 
-    private static void WriteMappings(Utf8JsonWriter json, StateReading reading, StateCopy state)
+    private static void WriteMappings(Utf8JsonWriter json, StateReading reading, StateSnapshot state)
     {
         json.WriteStartObject("mappings"u8);
         json.WriteNumber("count"u8, state.Mappings.Length);

@@ -4,6 +4,7 @@ using System.Text.Json;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
@@ -49,7 +50,7 @@ internal static class View
     public static bool Fits(ViewOptions options, in InetEndpoint endpoint) => options.Address is not InetEndpoint address || address.SameAddress(endpoint);
 
     /// <summary>What stands before a table: why there is none, or that what it shows is not what is.</summary>
-    public static bool TryBeginTable(StateReading reading, Page page, [NotNullWhen(true)] out StateCopy? state)
+    public static bool TryBeginTable(StateReading reading, Page page, [NotNullWhen(true)] out StateSnapshot? state)
     {
         state = reading.State;
         if (state is null)

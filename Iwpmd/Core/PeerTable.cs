@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
@@ -9,8 +10,6 @@ namespace Iwpmd.Core;
 /// </summary>
 internal sealed class PeerTable(StateLayout state)
 {
-    private const int Ways = 8;
-
     public RowChange<PeerRow> Change(int slot) => new(ref state.Peers[slot]);
 
     /// <summary>True while the host is remembered as one that does not answer.</summary>
@@ -41,8 +40,8 @@ internal sealed class PeerTable(StateLayout state)
     /// <summary>The row of this host, or -1.</summary>
     public int Find(in InetEndpoint address)
     {
-        int first = FirstWay(address);
-        for (int slot = first; slot < first + Ways; slot++)
+        int first = PeerSet.First(state, address);
+        for (int slot = first; slot < first + PeerSet.Ways; slot++)
         {
             if (address.SameAddress(state.Peers[slot].Address))
             {
@@ -60,16 +59,13 @@ internal sealed class PeerTable(StateLayout state)
         {
             return slot;
         }
-        int oldest = FindOldest(address);
+        int oldest = PeerSet.Oldest(state, address);
         using (var change = Change(oldest))
         {
             change.Row = new PeerRow { Sequence = change.Row.Sequence, Address = address.WithPort(0), LastSeenAt = now.Ticks };
         }
         return oldest;
     }
-
-    /// <summary>Puts a row of another table in its place here.</summary>
-    public void Restore(in PeerRow row) => state.Peers[FindOldest(row.Address)] = row;
 
     /// <summary>The host answered after <paramref name="roundTrip"/>.</summary>
     public void Answered(in InetEndpoint address, PeerMessageType answer, TimeSpan roundTrip, TimeSpan now)
@@ -108,24 +104,5 @@ internal sealed class PeerTable(StateLayout state)
             using var change = Change(slot);
             change.Row.UnreachableUntil = 0;
         }
-    }
-
-    private int FindOldest(in InetEndpoint address)
-    {
-        int oldest = FirstWay(address);
-        for (int other = oldest + 1, end = oldest + Ways; other < end; other++)
-        {
-            if (state.Peers[other].LastSeenAt < state.Peers[oldest].LastSeenAt)
-            {
-                oldest = other;
-            }
-        }
-        return oldest;
-    }
-
-    private int FirstWay(in InetEndpoint address)
-    {
-        ulong hash = (address.High ^ (address.Low * 0x9e3779b97f4a7c15)) * 0xff51afd7ed558ccd;
-        return (int)((hash >> 33) % (ulong)(state.Peers.Length / Ways)) * Ways;
     }
 }

@@ -1,22 +1,8 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
-
-/// <summary>Where we stand with the kernel.</summary>
-internal enum HandshakeState : byte
-{
-    None,
-    HelloSent,
-    MapInfoSent,
-    Ready,
-
-    /// <summary>The kernel refuses everything: no iw_cm, or not the initial network namespace.</summary>
-    Unusable,
-
-    /// <summary>The kernel did not say whether it took our hello.</summary>
-    Unanswered,
-}
 
 /// <summary>How the process ended whose netlink socket was taken over.</summary>
 internal enum Succession

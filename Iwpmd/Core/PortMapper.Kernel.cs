@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.State;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Core;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.State;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 using static Iwpmd.Core.Times;

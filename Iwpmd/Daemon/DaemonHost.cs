@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Core;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
@@ -49,7 +50,7 @@ internal sealed class DaemonHost
         {
             Log.ProcMissing(_log);
         }
-        using var opening = new StateOpening(_configuration, bootId, _log);
+        using var opening = new StateLoader(_configuration, bootId, _log);
         HandedOverFds handed = ReceiveHandedOver(opening);
         using NetlinkSocket netlink = handed.Netlink ?? OpenNetlink(); // first: a host without RDMA is left as it was
         _ = SocketFd.ForceReceiveBuffer(netlink.Fd, _configuration.NetlinkBufferBytes); // a handed-over one has that of another configuration
@@ -122,7 +123,7 @@ internal sealed class DaemonHost
     }
 
     /// <summary>What an earlier process left: by hand-over from the running daemon, if that was asked for and there is one, else from the service manager.</summary>
-    private HandedOverFds ReceiveHandedOver(StateOpening opening)
+    private HandedOverFds ReceiveHandedOver(StateLoader opening)
     {
         using TakeOver? takeOver = _mode == StartMode.TakeOver ? TakeOver.TryBegin(_configuration.StateDirectory) : null;
         HandedOverFds handed = takeOver?.Fds ?? HandedOverFds.FromEnvironment(KernelProtocol.NetlinkProtocol);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Core;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;

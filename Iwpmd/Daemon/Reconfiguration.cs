@@ -2,6 +2,7 @@
 using System.Text;
 using Iwpmd.Core;
 using Iwpmd.Os;
+using Iwpmd.State;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>The one clock of the daemon: time since boot, suspend included, as the kernel's own waits never run faster than it.</summary>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Collections;
 using System.Runtime.InteropServices;
+using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Iwpmd.Os.Interop;
 using Microsoft.Win32.SafeHandles;
 
 namespace Iwpmd.Os;

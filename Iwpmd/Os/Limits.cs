@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>What the process may: whose rights it has, how many descriptors, and room for them in the kernel's table.</summary>

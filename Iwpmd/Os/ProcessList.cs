@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
 using System.Text;
+using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 

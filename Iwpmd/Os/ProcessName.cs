@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>The name by which pgrep, pkill, killall, ps and ss know a process: that of its main thread.</summary>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>The system calls that are judged by their numbers alone.</summary>

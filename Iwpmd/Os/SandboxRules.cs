@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>Puts a filter for system calls together. Between two rules the number of the call is at hand.</summary>

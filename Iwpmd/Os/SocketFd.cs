@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>The socket calls that every kind of socket makes, with an <see cref="Errno"/> as their result.</summary>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Os;

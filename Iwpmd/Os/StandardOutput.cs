@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>Standard output could not be written to.</summary>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>Opens a non-blocking datagram socket that sends to a local path, or to a name of the abstract namespace when it starts with '@'.</summary>

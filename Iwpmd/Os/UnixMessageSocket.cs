@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Os.Interop;
+
 namespace Iwpmd.Os;
 
 /// <summary>Connected sockets of this host that keep messages apart and tell when the other end is gone (SOCK_SEQPACKET). None of them blocks.</summary>

@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.Core;
+using Iwpmd.State;
+using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Core;
+
+/// <summary>HELLO, registration, replay.</summary>
+public class HandshakeRulesTests
+{
+    private static void Hello(World world, uint sequence = 1, uint abi = 4) =>
+        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = abi });
+
+    private static void Outcome(World world, KernelOperation operation, int result = 0, KernelReply? of = null) =>
+        world.FromKernel(new KernelRequest { Operation = operation, Sequence = (of ?? world.LastToKernel).Sequence, Result = result });
+
+    private static void Register(World world, uint sequence, string library = "iWarpPortMapperUser") => world.FromKernel(new KernelRequest
+    {
+        Operation = KernelOperation.RegisterPid,
+        Client = 2,
+        Sequence = sequence,
+        Device = new FixedName("siw0"),
+        Library = new FixedName(library),
+    });
+
+    /// <summary>A daemon that starts with the state another one left, and a kernel that replays what <paramref name="replay"/> says.</summary>
+    private static World Restart(World before, Action<World> replay, Action<World>? prepare = null)
+    {
+        var world = new World(handshake: false, state: before.State) { Now = before.Now };
+        prepare?.Invoke(world);
+        world.Mapper.Restore(world.Now);
+        Replay(world, replay);
+        return world;
+    }
+
+    private static void Replay(World world, Action<World> replay)
+    {
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Hello(world, sequence: 100);
+        KernelReply request = world.LastToKernel;
+        replay(world);
+        Outcome(world, KernelOperation.Done, of: request);
+    }
+
+    [Fact]
+    public void Where_too_many_wait_for_the_replay_the_next_is_refused_at_once_and_counts_for_its_row()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.Add("10.0.0.1:5001");
+        World world = Restart(before, _ => { });
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        for (uint i = 0; i < 16384; i++)
+        {
+            world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 1000 + i });
+        }
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind); // they wait
+        world.Add("10.0.0.1:5000", sequence: 7);
+        Assert.Equal((KernelReplyKind.HandleError, 7u, MappingError.CannotCreate), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Error));
+        Assert.Equal(2, world.Row("10.0.0.1:5000").References);
+        world.Remove("10.0.0.1:5001");
+        Assert.Equal(1, world.Mapper.Mappings.Count);
+        Assert.Equal(2ul, world.Counter(Counter.HeldDropped));
+    }
+
+    [Fact]
+    public void The_agreed_version_is_asked_for_and_stands_in_the_registration()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Assert.Equal((KernelReplyKind.Hello, (ushort)4), (world.LastToKernel.Kind, world.LastToKernel.Abi));
+        Hello(world, abi: 3);
+        Assert.Equal((KernelReplyKind.MapInfo, (ushort)3), (world.LastToKernel.Kind, world.LastToKernel.Abi));
+        Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
+
+        Outcome(world, KernelOperation.Done);
+        Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
+        Register(world, 2);
+        world.Pass(PortMapper.RegistrationDelay);
+        Assert.Equal((KernelReplyKind.RegisterPid, (ushort)3), (world.LastToKernel.Kind, world.LastToKernel.Abi));
+    }
+
+    [Fact]
+    public void A_registration_is_answered_250_ms_after_it_came_and_holds_nothing_else_up()
+    {
+        var world = new World();
+        Register(world, 3);
+        Assert.Empty(world.ToKernel);
+        world.Pass(TimeSpan.FromMilliseconds(200));
+        world.Add("10.0.0.1:5000", sequence: 4); // of a connection whose registration was answered before
+        Assert.Equal([4u], world.ToKernel.Select(reply => reply.RequestSequence));
+        Register(world, 5); // of one that began meanwhile
+        world.Pass(TimeSpan.FromMilliseconds(49));
+        Assert.Single(world.ToKernel);
+        world.Pass(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(2, world.ToKernel.Count());
+        Assert.Equal((KernelReplyKind.RegisterPid, 3u, "siw0"), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Device.ToString()));
+    }
+
+    [Fact]
+    public void A_second_registration_with_another_library_is_refused()
+    {
+        var world = new World();
+        Register(world, 3, "somethingElse");
+        Assert.Equal(MappingError.UserLibrary, world.LastToKernel.Error);
+    }
+
+    [Fact]
+    public void A_kernel_that_does_not_know_HELLO_is_asked_in_version_3_for_both_clients()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Outcome(world, KernelOperation.Error, -22);
+        KernelReply[] asked = [.. world.ToKernel.Skip(1)];
+        Assert.Equal([(2, 3), (3, 3)], asked.Select(reply => ((int)reply.Client, (int)reply.Abi)));
+
+        Outcome(world, KernelOperation.Error, -22, asked[1]);
+        Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
+        Outcome(world, KernelOperation.Done, 0, asked[0]);
+        Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
+    }
+
+    [Fact]
+    public void Silence_of_the_kernel_at_the_first_hello_is_no_refusal()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unknown, -110, world.Now);
+        world.Drain();
+        Assert.Equal((HandshakeState.Unanswered, -110, true), (world.Mapper.Kernel, world.Mapper.KernelResult, world.Mapper.HasFailed));
+        Assert.Single(world.ToKernel); // and no other protocol is tried
+
+        world.Mapper.OnOverrun(world.Now); // the reason of it
+        world.Drain();
+        Hello(world, abi: 4);
+        Outcome(world, KernelOperation.Done);
+        Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
+    }
+
+    [Fact]
+    public void A_hello_of_which_only_the_outcome_came_is_unanswered_and_no_old_kernels()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Outcome(world, KernelOperation.Done);
+        Assert.Equal(HandshakeState.Unanswered, world.Mapper.Kernel);
+        Assert.Single(world.ToKernel);
+    }
+
+    [Fact]
+    public void A_later_hello_that_is_not_answered_is_said_again_and_requests_are_served_meanwhile()
+    {
+        var world = new World();
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        world.Add("10.0.0.1:5000", sequence: 55);
+        world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello), Delivery.Unknown, -110, world.Now);
+        world.Drain();
+        Assert.Equal((KernelReplyKind.AddMapping, 55u, false), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.Mapper.HasFailed));
+        world.Add("10.0.0.1:5001", sequence: 56);
+        Assert.Equal(56u, world.LastToKernel.RequestSequence);
+        world.Pass(TimeSpan.FromSeconds(10));
+        Assert.Equal((KernelReplyKind.Hello, HandshakeState.HelloSent), (world.LastToKernel.Kind, world.Mapper.Kernel));
+    }
+
+    [Fact]
+    public void A_registration_whose_outcome_is_not_known_is_nobody_elses_hello()
+    {
+        var world = new World();
+        Register(world, 50);
+        world.Pass(PortMapper.RegistrationDelay);
+        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unknown, -110, world.Now);
+        Assert.Equal(0ul, world.Counter(Counter.Usurpations));
+    }
+
+    [Fact]
+    public void A_kernel_that_refuses_everything_is_unusable()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Outcome(world, KernelOperation.Error, -22);
+        foreach (KernelReply asked in world.ToKernel.Skip(1).ToArray())
+        {
+            Outcome(world, KernelOperation.Error, -22, asked);
+        }
+        Assert.Equal((HandshakeState.Unusable, -22), (world.Mapper.Kernel, world.Mapper.KernelResult));
+    }
+
+    [Fact]
+    public void What_is_asked_during_the_replay_waits_for_its_end_since_replayed_ports_come_first()
+    {
+        var world = new World(handshake: false);
+        world.Ports.Chosen.Enqueue(41000);
+        Replay(world, w =>
+        {
+            w.Add("10.0.0.1:6000", sequence: 50);
+            w.MapInfo("10.0.0.1:5000", "10.0.0.1:41000");
+            w.MapInfoNumber(1);
+            Assert.DoesNotContain(w.ToKernel, reply => reply.Kind == KernelReplyKind.AddMapping);
+        });
+        Assert.Equal(41000, world.Row("10.0.0.1:5000").MappedPort);
+        Assert.Equal((KernelReplyKind.AddMapping, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
+        Assert.NotEqual(41000, world.Row("10.0.0.1:6000").MappedPort);
+    }
+
+    [Fact]
+    public void The_replay_claims_the_ports_and_tells_how_many_were_taken_over()
+    {
+        var world = new World(handshake: false);
+        world.Ports.Taken.Add(41002);
+        Replay(world, w =>
+        {
+            w.MapInfo("10.0.0.1:5000", "10.0.0.1:41000");
+            w.MapInfo("0.0.0.0:5001", "0.0.0.0:41001");
+            w.MapInfo("0.0.0.0:5001", "0.0.0.0:41001");
+            w.MapInfo("10.0.0.1:5002", "10.0.0.1:41002"); // somebody has it
+            w.MapInfo("10.0.0.1:5003", "10.0.0.1:5003", RdmaNetlink.IWPM_FLAGS_NO_PORT_MAP);
+            w.MapInfo("10.0.0.1:5004", "10.0.0.1:5004"); // its ADD was refused
+            w.MapInfoNumber(6);
+        });
+        KernelReply number = world.ToKernel.Single(reply => reply.Kind == KernelReplyKind.MapInfoNumber);
+        Assert.Equal((40u, 6u, 5u), (number.RequestSequence, number.Sent, number.Accepted));
+        Assert.Equal(MappingError.CannotCreate, world.ToKernel.Single(reply => reply.Kind == KernelReplyKind.HandleError).Error);
+        Assert.Equal(
+            [(MappingState.Held, 1), (MappingState.Held, 2), (MappingState.Unprotected, 1), (MappingState.Advertised, 1), (MappingState.Fallback, 1)],
+            new[] { "10.0.0.1:5000", "0.0.0.0:5001", "10.0.0.1:5002", "10.0.0.1:5003", "10.0.0.1:5004" }.Select(local => (world.Row(local).State, world.Row(local).References)));
+    }
+
+    [Fact]
+    public void An_overlapping_replayed_mapping_is_a_duplicate_whose_port_is_protected_all_the_same()
+    {
+        var world = new World(handshake: false);
+        Replay(world, w =>
+        {
+            w.MapInfo("0.0.0.0:5000", "0.0.0.0:41000");
+            w.MapInfo("10.0.0.1:5000", "10.0.0.1:41001");
+            w.MapInfoNumber(2);
+        });
+        Assert.Contains(world.ToKernel, reply => reply.Error == MappingError.Duplicate);
+        Assert.Equal([41000, 41001], world.Ports.Held);
+    }
+
+    [Fact]
+    public void An_unprotected_port_is_claimed_as_soon_as_it_is_free()
+    {
+        var world = new World(handshake: false);
+        world.Ports.Taken.Add(41000);
+        Replay(world, w =>
+        {
+            w.MapInfo("10.0.0.1:5000", "10.0.0.1:41000");
+            w.MapInfoNumber(1);
+        });
+        world.Pass(TimeSpan.FromSeconds(5));
+        Assert.Equal((MappingState.Unprotected, 1u), (world.Row("10.0.0.1:5000").State, world.State.Health.Unprotected));
+
+        world.Ports.Taken.Clear();
+        world.Pass(TimeSpan.FromSeconds(2));
+        Assert.Equal((MappingState.Held, 0u), (world.Row("10.0.0.1:5000").State, world.State.Health.Unprotected));
+        Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
+    }
+
+    [Fact]
+    public void After_a_restart_the_ports_of_the_state_are_claimed_again_and_references_come_from_the_complete_replay()
+    {
+        var before = new World();
+        before.Add("0.0.0.0:5000");
+        before.Add("0.0.0.0:5000");
+        before.Add("0.0.0.0:5000");
+        before.Add("10.0.0.1:6000");
+        before.Pass(TimeSpan.FromSeconds(60));
+
+        World world = Restart(before, w =>
+        {
+            Assert.Equal([40000, 40001], w.Ports.Held);
+            w.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
+            w.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
+            w.MapInfoNumber(2);
+        });
+        Assert.Equal(2, world.Row("0.0.0.0:5000").References);
+        Assert.False(world.HasRow("10.0.0.1:6000"));
+        Assert.Equal([40000], world.Ports.Held);
+    }
+
+    [Fact]
+    public void A_row_that_is_younger_than_the_kernels_record_can_be_is_kept()
+    {
+        var before = new World();
+        before.Add("0.0.0.0:5000");
+        before.Pass(TimeSpan.FromSeconds(9));
+        World world = Restart(before, w => { });
+        Assert.True(world.HasRow("0.0.0.0:5000"));
+    }
+
+    [Fact]
+    public void An_incomplete_replay_releases_nothing()
+    {
+        var before = new World();
+        before.Add("0.0.0.0:5000");
+        before.Add("10.0.0.1:6000");
+        before.Pass(TimeSpan.FromSeconds(60));
+        World world = Restart(before, w => w.MapInfo("0.0.0.0:5000", "0.0.0.0:40000")); // no MAPINFO_NUM: the kernel knows more than it sent
+        Assert.Equal([40000, 40001], world.Ports.Held);
+    }
+
+    [Fact]
+    public void A_port_that_was_taken_during_the_outage_stays_in_sight()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.Pass(TimeSpan.FromSeconds(60));
+        World world = Restart(
+            before,
+            w =>
+            {
+                w.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
+                w.MapInfoNumber(1);
+            },
+            w => w.Ports.Taken.Add(40000));
+        Assert.Equal((MappingState.Unprotected, 40000), (world.Row("10.0.0.1:5000").State, world.Row("10.0.0.1:5000").MappedPort));
+        Assert.Equal(0u, world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.MapInfoNumber).Accepted);
+    }
+
+    [Fact]
+    public void The_kernel_is_right_about_which_port_it_uses()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.Pass(TimeSpan.FromSeconds(60));
+        World world = Restart(before, w =>
+        {
+            w.MapInfo("10.0.0.1:5000", "10.0.0.1:41234");
+            w.MapInfoNumber(1);
+        });
+        Assert.Equal([41234], world.Ports.Held);
+        Assert.Equal(41234, world.Row("10.0.0.1:5000").MappedPort);
+    }
+
+    [Fact]
+    public void Lost_messages_bring_another_hello_and_what_comes_meanwhile_is_served_after_it()
+    {
+        var world = new World();
+        world.Add("0.0.0.0:5000");
+        world.Pass(TimeSpan.FromSeconds(60));
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
+        world.Add("0.0.0.0:5001", sequence: 55);
+        Hello(world, 60);
+        KernelReply request = world.LastToKernel;
+        world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
+        world.MapInfoNumber(1);
+        Outcome(world, KernelOperation.Done, of: request);
+        Assert.Equal((KernelReplyKind.AddMapping, 55u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
+        Assert.Equal(1, world.Row("0.0.0.0:5000").References);
+    }
+
+    [Fact]
+    public void A_registration_from_a_reloaded_iw_cm_is_answered_after_a_new_hello()
+    {
+        var world = new World();
+        Register(world, 1); // the first number of a new iw_cm
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
+        Hello(world, 2);
+        Outcome(world, KernelOperation.Done);
+        world.Pass(PortMapper.RegistrationDelay);
+        Assert.Equal((KernelReplyKind.RegisterPid, 1u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
+    }
+
+    [Fact]
+    public void What_waits_for_an_iw_cm_that_was_reloaded_is_not_answered_to_the_new_one()
+    {
+        var world = new World();
+        Register(world, 50);
+        Register(world, 1); // the first number of a new iw_cm
+        Hello(world, 2);
+        Outcome(world, KernelOperation.Done);
+        world.Pass(PortMapper.RegistrationDelay);
+        Assert.Equal([1u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid)
+            .Select(reply => reply.RequestSequence));
+    }
+
+    [Fact]
+    public void A_registration_that_came_before_the_hello_does_not_count_as_a_reload()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Register(world, 5);
+        Hello(world, 6);
+        Outcome(world, KernelOperation.Done);
+        world.Pass(PortMapper.RegistrationDelay);
+        Assert.Equal((KernelReplyKind.RegisterPid, 5u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
+        Assert.Single(world.ToKernel, reply => reply.Kind == KernelReplyKind.Hello);
+    }
+
+    [Fact]
+    public void Another_process_that_said_hello_is_noticed_at_the_next_registration_which_is_answered_and_what_it_got_is_doubted()
+    {
+        var world = new World();
+        world.Add("0.0.0.0:5000");
+        world.Pass(TimeSpan.FromSeconds(5));
+        Register(world, 50);
+        world.Pass(PortMapper.RegistrationDelay);
+        Assert.Equal((KernelReplyKind.RegisterPid, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
+        Assert.Equal(1ul, world.Counter(Counter.Usurpations));
+        Assert.True(world.Mapper.WantsCensus(world.Now + TimeSpan.FromSeconds(10)));
+    }
+
+    [Fact]
+    public void Registrations_of_connections_that_begin_at_once_are_nobody_elses_hello()
+    {
+        var world = new World();
+        Register(world, 50);
+        Register(world, 51);
+        world.Pass(PortMapper.RegistrationDelay);
+        Assert.Equal([50u, 51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid).Select(reply => reply.RequestSequence));
+        Assert.Equal(0ul, world.Counter(Counter.Usurpations));
+    }
+
+    [Fact]
+    public void A_registration_that_another_process_answered_first_is_followed_by_a_hello_but_not_too_often()
+    {
+        var world = new World();
+        for (uint i = 0; i < 3; i++)
+        {
+            Register(world, 50 + (20 * i));
+            world.Pass(PortMapper.RegistrationDelay);
+            world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid), Delivery.Refused, -22, world.Now);
+            world.Drain();
+            if (world.Mapper.Kernel == HandshakeState.HelloSent)
+            {
+                Hello(world, 60);
+                Outcome(world, KernelOperation.Done);
+            }
+            world.Pass(TimeSpan.FromSeconds(4));
+        }
+        Assert.Single(world.ToKernel, reply => reply.Kind == KernelReplyKind.Hello);
+        Assert.InRange(world.Counter(Counter.Usurpations), 3ul, 5ul);
+    }
+
+    [Fact]
+    public void A_row_that_was_being_written_when_the_process_died_is_dropped_not_believed()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.Add("10.0.0.1:6000");
+        before.State.Mappings[0].MappedPort ^= 1;
+        var table = new MappingTable(before.State);
+        Assert.Equal((1, 1), (table.Dropped, table.Count));
+        Assert.Equal(-1, table.FindExactLocal(InetEndpoint.Parse("10.0.0.1:5000")));
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+using System.Diagnostics;
+using Xunit;
+
+namespace Iwpmd.Tests.Support;
+
+/// <summary>What one run of a command came to.</summary>
+internal readonly record struct CommandResult(int Status, string Output, string Errors)
+{
+    /// <summary>For messages of assertions: all of it.</summary>
+    public override string ToString() => $"status {Status}\n{Output}{Errors}";
+}
+
+/// <summary>The published executable as a command on a host.</summary>
+internal static class Command
+{
+    public static CommandResult Run(Host host, params string[] arguments) => Run(host, [], [Binaries.Ours, .. arguments]);
+
+    public static CommandResult Run(Host host, IEnumerable<KeyValuePair<string, string>> environment, string[] command)
+    {
+        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = "/" };
+        foreach ((string name, string value) in environment)
+        {
+            start.Environment[name] = value;
+        }
+        using Process process = host.Run(() => Process.Start(start)!);
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        Assert.True(process.WaitForExit(Patience.Exit));
+        return new CommandResult(process.ExitCode, output, errors.GetAwaiter().GetResult());
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.State;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>
+/// Finds the state that this daemon goes on with: what an earlier one left, as it is or converted, else a new one. Where no file can be had the memory of the process
+/// has to do. It must not know how the earlier process ended.
+/// </summary>
+internal sealed class StateLoader(Configuration configuration, Guid bootId, ILogger log) : IDisposable
+{
+    private readonly StateIdentity _identity = new(bootId, new FixedName(BuildInfo.Version));
+
+    /// <summary>Null while the state is in no file.</summary>
+    public StateFile? File { get; private set; }
+
+    /// <summary>What became of an earlier daemon's.</summary>
+    public StateOrigin Origin { get; private set; } = StateOrigin.Fresh;
+
+    private string Directory => configuration.StateDirectory;
+
+    private string FilePath => Path.Combine(Directory, "state");
+
+    /// <summary>Prepares to go on with a file that another process has open: null, or why that is not possible. Nothing in it is changed before <see cref="Open"/>.</summary>
+    public string? TryAdopt(int fd)
+    {
+        Errno error = StateFile.TryAdopt(fd, out StateFile? file, out string operation);
+        File = file;
+        StateGeometry shape = default;
+        string? problem = file is null ? $"{operation}: {error}"
+            : StateLayout.WhyUnusable(file.Existing, bootId, out shape);
+        bool isReloaded = problem is null && StateMigration.TryReadHealth(file!.Existing, shape, out HealthRow health)
+            && health.ConfiguredAt > configuration.ReadAt.Ticks;
+        return isReloaded ? "the configuration was reloaded after this daemon had read it: start it again" : problem;
+    }
+
+    /// <exception cref="SetupException">Another daemon has the file, or there is no memory.</exception>
+    public StateLayout Open()
+    {
+        StateCapacity capacity = StateCapacity.For(configuration.MaxMappings);
+        if (File is null && !TryOpenFile(capacity))
+        {
+            return InMemory(capacity);
+        }
+        string? problem = StateLayout.WhyUnusable(File!.Existing, bootId, out StateGeometry shape);
+        return problem is null ? GoOn(shape, capacity) : Renew(capacity, File.ExistingLength == 0 ? "it is new" : problem);
+    }
+
+    public void Dispose() => File?.Dispose();
+
+    private bool TryOpenFile(StateCapacity capacity)
+    {
+        StateGeometry shape = StateLayout.GeometryOf(capacity);
+        // What is touched of a new state before it has a row; the rest, some milliseconds, after HELLO.
+        ReadOnlySpan<FilePart> first = [new(0, shape.MappingsAt + shape.MappingSize), new(shape.ConversationsAt, shape.ConversationSize), new(shape.PeersAt, shape.Length - shape.PeersAt)];
+        Errno error = StateFile.TryOpen(Directory, shape.Length, first, out StateFile? file, out string operation);
+        if (error == Errno.Again && operation == "lock")
+        {
+            throw new SetupException(ExitStatus.Failure, $"state: {FilePath} is in use: another iwpmd runs on this host: stop it first, or take over from it (--takeover)");
+        }
+        File = file;
+        if (file is null)
+        {
+            Log.StateUnavailable(log, FilePath, operation, error);
+        }
+        return file is not null;
+    }
+
+    /// <summary>Another max_mappings or another version has another shape. Never one with less room than there are mappings.</summary>
+    private StateLayout GoOn(in StateGeometry shape, StateCapacity capacity)
+    {
+        Origin = StateOrigin.Restored;
+        if (shape != StateLayout.GeometryOf(capacity))
+        {
+            capacity = StateCapacity.For(Math.Max(configuration.MaxMappings, StateMigration.CountMappings(File!.Existing, shape)));
+        }
+        if (shape != StateLayout.GeometryOf(capacity))
+        {
+            return Convert(shape, capacity);
+        }
+        var state = new StateLayout(File!.Address, capacity);
+        Log.StateRestored(log, FilePath, state.Header.Build);
+        state.Header.Build = _identity.Build;
+        return state;
+    }
+
+    /// <summary>Into a new file, which takes the old one's place when it is whole: a process that ends in between loses nothing.</summary>
+    private StateLayout Convert(in StateGeometry shape, StateCapacity capacity)
+    {
+        StateFile old = File!;
+        var previous = new StateLayout(old.Address, capacity);
+        Errno error = StateFile.TryCreateBeside(Directory, StateLayout.SizeOf(capacity), out StateFile? fresh, out string operation);
+        StateLayout state = fresh is null ? InMemory(capacity) : new StateLayout(fresh.Address, capacity);
+        if (fresh is not null)
+        {
+            state.Format(_identity);
+        }
+        int dropped = StateMigration.Copy(old.Existing, shape, state);
+        if (dropped > 0)
+        {
+            Log.StateRowsDropped(log, dropped);
+        }
+        Log.StateConverted(log, FilePath, previous.Header.Build, (int)state.Header.MappingsTouched);
+        if (fresh is not null)
+        {
+            (error, operation) = (StateFile.TakePlace(Directory), "rename");
+        }
+        if (error != Errno.None)
+        {
+            Log.StateUnavailable(log, FilePath, operation, error);
+            previous.Invalidate(); // from now on it is not the truth
+        }
+        old.Dispose();
+        File = fresh;
+        return state;
+    }
+
+    private StateLayout Renew(StateCapacity capacity, string problem)
+    {
+        Log.StateFresh(log, FilePath, problem);
+        Errno error = File!.ExistingLength == 0 ? Errno.None : File.Clear();
+        if (error != Errno.None)
+        {
+            Log.StateUnavailable(log, FilePath, "clear", error);
+            return InMemory(capacity);
+        }
+        var state = new StateLayout(File.Address, capacity);
+        state.Format(_identity);
+        return state;
+    }
+
+    private StateLayout InMemory(StateCapacity capacity)
+    {
+        Errno error = StateFile.TryMapAnonymous(StateLayout.SizeOf(capacity), out nint memory);
+        var state = new StateLayout(error == Errno.None ? memory : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings"), capacity);
+        state.Format(_identity);
+        return state;
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.Os.Interop;
+
+internal static unsafe partial class Libc
+{
+    public static readonly ByArchitecture
+        SYS_read = new(0, 63), SYS_write = new(1, 64), SYS_open = new(2, -1), SYS_close = new(3, 57),
+        SYS_stat = new(4, -1), SYS_fstat = new(5, 80), SYS_lstat = new(6, -1), SYS_poll = new(7, -1),
+        SYS_lseek = new(8, 62), SYS_mmap = new(9, 222), SYS_mprotect = new(10, 226), SYS_munmap = new(11, 215),
+        SYS_brk = new(12, 214), SYS_rt_sigaction = new(13, 134), SYS_rt_sigprocmask = new(14, 135),
+        SYS_rt_sigreturn = new(15, 139), SYS_ioctl = new(16, 29), SYS_pread64 = new(17, 67), SYS_writev = new(20, 66),
+        SYS_access = new(21, -1), SYS_sched_yield = new(24, 124), SYS_mremap = new(25, 216),
+        SYS_madvise = new(28, 233), SYS_nanosleep = new(35, 101), SYS_getpid = new(39, 172),
+        SYS_socket = new(41, 198), SYS_connect = new(42, 203), SYS_sendto = new(44, 206), SYS_recvfrom = new(45, 207),
+        SYS_sendmsg = new(46, 211), SYS_recvmsg = new(47, 212), SYS_shutdown = new(48, 210), SYS_bind = new(49, 200),
+        SYS_listen = new(50, 201), SYS_getsockname = new(51, 204), SYS_getpeername = new(52, 205),
+        SYS_socketpair = new(53, 199), SYS_setsockopt = new(54, 208), SYS_getsockopt = new(55, 209),
+        SYS_clone = new(56, 220), SYS_fork = new(57, -1), SYS_vfork = new(58, -1), SYS_execve = new(59, 221),
+        SYS_exit = new(60, 93), SYS_kill = new(62, 129), SYS_uname = new(63, 160), SYS_fcntl = new(72, 25),
+        SYS_truncate = new(76, 45), SYS_getcwd = new(79, 17), SYS_chdir = new(80, 49), SYS_rename = new(82, -1),
+        SYS_mkdir = new(83, -1), SYS_rmdir = new(84, -1), SYS_creat = new(85, -1), SYS_link = new(86, -1),
+        SYS_unlink = new(87, -1), SYS_symlink = new(88, -1), SYS_readlink = new(89, -1), SYS_chmod = new(90, -1),
+        SYS_fchmod = new(91, 52), SYS_chown = new(92, -1), SYS_fchown = new(93, 55), SYS_lchown = new(94, -1),
+        SYS_gettimeofday = new(96, 169), SYS_getrlimit = new(97, 163), SYS_getrusage = new(98, 165),
+        SYS_sysinfo = new(99, 179), SYS_ptrace = new(101, 117), SYS_getuid = new(102, 174),
+        SYS_getgid = new(104, 176), SYS_setuid = new(105, 146), SYS_setgid = new(106, 144),
+        SYS_geteuid = new(107, 175), SYS_getegid = new(108, 177), SYS_setreuid = new(113, 145),
+        SYS_setregid = new(114, 143), SYS_setgroups = new(116, 159), SYS_setresuid = new(117, 147),
+        SYS_setresgid = new(119, 149), SYS_setfsuid = new(122, 151), SYS_setfsgid = new(123, 152),
+        SYS_capget = new(125, 90), SYS_capset = new(126, 91), SYS_rt_sigtimedwait = new(128, 137), SYS_rt_sigqueueinfo = new(129, 138),
+        SYS_sigaltstack = new(131, 132), SYS_mknod = new(133, -1), SYS_personality = new(135, 92),
+        SYS_modify_ldt = new(154, -1), SYS_pivot_root = new(155, 41), SYS_prctl = new(157, 167),
+        SYS_adjtimex = new(159, 171), SYS_chroot = new(161, 51), SYS_acct = new(163, 89),
+        SYS_settimeofday = new(164, 170), SYS_mount = new(165, 40), SYS_umount2 = new(166, 39),
+        SYS_swapon = new(167, 224), SYS_swapoff = new(168, 225), SYS_reboot = new(169, 142),
+        SYS_sethostname = new(170, 161), SYS_setdomainname = new(171, 162), SYS_iopl = new(172, -1),
+        SYS_ioperm = new(173, -1), SYS_init_module = new(175, 105), SYS_delete_module = new(176, 106),
+        SYS_gettid = new(186, 178), SYS_setxattr = new(188, 5), SYS_lsetxattr = new(189, 6),
+        SYS_fsetxattr = new(190, 7), SYS_tkill = new(200, 130), SYS_time = new(201, -1), SYS_futex = new(202, 98),
+        SYS_sched_getaffinity = new(204, 123), SYS_getdents64 = new(217, 61), SYS_set_tid_address = new(218, 96),
+        SYS_restart_syscall = new(219, 128), SYS_clock_settime = new(227, 112), SYS_clock_gettime = new(228, 113),
+        SYS_clock_getres = new(229, 114), SYS_clock_nanosleep = new(230, 115), SYS_exit_group = new(231, 94),
+        SYS_epoll_wait = new(232, -1), SYS_epoll_ctl = new(233, 21), SYS_tgkill = new(234, 131),
+        SYS_kexec_load = new(246, 104), SYS_add_key = new(248, 217), SYS_request_key = new(249, 218),
+        SYS_keyctl = new(250, 219), SYS_openat = new(257, 56), SYS_mkdirat = new(258, 34), SYS_mknodat = new(259, 33),
+        SYS_fchownat = new(260, 54), SYS_newfstatat = new(262, 79), SYS_unlinkat = new(263, 35),
+        SYS_renameat = new(264, 38), SYS_linkat = new(265, 37), SYS_symlinkat = new(266, 36),
+        SYS_readlinkat = new(267, 78), SYS_fchmodat = new(268, 53), SYS_faccessat = new(269, 48),
+        SYS_ppoll = new(271, 73), SYS_unshare = new(272, 97), SYS_set_robust_list = new(273, 99),
+        SYS_epoll_pwait = new(281, 22), SYS_fallocate = new(285, 47), SYS_accept4 = new(288, 242),
+        SYS_eventfd2 = new(290, 19), SYS_epoll_create1 = new(291, 20), SYS_dup3 = new(292, 24),
+        SYS_pipe2 = new(293, 59), SYS_rt_tgsigqueueinfo = new(297, 240), SYS_perf_event_open = new(298, 241),
+        SYS_recvmmsg = new(299, 243), SYS_prlimit64 = new(302, 261), SYS_open_by_handle_at = new(304, 265),
+        SYS_clock_adjtime = new(305, 266), SYS_sendmmsg = new(307, 269), SYS_setns = new(308, 268),
+        SYS_getcpu = new(309, 168), SYS_process_vm_readv = new(310, 270), SYS_process_vm_writev = new(311, 271),
+        SYS_kcmp = new(312, 272), SYS_finit_module = new(313, 273), SYS_renameat2 = new(316, 276),
+        SYS_seccomp = new(317, 277), SYS_getrandom = new(318, 278), SYS_kexec_file_load = new(320, 294),
+        SYS_bpf = new(321, 280), SYS_execveat = new(322, 281), SYS_userfaultfd = new(323, 282),
+        SYS_membarrier = new(324, 283), SYS_pkey_mprotect = new(329, 288), SYS_statx = new(332, 291),
+        SYS_rseq = new(334, 293), SYS_pidfd_send_signal = new(424, 424), SYS_io_uring_setup = new(425, 425),
+        SYS_io_uring_enter = new(426, 426), SYS_io_uring_register = new(427, 427), SYS_open_tree = new(428, 428),
+        SYS_move_mount = new(429, 429), SYS_fsopen = new(430, 430), SYS_fsmount = new(432, 432),
+        SYS_fspick = new(433, 433), SYS_pidfd_open = new(434, 434), SYS_clone3 = new(435, 435),
+        SYS_pidfd_getfd = new(438, 438), SYS_faccessat2 = new(439, 439), SYS_mount_setattr = new(442, 442);
+
+    [LibraryImport(Name, SetLastError = true)]
+    internal static partial nint syscall(nint number, nint first, nint second, void* third);
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+namespace Iwpmd.State;
+
+/// <summary>Why a connection went on without the peer's port mapper; in the order of the state file: a new one goes to the end.</summary>
+internal enum FallbackCause : byte
+{
+    None = 0,
+
+    /// <summary>Nobody receives there: ICMP port unreachable, or an ICMP error that says no more.</summary>
+    Unreachable = 1,
+    NoAnswer = 2,
+
+    /// <summary>Not asked again, since it did not answer a moment before.</summary>
+    Remembered = 3,
+    Undelivered = 4,
+
+    /// <summary>ICMP: administratively prohibited.</summary>
+    Prohibited = 5,
+
+    /// <summary>The host itself does not let it out.</summary>
+    LocalRule = 6,
+    NoRoute = 7,
+    HostUnreachable = 8,
+
+    /// <summary>An answer came, but from an address from which none is taken, or for another one.</summary>
+    AnswerDropped = 9,
+}
+
+/// <summary>The causes in words: a name for programs, what to say of the host, and what to do.</summary>
+internal static class FallbackWords
+{
+    public static readonly FallbackCause[] Reasons =
+    [
+        FallbackCause.Unreachable, FallbackCause.NoAnswer, FallbackCause.Prohibited, FallbackCause.LocalRule,
+        FallbackCause.NoRoute, FallbackCause.HostUnreachable, FallbackCause.AnswerDropped,
+    ];
+
+    public static string NameOf(FallbackCause cause) => cause switch
+    {
+        FallbackCause.Unreachable => "unreachable",
+        FallbackCause.NoAnswer => "no_answer",
+        FallbackCause.Prohibited => "prohibited",
+        FallbackCause.LocalRule => "local_rule",
+        FallbackCause.NoRoute => "no_route",
+        FallbackCause.HostUnreachable => "host_unreachable",
+        FallbackCause.AnswerDropped => "answer_dropped",
+        _ => "remembered",
+    };
+
+    /// <summary>Completes "HOST ...".</summary>
+    public static string Describe(FallbackCause cause) => cause switch
+    {
+        FallbackCause.Unreachable => "has no port mapper (ICMP)",
+        FallbackCause.NoAnswer => "did not answer (no port mapper there, or a firewall)",
+        FallbackCause.Prohibited => "is behind a firewall that rejects it (ICMP: administratively prohibited)",
+        FallbackCause.LocalRule => "could not be asked, since a rule of this host forbids it",
+        FallbackCause.NoRoute => "could not be asked, since there is no route to it",
+        FallbackCause.HostUnreachable => "is not there (host unreachable)",
+        FallbackCause.AnswerDropped => "answered from another address, or for one, than was asked, which was dropped",
+        _ => "did not answer a moment before",
+    };
+
+    public static string Remedy(FallbackCause cause) => cause switch
+    {
+        FallbackCause.Unreachable => "start iwpmd there",
+        FallbackCause.NoAnswer => "start iwpmd there, and let UDP port 3935 pass on the way",
+        FallbackCause.Prohibited => "let UDP port 3935 pass there and on the way",
+        FallbackCause.LocalRule => "let UDP port 3935 out (nft list ruleset; IPAddressAllow= of the unit)",
+        FallbackCause.NoRoute => "add a route to it (ip route)",
+        FallbackCause.HostUnreachable => "see whether it is up and on this network (ip neigh)",
+        FallbackCause.AnswerDropped => "set answers_from=any, or ask it by the address that it answers from",
+        _ => "",
+    };
+}

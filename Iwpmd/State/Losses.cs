@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.State;
+
+/// <summary>Why a user lost something through this host, in the order of the state file: a new one goes to the end.</summary>
+internal enum LossCause
+{
+    NoFreePort,
+    NoDescriptor,
+
+    /// <summary>The host refused a socket or a port for another reason.</summary>
+    NoSocket,
+    TableFull,
+    TooManyQueries,
+    TooManyHeld,
+    TooOld,
+    Undelivered,
+    Overrun,
+    Usurped,
+    Malformed,
+    PeersNotServed,
+    PeersNotTold,
+    NotProtected,
+}
+
+/// <summary>How often one cause was met in its present run, which ends after <see cref="Memory"/> without one: 24 bytes. Times as everywhere in the state, 0 is never.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct LossRow
+{
+    /// <summary>Health is degraded for so long after the last one.</summary>
+    public static readonly TimeSpan Memory = TimeSpan.FromMinutes(1);
+
+    public long Since, LastAt;
+    public ulong Count;
+
+    public readonly bool IsRecent(TimeSpan now) => LastAt != 0 && now.Ticks - LastAt < Memory.Ticks;
+
+    public void Add(ulong count, TimeSpan now)
+    {
+        if (!IsRecent(now))
+        {
+            (Since, Count) = (now.Ticks, 0);
+        }
+        LastAt = now.Ticks;
+        Count += count;
+    }
+}
+
+/// <summary>By <see cref="LossCause"/>, with room for more of them.</summary>
+[InlineArray(16)]
+internal struct LossRows
+{
+    private LossRow _first;
+}
+
+/// <summary>A cause in words: its name in JSON and metrics, what is counted (a noun and what goes on behind it), why it came to that, and what to do.</summary>
+internal sealed record LossWords(LossCause Cause, string Name, string Noun, string Fate, string Reason, string Remedy)
+{
+    private const string Request = "request", OfKernel = "of the kernel refused";
+
+    public static readonly LossWords[] All =
+    [
+        new(LossCause.NoFreePort, "no_free_port", Request, OfKernel, "no TCP port was free", "widen port_range"),
+        new(LossCause.NoDescriptor, "no_descriptor", Request, OfKernel, "no descriptor was free", "raise the limit of open files (LimitNOFILE)"),
+        new(LossCause.NoSocket, "no_socket", Request, OfKernel, "the host refused a TCP socket", "see its log for the error"),
+        new(LossCause.TableFull, "table_full", Request, OfKernel, "no row was free", "raise max_mappings"),
+        new(LossCause.TooManyQueries, "too_many_queries", "query", "of the kernel refused", "too many waited for other hosts", "see which do not answer (iwpmd peers)"),
+        new(LossCause.TooManyHeld, "too_many_held", Request, OfKernel, "too many waited for the replay", "see whether the kernel ends it (dmesg)"),
+        new(LossCause.TooOld, "too_old", Request, "of the kernel not answered", "the kernel may have given up", "see what keeps the daemon from running"),
+        new(LossCause.Undelivered, "undelivered", "answer", "to the kernel lost", "it did not take them, or they came too late", "see dmesg"),
+        new(LossCause.Overrun, "overrun", "time", "that messages of the kernel were lost", "the receive buffer was full", "raise nl_sock_rbuf_size"),
+        new(LossCause.Usurped, "usurped", "time", "that messages of the kernel were lost", "another process said hello in our place", "end it (ss -f netlink)"),
+        new(LossCause.Malformed, "malformed", Request, OfKernel, "it was malformed", "log_level=debug shows it"),
+        new(LossCause.PeersNotServed, "peers_not_served", "Request", "of other hosts not served", "more came than request_rate or source_rate allows", "raise it, or see who sends (tcpdump udp port 3935)"),
+        new(LossCause.PeersNotTold, "peers_not_told", "peer", "that the kernel was not told of", "more came than remote_info_rate allows", "raise it"),
+        new(LossCause.NotProtected, "not_protected", "time", "that an unprotected port was not claimed", "the host refused a TCP socket", "see its log for the error"),
+    ];
+
+    public string Describe(ulong count) => $"{count} {(count == 1 ? Noun : Noun == "query" ? "queries" : Noun + "s")} {Fate}";
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Iwpmd.Wire;
+
+namespace Iwpmd.State;
+
+/// <summary>How many rows of each kind there are; fixed when the state is made.</summary>
+internal readonly record struct StateCapacity(int Mappings, int Conversations, int Peers)
+{
+    public const int Clients = 64; // the number of a netlink client has 6 bits
+    public const int Counters = 64;
+
+    /// <summary>The other tables follow the number of mappings: a small host has a small state.</summary>
+    public static StateCapacity For(int mappings) => new(mappings, Math.Clamp(mappings / 8, 64, 8192), Math.Clamp(mappings / 16, 64, 1024));
+}
+
+/// <summary>Who made a state and when: what must be equal for it to be read back.</summary>
+internal readonly record struct StateIdentity(Guid BootId, FixedName Build);
+
+/// <summary>
+/// The beginning of the state, 512 bytes. The fields up to <see cref="Checksum"/> are written once; those behind it change on their own,
+/// eight bytes each so that no reader sees half of one. Times are CLOCK_BOOTTIME in units of 100 ns.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct StateHeader
+{
+    public ulong Magic;
+    public uint Version, HeaderSize;
+    public int Mappings, Clients, Conversations, Peers, Counters;
+    public ushort MappingSize, ClientSize, ConversationSize, PeerSize, HealthSize;
+    public ushort Reserved;
+    public Guid BootId;
+    public ulong Checksum;
+
+    /// <summary>The version of the daemon that has it, or had it last.</summary>
+    public FixedName Build;
+
+    public long StartedAt;
+
+    private long _seenEmptyAt;
+
+    /// <summary>0 while the daemon runs; when it ended in order.</summary>
+    public long EndedAt;
+
+    public long ProcessId;
+    public long PortId;
+
+    /// <summary>Rows from this one on were never used.</summary>
+    public long MappingsTouched, ConversationsTouched;
+
+    private long _seenEmptyInverse;
+
+    /// <summary>
+    /// Nothing that stands in the netlink socket is older: the bound of every queued request's age, renewed every two seconds at least. Kept twice, since to believe a damaged one could crash the kernel:
+    /// when they differ the older one counts.
+    /// </summary>
+    public long SeenEmptyAt
+    {
+        readonly get => Math.Min(_seenEmptyAt, ~_seenEmptyInverse);
+        set => (_seenEmptyInverse, _seenEmptyAt) = (~value, value);
+    }
+}
+
+/// <summary>
+/// How many rows a state has of each kind and how long they are, as its header says: what is needed to find each row, also those that another version has laid out.
+/// Each part stands behind the one before it.
+/// </summary>
+internal readonly record struct StateGeometry(
+    int HeaderSize, int HealthSize, int Counters, int Clients, int ClientSize, int Mappings, int MappingSize, int Conversations, int ConversationSize, int Peers, int PeerSize)
+{
+    private const int MostRows = 1 << 20, LongestRow = 4096;
+
+    public StateGeometry(in StateHeader header)
+        : this(
+            (int)header.HeaderSize, header.HealthSize, header.Counters, header.Clients, header.ClientSize,
+            header.Mappings, header.MappingSize, header.Conversations, header.ConversationSize, header.Peers, header.PeerSize)
+    {
+    }
+
+    public int CountersAt => HeaderSize + HealthSize;
+
+    public int ClientsAt => CountersAt + (Counters * sizeof(ulong));
+
+    public int MappingsAt => ClientsAt + (Clients * ClientSize);
+
+    public long ConversationsAt => MappingsAt + ((long)Mappings * MappingSize);
+
+    public long PeersAt => ConversationsAt + ((long)Conversations * ConversationSize);
+
+    public long Length => PeersAt + ((long)Peers * PeerSize);
+
+    /// <summary>False when no version can have made it.</summary>
+    public bool IsPlausible =>
+        HeaderSize >= Unsafe.SizeOf<StateHeader>() && HeaderSize <= LongestRow && IsRow(HealthSize)
+        && Counters is >= 0 and <= StateCapacity.Counters * 16 && Clients is >= 0 and <= StateCapacity.Clients
+        && Mappings is >= 0 and <= MostRows && Conversations is >= 0 and <= MostRows && Peers is >= 0 and <= MostRows
+        && IsRow(ClientSize) && IsRow(MappingSize) && IsRow(ConversationSize) && IsRow(PeerSize);
+
+    private static bool IsRow(int size) => size is >= 16 and <= LongestRow && size % sizeof(ulong) == 0;
+}
+
+/// <summary>
+/// The layout of the memory that outlives the process: where each part lies, and whether what is found there can be believed. It must not know where the memory comes from.
+/// <code>
+///  0      header (512)      magic, layout, sizes, boot id, build | heartbeat, process, port id
+///  512    health (464), counters (64 * 8)
+///  1488   clients (64 * 128)
+///         mappings, conversations, peers, one behind the other
+/// </code>
+/// Chains and free lists are not in it: they are rebuilt at start. A later version may have longer rows, with more behind what an earlier one knows,
+/// and other numbers of them: <see cref="StateMigration"/> reads each other's. What changes the meaning of a field is another <see cref="Version"/>.
+/// </summary>
+internal sealed unsafe class StateLayout
+{
+    public const uint Version = 1;
+    private const ulong Magic = 0x31444d5057490a1a; // "\x1a\nIWPMD1"
+    private const int HeaderSize = 512;
+
+    private readonly byte* _base, _counters, _clients, _mappings, _conversations, _peers;
+    private readonly StateGeometry _shape;
+    private readonly byte[]? _array; // keeps the memory of an in-process state alive
+
+    /// <summary>Lays the state over <paramref name="address"/>, which must be <see cref="SizeOf"/> bytes and stay where it is.</summary>
+    public StateLayout(nint address, StateCapacity capacity)
+    {
+        _base = (byte*)address;
+        _shape = GeometryOf(capacity);
+        _counters = _base + _shape.CountersAt;
+        _clients = _base + _shape.ClientsAt;
+        _mappings = _base + _shape.MappingsAt;
+        _conversations = _base + _shape.ConversationsAt;
+        _peers = _base + _shape.PeersAt;
+    }
+
+    private StateLayout(byte[] pinned, StateCapacity capacity)
+        : this((nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned)), capacity) => _array = pinned;
+
+    public StateGeometry Geometry => _shape;
+
+    public static long SizeOf(StateCapacity capacity) => GeometryOf(capacity).Length;
+
+    public static StateGeometry GeometryOf(StateCapacity capacity) => new(
+        HeaderSize, sizeof(HealthRow), StateCapacity.Counters, StateCapacity.Clients, sizeof(ClientRow),
+        capacity.Mappings, sizeof(MappingRow), capacity.Conversations, sizeof(ConversationRow), capacity.Peers, sizeof(PeerRow));
+
+    /// <summary>A formatted state that ends with the process.</summary>
+    public static StateLayout InMemory(StateCapacity capacity, StateIdentity identity)
+    {
+        var state = new StateLayout(GC.AllocateArray<byte>((int)SizeOf(capacity), pinned: true), capacity);
+        state.Format(identity);
+        return state;
+    }
+
+    public ref StateHeader Header => ref *(StateHeader*)_base;
+
+    public ref HealthRow Health => ref *(HealthRow*)(_base + HeaderSize);
+
+    public Span<ulong> Counters => new(_counters, _shape.Counters);
+
+    public Span<ClientRow> Clients => new(_clients, _shape.Clients);
+
+    public Span<MappingRow> Mappings => new(_mappings, _shape.Mappings);
+
+    public Span<ConversationRow> Conversations => new(_conversations, _shape.Conversations);
+
+    public Span<PeerRow> Peers => new(_peers, _shape.Peers);
+
+    /// <summary>All of it.</summary>
+    public Span<byte> Bytes => new(_base, checked((int)Geometry.Length));
+
+    /// <summary>Makes the state new. The memory must be zeros, so that what is never used is never touched.</summary>
+    public void Format(StateIdentity identity)
+    {
+        Header = new StateHeader
+        {
+            Magic = Magic,
+            Version = Version,
+            HeaderSize = HeaderSize,
+            Mappings = Geometry.Mappings,
+            Clients = Geometry.Clients,
+            Conversations = Geometry.Conversations,
+            Peers = Geometry.Peers,
+            Counters = Geometry.Counters,
+            MappingSize = (ushort)Geometry.MappingSize,
+            ClientSize = (ushort)Geometry.ClientSize,
+            ConversationSize = (ushort)Geometry.ConversationSize,
+            PeerSize = (ushort)Geometry.PeerSize,
+            HealthSize = (ushort)Geometry.HealthSize,
+            BootId = identity.BootId,
+            Build = identity.Build,
+        };
+        Header.Checksum = HeaderChecksum(Bytes);
+    }
+
+    /// <summary>Nobody shall believe it any more.</summary>
+    public void Invalidate() => Header.Magic = 0;
+
+    /// <summary>
+    /// Null when <paramref name="bytes"/> are a state whose rows can be found by <paramref name="shape"/>, of this boot; else why they cannot be read back.
+    /// </summary>
+    public static string? WhyUnusable(ReadOnlySpan<byte> bytes, Guid bootId, out StateGeometry shape)
+    {
+        shape = default;
+        if (bytes.Length < sizeof(StateHeader))
+        {
+            return "it is too short";
+        }
+        StateHeader header = MemoryMarshal.Read<StateHeader>(bytes);
+        shape = new StateGeometry(header);
+        return header.Magic != Magic ? "it is not a state of iwpmd"
+            : header.Version != Version ? $"its layout is version {header.Version}, this iwpmd has {Version}"
+            : header.Checksum != HeaderChecksum(bytes) || !shape.IsPlausible ? "its header is damaged"
+            : header.BootId != bootId ? "it is from before the last boot"
+            : shape.Length > bytes.Length ? $"it has {bytes.Length} bytes of {shape.Length}"
+            : null;
+    }
+
+    /// <summary>FNV-1a over all that is written once.</summary>
+    private static ulong HeaderChecksum(ReadOnlySpan<byte> header)
+    {
+        StateHeader any;
+        ulong hash = 0xcbf29ce484222325;
+        foreach (byte part in header[..(int)((byte*)&any.Checksum - (byte*)&any)])
+        {
+            hash = (hash ^ part) * 0x100000001b3;
+        }
+        return hash;
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Iwpmd.State;
+
+/// <summary>
+/// Brings what a state of another shape holds into a new one: other numbers of rows (max_mappings was changed) or rows of other lengths (another version).
+/// Of a longer row the end is left out, of a shorter one the rest is zeros, which every version reads as "not known". The source may be in use by its daemon.
+/// </summary>
+internal static class StateMigration
+{
+    private const int ReadTries = 1000;
+
+    /// <summary>How many mappings the state holds: the new one needs room for so many.</summary>
+    public static int CountMappings(ReadOnlySpan<byte> source, in StateGeometry shape)
+    {
+        int count = 0;
+        for (int i = 0; i < shape.Mappings; i++)
+        {
+            if (TryRead(source, shape.MappingsAt, shape.MappingSize, i, out MappingRow row, out bool isUntouched) && row.IsUsed)
+            {
+                count++;
+            }
+            if (isUntouched)
+            {
+                break;
+            }
+        }
+        return count;
+    }
+
+    public static bool TryReadHealth(ReadOnlySpan<byte> source, in StateGeometry shape, out HealthRow health) =>
+        TryRead(source, shape.HeaderSize, shape.HealthSize, 0, out health, out _);
+
+    /// <summary>Copies everything into <paramref name="target"/>, which is new and large enough. Rows that are damaged are left out; returns how many of them were mappings.</summary>
+    public static int Copy(ReadOnlySpan<byte> source, in StateGeometry shape, StateLayout target)
+    {
+        CopyHeader(source, target);
+        if (TryReadHealth(source, shape, out HealthRow health))
+        {
+            target.Health = health;
+        }
+        ReadOnlySpan<ulong> counters = MemoryMarshal.Cast<byte, ulong>(source.Slice(shape.CountersAt, shape.Counters * sizeof(ulong)));
+        counters[..Math.Min(counters.Length, target.Counters.Length)].CopyTo(target.Counters);
+        for (int i = 0; i < Math.Min(shape.Clients, target.Clients.Length); i++)
+        {
+            if (TryRead(source, shape.ClientsAt, shape.ClientSize, i, out ClientRow client, out _))
+            {
+                target.Clients[i] = client;
+            }
+        }
+        var slots = new int[shape.Mappings];
+        int dropped = CopyMappings(source, shape, target, slots);
+        CopyConversations(source, shape, target, slots);
+        for (int i = 0; i < shape.Peers; i++)
+        {
+            if (TryRead(source, shape.PeersAt, shape.PeerSize, i, out PeerRow peer, out _) && peer.Address.Family != Wire.IpFamily.None)
+            {
+                target.Peers[PeerSet.Oldest(target, peer.Address)] = peer;
+            }
+        }
+        return dropped;
+    }
+
+    /// <summary>What changes while the daemon runs; what is written once is the target's own.</summary>
+    private static void CopyHeader(ReadOnlySpan<byte> source, StateLayout target)
+    {
+        StateHeader from = MemoryMarshal.Read<StateHeader>(source);
+        ref StateHeader to = ref target.Header;
+        (to.StartedAt, to.SeenEmptyAt, to.EndedAt, to.ProcessId, to.PortId) = (from.StartedAt, from.SeenEmptyAt, from.EndedAt, from.ProcessId, from.PortId);
+    }
+
+    /// <summary><paramref name="slots"/>: slot + 1 in the target of each row of the source, 0 is none.</summary>
+    private static int CopyMappings(ReadOnlySpan<byte> source, in StateGeometry shape, StateLayout target, int[] slots)
+    {
+        int dropped = 0, count = 0;
+        for (int i = 0; i < shape.Mappings && count < target.Mappings.Length; i++)
+        {
+            if (!TryRead(source, shape.MappingsAt, shape.MappingSize, i, out MappingRow row, out bool isUntouched))
+            {
+                dropped++;
+            }
+            else if (row.IsUsed)
+            {
+                target.Mappings[count++] = row;
+                slots[i] = count;
+            }
+            if (isUntouched)
+            {
+                break;
+            }
+        }
+        target.Header.MappingsTouched = count;
+        return dropped;
+    }
+
+    private static void CopyConversations(ReadOnlySpan<byte> source, in StateGeometry shape, StateLayout target, int[] slots)
+    {
+        int count = 0;
+        for (int i = 0; i < shape.Conversations && count < target.Conversations.Length; i++)
+        {
+            bool isWhole = TryRead(source, shape.ConversationsAt, shape.ConversationSize, i, out ConversationRow row, out bool isUntouched);
+            if (isUntouched)
+            {
+                break;
+            }
+            if (!isWhole || row.Role == ConversationRole.None || (uint)row.Slot >= (uint)slots.Length || slots[row.Slot] == 0)
+            {
+                continue;
+            }
+            row.Slot = slots[row.Slot] - 1;
+            StateRow.StoredChecksum(ref row) = StateRow.Checksum(ref row);
+            target.Conversations[count++] = row;
+        }
+        target.Header.ConversationsTouched = count;
+    }
+
+    /// <summary>A whole row in our layout, its checksum made anew; false when it is damaged or never held still.</summary>
+    public static bool TryRead<T>(ReadOnlySpan<byte> source, long tableAt, int size, int index, out T row, out bool isUntouched)
+        where T : unmanaged, IStateRow
+    {
+        Span<uint> copy = stackalloc uint[size / sizeof(uint)];
+        ReadOnlySpan<uint> live = MemoryMarshal.Cast<byte, uint>(source.Slice(checked((int)(tableAt + ((long)index * size))), size));
+        row = default;
+        isUntouched = false;
+        for (int i = 0; i < ReadTries; i++)
+        {
+            uint before = Volatile.Read(in live[0]);
+            live.CopyTo(copy);
+            Interlocked.MemoryBarrier();
+            if (before != Volatile.Read(in live[0]) || !StateRow.IsSound(copy))
+            {
+                continue;
+            }
+            isUntouched = !copy.ContainsAnyExcept(0u);
+            ReadOnlySpan<byte> known = MemoryMarshal.AsBytes(copy)[..Math.Min(size, Unsafe.SizeOf<T>())];
+            known.CopyTo(MemoryMarshal.AsBytes(new Span<T>(ref row)));
+            if (!isUntouched)
+            {
+                StateRow.StoredChecksum(ref row) = StateRow.Checksum(ref row);
+            }
+            return true;
+        }
+        return false;
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Iwpmd.Wire;
+
+namespace Iwpmd.State;
+
+/// <summary>A row that a reader in another process may look at while it changes: it begins with a sequence (odd while it changes) and a checksum of all behind these two.</summary>
+internal interface IStateRow;
+
+/// <summary><see cref="InetEndpoint"/> in 24 bytes of the state file, host order.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct PackedEndpoint
+{
+    public ulong High, Low;
+    public uint Scope;
+    public ushort Port;
+    public IpFamily Family;
+    private readonly byte _unused;
+
+    public static implicit operator InetEndpoint(in PackedEndpoint packed) => new(packed.Family, packed.High, packed.Low, packed.Port, packed.Scope);
+
+    public static implicit operator PackedEndpoint(in InetEndpoint endpoint) =>
+        new() { High = endpoint.High, Low = endpoint.Low, Scope = endpoint.Scope, Port = endpoint.Port, Family = endpoint.Family };
+}
+
+/// <summary>What holds the mapped port of a row.</summary>
+internal enum MappingState : byte
+{
+    /// <summary>The row is empty.</summary>
+    Free = 0,
+
+    /// <summary>Its port is bound.</summary>
+    Held = 1,
+
+    /// <summary>NO_PORT_MAP: there is nothing to bind, mapped equals local.</summary>
+    Advertised = 2,
+
+    /// <summary>The kernel goes on unmapped: nothing is bound, the row waits for its REMOVEs.</summary>
+    Fallback = 3,
+
+    /// <summary>The kernel uses a port that could not be bound; it is tried again.</summary>
+    Unprotected = 4,
+}
+
+/// <summary>What the kernel wanted a mapping for.</summary>
+internal enum MappingPurpose : byte
+{
+    /// <summary>It came by a replay, which does not say.</summary>
+    Unknown = 0,
+    Listening = 1,
+    Connecting = 2,
+}
+
+/// <summary>One mapping: 64 bytes. Only the port is mapped, so the mapped address is the local one with another port. Times are CLOCK_BOOTTIME in units of 100 ns.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct MappingRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public PackedEndpoint Local;
+    public ushort MappedPort;
+    public MappingState State;
+    public byte Client;
+    public ushort Flags;
+    public MappingPurpose Purpose;
+    private readonly byte _unused;
+    public int References;
+    public uint Generation;
+    public long CreatedAt, TouchedAt;
+
+    public readonly bool IsUsed => State != MappingState.Free;
+
+    /// <summary>Mapped to its own port, which is bound, or shall be.</summary>
+    public readonly bool IsKept => State is MappingState.Held or MappingState.Unprotected && MappedPort == Local.Port;
+
+    public readonly InetEndpoint Mapped => ((InetEndpoint)Local).WithPort(MappedPort);
+}
+
+/// <summary>A netlink client that registered: 128 bytes, its index is the client's number.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct ClientRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public ushort Abi;
+    public byte IsRegistered;
+    private readonly byte _unused;
+    public uint HelloSequence;
+    public long RegisteredAt;
+    public FixedName Device, Interface, Library;
+    private readonly ulong _unused2;
+}
+
+internal enum ConversationRole : byte
+{
+    None = 0,
+
+    /// <summary>We asked the peer for the kernel.</summary>
+    Querying = 1,
+
+    /// <summary>The peer asked us.</summary>
+    Accepting = 2,
+}
+
+/// <summary>On whose account the kernel heard of a peer (REMOTE_INFO) before the peer's Ack.</summary>
+internal enum RemoteInfoCredit : byte
+{
+    /// <summary>It waits for the Ack.</summary>
+    None = 0,
+
+    /// <summary>The host proved itself earlier, or just now.</summary>
+    OfHost = 1,
+    OfMapping = 2,
+}
+
+/// <summary>A query or an accept in flight, or one that ended and still answers copies: 192 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct ConversationRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public ulong Handle;
+
+    /// <summary>The other port mapper: whom we ask, or the source of the Request.</summary>
+    public PackedEndpoint Peer;
+
+    /// <summary>Querying: the remote endpoint that the kernel asked for. Accepting: the connecting endpoint.</summary>
+    public PackedEndpoint Remote;
+
+    /// <summary>
+    /// Accepting: the endpoint that was asked for, and the mapped connecting one. Querying: from where an answer came that
+    /// was dropped, if one was.
+    /// </summary>
+    public PackedEndpoint Asked, Mapped;
+
+    public int Slot;
+    public uint Generation;
+    public uint KernelSequence;
+    public ConversationRole Role;
+    public byte Client;
+
+    /// <summary>1 when nothing is owed any more: the query was answered, or the Ack has come.</summary>
+    public byte IsSettled;
+
+    /// <summary>Accepting: how the kernel heard of the peer.</summary>
+    public RemoteInfoCredit RemoteInfo;
+    public long StartedAt, AnswerBy, Deadline, LastSentAt;
+
+    /// <summary>Querying: 1 when its deadline passed without an answer.</summary>
+    public ulong FellBack;
+    private readonly ulong _unused3, _unused4, _unused5;
+}
+
+/// <summary>A host whose port mapper we spoke to, or tried to: 128 bytes. Round trips are in microseconds, the newest overwrites the oldest.</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+internal struct PeerRow : IStateRow
+{
+    public uint Sequence, Checksum;
+    public PackedEndpoint Address;
+    public long LastSeenAt, UnreachableUntil;
+    public uint Accepts, Rejects, Timeouts, Unreachables;
+    public uint RoundTripCount, RoundTripWorst;
+    public RoundTripSamples RoundTrips;
+
+    /// <summary>Why it did not answer the last time; none if it did.</summary>
+    public FallbackCause LastCause;
+    private readonly byte _unused;
+    private readonly ushort _unused2;
+    private readonly uint _unused3;
+
+    [InlineArray(Length)]
+    internal struct RoundTripSamples
+    {
+        public const int Length = 12;
+        private uint _first;
+    }
+}
+
+/// <summary>
+/// A change of one row, from construction to disposal: <c>using (var change = table.Change(slot)) change.Row.References++;</c>
+/// The sequence is odd in between, the checksum follows; a reader in another process tries again.
+/// </summary>
+internal readonly ref struct RowChange<T>
+    where T : unmanaged, IStateRow
+{
+    public readonly ref T Row;
+
+    public RowChange(ref T row)
+    {
+        Row = ref row;
+        ref uint sequence = ref StateRow.Sequence(ref row);
+        Volatile.Write(ref sequence, sequence | 1);
+        Interlocked.MemoryBarrier();
+    }
+
+    public void Dispose()
+    {
+        StateRow.StoredChecksum(ref Row) = StateRow.Checksum(ref Row);
+        ref uint sequence = ref StateRow.Sequence(ref Row);
+        Volatile.Write(ref sequence, sequence + 1);
+    }
+}
+
+/// <summary>Sequence and checksum of any row.</summary>
+internal static class StateRow
+{
+    public static ref uint Sequence<T>(ref T row)
+        where T : unmanaged, IStateRow => ref Words(ref row)[0];
+
+    public static ref uint StoredChecksum<T>(ref T row)
+        where T : unmanaged, IStateRow => ref Words(ref row)[1];
+
+    public static uint Checksum<T>(ref T row)
+        where T : unmanaged, IStateRow => Checksum(Words(ref row));
+
+    /// <summary>True when no change was under way and the checksum is right; an untouched row of zeros counts as sound.</summary>
+    public static bool IsSound<T>(ref T row)
+        where T : unmanaged, IStateRow => IsSound(Words(ref row));
+
+    /// <summary>The same of a row whose size another version has chosen, a multiple of eight bytes.</summary>
+    public static bool IsSound(ReadOnlySpan<uint> row) => (row[0] & 1) == 0 && (row[1] == Checksum(row) || !row.ContainsAnyExcept(0u));
+
+    /// <summary>True of a row that was never written. They stand behind all others: slots are first used in order.</summary>
+    public static bool IsUntouched<T>(ref T row)
+        where T : unmanaged, IStateRow => !Words(ref row).ContainsAnyExcept(0u);
+
+    /// <summary>Empties the rows that an earlier process left half written, or that were damaged since.</summary>
+    public static void DropUnsound<T>(Span<T> rows)
+        where T : unmanaged, IStateRow
+    {
+        foreach (ref T row in rows)
+        {
+            if (!IsSound(ref row))
+            {
+                row = default;
+            }
+        }
+    }
+
+    private static uint Checksum(ReadOnlySpan<uint> row)
+    {
+        // Not CRC-32: that is a loop in software where the processor may not be assumed to have it, and was the most costly part of a request.
+        ulong hash = 0xcbf29ce484222325;
+        foreach (ulong part in MemoryMarshal.Cast<uint, ulong>(row[2..]))
+        {
+            hash = BitOperations.RotateLeft((hash ^ part) * 0x9e3779b97f4a7c15, 29);
+        }
+        return (uint)(hash ^ (hash >> 32));
+    }
+
+    private static Span<uint> Words<T>(ref T row)
+        where T : unmanaged, IStateRow => MemoryMarshal.Cast<T, uint>(MemoryMarshal.CreateSpan(ref row, 1));
+}
