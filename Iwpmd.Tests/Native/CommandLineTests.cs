@@ -158,6 +158,22 @@ public class CommandLineTests
         Assert.Contains("no_such_name", lines[1]);
     }
 
+    /// <summary>By the setting of a network namespace of its own.</summary>
+    [Fact]
+    public void Ports_that_the_daemon_may_not_bind_are_a_complaint()
+    {
+        using var host = new Host();
+        host.Write("/etc/iwpmd.conf", "port_range=900-1100\nkeep_ports=1000\n");
+        host.Write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "901");
+        CommandResult one = Command.Run(host, "--check-config");
+        const string Rest = "they need net.ipv4.ip_unprivileged_port_start, where the daemon is not root\n";
+        Assert.Equal((1, $"/etc/iwpmd.conf:1: port_range has privileged ports, those below 901: {Rest}"), (one.Status, one.Output));
+        host.Write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "1024");
+        Assert.Equal(one.Output.Replace("901", "1024") + $"/etc/iwpmd.conf:2: keep_ports has privileged ports, those below 1024: {Rest}", Command.Run(host, "--check-config").Output);
+        host.Write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+        Assert.Equal((0, ""), (Command.Run(host, "--check-config").Status, Command.Run(host, "--check-config").Output));
+    }
+
     /// <summary>"Everyone" is not what was meant.</summary>
     [Theory]
     [InlineData("allow=10.0.0.0/99")]
@@ -168,6 +184,7 @@ public class CommandLineTests
         using var host = new Host();
         host.Write("/etc/iwpmd.conf", $"# who may ask\n{line}\n");
 
+        Assert.Equal(78, Command.Run(host, "--check-config").Status);
         foreach (string[] options in (string[][])[[], ["-f"], ["-s"]])
         {
             CommandResult result = Command.Run(host, options);
@@ -186,15 +203,15 @@ public class CommandLineTests
     }
 
     [Theory]
-    [InlineData("--check-config")]
-    [InlineData("-f")]
-    [InlineData("-s")]
-    [InlineData(null)]
-    public void A_configuration_that_cannot_be_read_is_fatal_when_it_was_asked_for(string? option)
+    [InlineData("--check-config", 78)]
+    [InlineData("-f", 1)]
+    [InlineData("-s", 1)]
+    [InlineData(null, 1)]
+    public void A_configuration_that_cannot_be_read_is_fatal_when_it_was_asked_for(string? option, int expected)
     {
         (int status, _, string errors) = Run([.. option is null ? (string[])[] : [option], "-c", "/no/such/file"]);
 
-        Assert.Equal(1, status);
+        Assert.Equal(expected, status);
         Assert.Contains("/no/such/file", Assert.Single(errors.TrimEnd().Split('\n')));
     }
 }

@@ -3,17 +3,27 @@ using Iwpmd.Daemon;
 
 namespace Iwpmd.Cli;
 
-/// <summary><c>iwpmd --check-config</c>: every complaint with its line.</summary>
+/// <summary><c>iwpmd --check-config</c>: every complaint with its line, and whether the daemon would start.</summary>
 internal static class CheckConfig
 {
     public static int Execute(string? path)
     {
         string file = path ?? Configuration.DefaultPath;
-        Complaint[] complaints = Configuration.Load(file, isRequired: path is not null).Complaints;
-        foreach (Complaint complaint in complaints)
+        try
         {
-            Output.Line($"{file}:{complaint}");
+            Complaint[] complaints = Configuration.Load(file, isRequired: path is not null).Complaints;
+            foreach (Complaint complaint in complaints)
+            {
+                Output.Line($"{file}:{complaint}");
+            }
+            return Array.Exists(complaints, complaint => complaint.IsFatal) ? ExitStatus.Configuration
+                : complaints.Length > 0 ? ExitStatus.Failure
+                : ExitStatus.Ended;
         }
-        return complaints.Length == 0 ? ExitStatus.Ended : ExitStatus.Failure;
+        catch (SetupException e)
+        {
+            Output.Complain(e.Message);
+            return ExitStatus.Configuration;
+        }
     }
 }

@@ -49,7 +49,7 @@ internal static partial class CommandLine
         var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
         var noSandbox = new Option<bool>("--no-sandbox") { Description = "do not limit the system calls of the daemon to those it needs" };
         var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls, which succeed" };
-        var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 something" };
+        var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 warnings, 78 the daemon would not start" };
         var version = new Option<bool>("--version", "-V") { Description = "say the version and end" };
         // Not a RootCommand: its options for help and version look for their texts by reflection, a twentieth of a start.
         var help = new Option<bool>("--help", "-h", "-?") { Description = "Show help and usage information", Recursive = true, Action = new HelpAction() };

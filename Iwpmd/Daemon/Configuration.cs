@@ -33,10 +33,22 @@ internal sealed record Configuration
         ConfigurationKey.Number("request_rate", "Requests a second", 1, 1000000, c => c.Admission.RequestRate, (c, v) => c with { Admission = c.Admission with { RequestRate = v } }),
         ConfigurationKey.Number("source_rate", "Requests a second", 1, 1000000, c => c.Admission.SourceRate, (c, v) => c with { Admission = c.Admission with { SourceRate = v } }),
         ConfigurationKey.Number("remote_info_rate", "peers a second", 1, 100000, c => c.Admission.RemoteInfoRate, (c, v) => c with { Admission = c.Admission with { RemoteInfoRate = v } }),
-        new("allow", NetworkList, "all", (c, text) => TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0 ? c.WithAccess(c.Admission.Access with { Allowed = networks }) : null) { Restricts = true },
-        new("deny", NetworkList, "none", (c, text) => TryParseNetworks(text, out InetNetwork[] networks) ? c.WithAccess(c.Admission.Access with { Denied = networks }) : null) { Restricts = true },
-        new("interface", "names of network interfaces", "any", (c, text) => TryParseInterfaces(text, out string[] names) ? c with { Interfaces = names } : null) { Restricts = true },
-        new("answers_from", "any or asked", "any", (c, text) => TryParseAnswers(text, out AnswerSource from) ? c with { AnswersFrom = from } : null) { Restricts = true },
+        new("allow", NetworkList, "all", (c, text) =>
+            TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
+                ? c.WithAccess(c.Admission.Access with { Allowed = networks }) : null)
+        { OtherWords = ["allow", "permit", "access", "acl"] },
+        new("deny", NetworkList, "none", (c, text) =>
+            TryParseNetworks(text, out InetNetwork[] networks)
+                ? c.WithAccess(c.Admission.Access with { Denied = networks }) : null)
+        { OtherWords = ["deny", "denied", "block", "reject", "forbid"] },
+        new("interface", "names of network interfaces", "any", (c, text) =>
+            TryParseInterfaces(text, out string[] names)
+                ? c with { Interfaces = names } : null)
+        { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind"] },
+        new("answers_from", "any or asked", "any", (c, text) =>
+            TryParseAnswers(text, out AnswerSource from)
+                ? c with { AnswersFrom = from } : null)
+        { OtherWords = ["answer"] },
         new("state_dir", "an absolute path", "/run/iwpmd", (c, text) => text.StartsWith('/') ? c with { StateDirectory = text } : null),
         new("log_level", "error, warning, info or debug", "info", (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
     ];

@@ -17,7 +17,10 @@ internal sealed record ConfigurationKey(
     /// It says whom the daemon serves. A fault here is fatal: with the default the daemon would serve more than was
     /// meant.
     /// </summary>
-    public bool Restricts { get; init; }
+    public bool Restricts => OtherWords.Length > 0;
+
+    /// <summary>Of a key that restricts: in an unknown name they show that this one was meant.</summary>
+    public string[] OtherWords { get; init; } = [];
 
     public static ConfigurationKey Number(
         string name,

@@ -98,37 +98,11 @@ internal sealed class ConfigurationParser
 
     private void Judge()
     {
-        Configuration c = _configuration;
-        (int retry, int deadline) = ((int)c.QueryRetry.TotalMilliseconds, (int)c.QueryDeadline.TotalMilliseconds);
-        if (retry > deadline)
+        foreach (Contradiction found in Contradictions.Of(_configuration, _set.ContainsKey))
         {
-            string fault = $"query_retry ({retry} ms) is above query_deadline ({deadline} ms)";
-            Complain(LineOf("query_retry", "query_deadline"), fault, "each host is asked only once", isFatal: false);
+            int line = found.Keys.Max(key => _set.GetValueOrDefault(key).Line); // the later one of those that are set
+            Complain(line, found.Fault, found.Consequence, isFatal: false);
         }
-        foreach (string missing in NamedInterfaces.FindMissing(c.Interfaces))
-        {
-            string fault = $"there is no network interface '{missing}'";
-            Complain(LineOf("interface"), fault, "nothing comes from it until there is", isFatal: false);
-        }
-        foreach (InetNetwork allowed in c.Admission.Access.Allowed)
-        {
-            if (Array.Exists(c.Admission.Access.Denied, denied => denied.Contains(allowed)))
-            {
-                string fault = $"deny has all of {allowed}, which allow has too";
-                Complain(LineOf("allow", "deny"), fault, "none of its hosts may ask", isFatal: false);
-            }
-        }
-    }
-
-    /// <summary>The later one of those that are set.</summary>
-    private int LineOf(params ReadOnlySpan<string> names)
-    {
-        int line = 0;
-        foreach (string name in names)
-        {
-            line = Math.Max(line, _set.GetValueOrDefault(name).Line);
-        }
-        return line;
     }
 
     private void Complain(int line, string fault, string consequence, bool isFatal)
@@ -137,7 +111,7 @@ internal sealed class ConfigurationParser
         _complaints.Add(new Complaint(line, $"{fault}: {end}", isFatal));
     }
 
-    /// <summary>The key of this name, or the one that was meant, if the name is misspelt.</summary>
+    /// <summary>The key of this name, or the one that was meant, if the name is misspelt or another word for it.</summary>
     private static ConfigurationKey? FindNearest(string name)
     {
         (ConfigurationKey? nearest, int fewest) = (null, Misspelt + 1);
@@ -146,7 +120,9 @@ internal sealed class ConfigurationParser
             int differences = Math.Abs(key.Name.Length - name.Length) > Misspelt ? fewest : Differences(key.Name, name);
             (nearest, fewest) = differences < fewest ? (key, differences) : (nearest, fewest);
         }
-        return nearest;
+        return nearest ?? Array.Find(Configuration.Keys, key => key.OtherWords.Any(Stands));
+
+        bool Stands(string word) => name.Contains(word, StringComparison.OrdinalIgnoreCase);
     }
 
     /// <summary>Letters to change, insert or take away (Levenshtein), whatever their case.</summary>

@@ -74,6 +74,16 @@ internal sealed unsafe class HostSettings(string root = "")
     /// <summary>The largest receive buffer without CAP_NET_ADMIN, in bytes; 0 when it cannot be read.</summary>
     public int MaxReceiveBuffer => int.TryParse(ReadText("/proc/sys/net/core/rmem_max"), NumberStyles.None, CultureInfo.InvariantCulture, out int bytes) ? bytes : 0;
 
+    /// <summary>Those below it are for root only.</summary>
+    public int LowestUnprivilegedPort
+    {
+        get
+        {
+            string? text = ReadText("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+            return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int port) ? port : 1024;
+        }
+    }
+
     public bool TryReadBootId(out Guid bootId) => Guid.TryParse(ReadText("/proc/sys/kernel/random/boot_id"), out bootId);
 
     private static bool TryParsePort(string text, out ushort port) => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out port);

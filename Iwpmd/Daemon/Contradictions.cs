@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.Core;
+using Iwpmd.Os;
+using Iwpmd.Wire;
+
+namespace Iwpmd.Daemon;
+
+/// <summary>A fault of values each of which is right by itself; the keys are those that can mend it.</summary>
+internal readonly record struct Contradiction(string Fault, string Consequence, params string[] Keys);
+
+/// <summary>Finds what cannot be meant: keys against each other, and against the host as it is now.</summary>
+internal static class Contradictions
+{
+    private static readonly InetNetwork[] s_everyone =
+        Array.ConvertAll(["0.0.0.0/0", "::/0"], text => InetNetwork.TryParse(text, out InetNetwork all) ? all : default);
+
+    public static IEnumerable<Contradiction> Of(Configuration c, Func<string, bool> isSet) =>
+        [.. OfNumbers(c), .. OfPorts(c, isSet), .. OfAccess(c), .. OfHost(c)];
+
+    private static IEnumerable<Contradiction> OfNumbers(Configuration c)
+    {
+        (int retry, int deadline) = ((int)c.QueryRetry.TotalMilliseconds, (int)c.QueryDeadline.TotalMilliseconds);
+        if (retry > deadline)
+        {
+            yield return new(
+                $"query_retry ({retry} ms) is above query_deadline ({deadline} ms)",
+                "each host is asked only once",
+                "query_retry", "query_deadline");
+        }
+        if (c.Admission.SourceRate > c.Admission.RequestRate)
+        {
+            yield return new(
+                $"source_rate ({c.Admission.SourceRate}) is above request_rate ({c.Admission.RequestRate})",
+                "one host that has not proved itself can use up what is for all",
+                "source_rate", "request_rate");
+        }
+    }
+
+    /// <summary>By default there may be more mappings than ports: many need none.</summary>
+    private static IEnumerable<Contradiction> OfPorts(Configuration c, Func<string, bool> isSet)
+    {
+        if (c.PortRange is not PortRange range)
+        {
+            yield break;
+        }
+        int ports = range.High - range.Low + 1;
+        if (ports < c.MaxMappings && isSet("max_mappings"))
+        {
+            yield return new(
+                $"port_range has {ports} ports for {c.MaxMappings} mappings of max_mappings",
+                "what needs one more goes on unmapped",
+                "port_range", "max_mappings");
+        }
+    }
+
+    private static IEnumerable<Contradiction> OfAccess(Configuration c)
+    {
+        AccessList access = c.Admission.Access;
+        bool isForAll = access.Allowed.Length == 0;
+        foreach (InetNetwork allowed in isForAll ? s_everyone : access.Allowed)
+        {
+            if (Array.Exists(access.Denied, denied => denied.Contains(allowed)))
+            {
+                yield return new(
+                    $"deny has all of {allowed}{(isForAll ? "" : ", which allow has too")}",
+                    "none of its hosts may ask",
+                    "allow", "deny");
+            }
+        }
+    }
+
+    private static IEnumerable<Contradiction> OfHost(Configuration c)
+    {
+        foreach (string missing in NamedInterfaces.FindMissing(c.Interfaces))
+        {
+            yield return new(
+                $"there is no network interface '{missing}'", "nothing comes from it until there is", "interface");
+        }
+        int lowest = new HostSettings().LowestUnprivilegedPort;
+        const string Consequence = "they need net.ipv4.ip_unprivileged_port_start, where the daemon is not root";
+        if (c.PortRange is PortRange range && range.Low < lowest)
+        {
+            yield return new($"port_range has privileged ports, those below {lowest}", Consequence, "port_range");
+        }
+        if (Array.Exists(c.KeptPorts.Ranges, kept => kept.Low < lowest))
+        {
+            yield return new($"keep_ports has privileged ports, those below {lowest}", Consequence, "keep_ports");
+        }
+        if (File.Exists(c.StateDirectory))
+        {
+            yield return new(
+                $"state_dir, {c.StateDirectory}, is no directory", "mappings do not outlive the daemon", "state_dir");
+        }
+    }
+}
