@@ -180,7 +180,7 @@ reproduce: reproduce-deps dist ## builds a release in two folders and compares; 
 # What a package of any kind takes. What was built goes with it, so that it is not built twice.
 BUILT = $(OUT)/iwpmd $(OUT)/iwpmd.spdx.json $(OUT)/THIRD-PARTY-NOTICES
 PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config LICENSE \
-	$(wildcard README.md NEWS UPGRADING.md) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT) $(BUILT_WITH)
+	$(wildcard README.md NEWS UPGRADING.md doc) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT) $(BUILT_WITH)
 PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
 # Where the program and its files are, in what names them.
 PLACES = sed -i -e 's:/usr/sbin/iwpmd\b:$(SBINDIR)/iwpmd:' -e 's:/usr/lib/udev/rules\.d:$(UDEVDIR):' -e 's:/usr/share/iwpmd\b:$(DATADIR):' \
@@ -197,7 +197,8 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service dist/iwpmd-metrics.service dist/iwpmd-metrics.timer
 	install -D -m 644 dist/iwpmd.sysusers $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf
 	install -D -m 644 -t $(DESTDIR)$(FIREWALLDDIR) dist/firewalld/iwpmd.xml
-	install -D -m 644 -t $(DESTDIR)$(DOCDIR) $(OUT)/iwpmd.spdx.json $(OUT)/THIRD-PARTY-NOTICES NEWS UPGRADING.md
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR) $(OUT)/iwpmd.spdx.json $(OUT)/THIRD-PARTY-NOTICES NEWS UPGRADING.md \
+		doc/deviations.md doc/operation.md
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples dist/dracut/dracut-iwpmd.conf dist/initramfs/initramfs-iwpmd.conf
 	install -D -m 755 dist/iwpmd.init $(DESTDIR)$(INITDIR)/iwpmd
 	install -D -m 755 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/module-setup.sh
@@ -218,7 +219,7 @@ uninstall: ## removes what `make install` installed; the configuration too with 
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,iwpmd.service iwpmd-metrics.service iwpmd-metrics.timer)
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf $(DESTDIR)$(FIREWALLDDIR)/iwpmd.xml $(DESTDIR)$(INITDIR)/iwpmd
 	rm -f $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
-	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json THIRD-PARTY-NOTICES NEWS UPGRADING.md)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json THIRD-PARTY-NOTICES NEWS UPGRADING.md deviations.md operation.md)
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/examples/,dracut-iwpmd.conf initramfs-iwpmd.conf)
 	rm -f $(addprefix $(DESTDIR)$(DRACUTDIR)/95iwpmd/,module-setup.sh iwpmd-boot.service)
 	rm -f $(DESTDIR)$(DATADIR)/91-iwpmd-boot.rules

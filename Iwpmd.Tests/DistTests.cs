@@ -64,7 +64,7 @@ public sealed class DistTests : IDisposable
         Assert.Equal(((string[])[
             "/etc/init.d/iwpmd", "/etc/iwpmd.conf", "/etc/rdma/modules/iwpmd.conf", $"{dracut}/iwpmd-boot.service", $"{dracut}/module-setup.sh", $"{firewall}/iwpmd.xml", $"{hooks}/iwpmd",
             $"{prefix}/lib/sysusers.d/iwpmd.conf", $"{units}/iwpmd-metrics.service", $"{units}/iwpmd-metrics.timer", $"{units}/iwpmd.service", $"{prefix}/lib/udev/rules.d/90-iwpmd.rules",
-            $"{prefix}/sbin/iwpmd", $"{share}/bash-completion/completions/iwpmd", $"{share}/doc/iwpmd/NEWS", $"{share}/doc/iwpmd/THIRD-PARTY-NOTICES", $"{share}/doc/iwpmd/UPGRADING.md",
+            $"{prefix}/sbin/iwpmd", $"{share}/bash-completion/completions/iwpmd", $"{share}/doc/iwpmd/NEWS", $"{share}/doc/iwpmd/THIRD-PARTY-NOTICES", $"{share}/doc/iwpmd/UPGRADING.md", $"{share}/doc/iwpmd/deviations.md", $"{share}/doc/iwpmd/operation.md",
             $"{share}/doc/iwpmd/examples/dracut-iwpmd.conf", $"{share}/doc/iwpmd/examples/initramfs-iwpmd.conf", $"{share}/doc/iwpmd/iwpmd.spdx.json", $"{share}/iwpmd/91-iwpmd-boot.rules",
             $"{share}/man/man5/iwpmd.conf.5", $"{share}/man/man8/iwpmd.8", $"{share}/zsh/site-functions/_iwpmd"]).Order(StringComparer.Ordinal), files);
         string[] named = [$"{prefix}/sbin/iwpmd", $"{prefix}/lib/udev/rules.d", $"{share}/iwpmd"];

@@ -26,7 +26,7 @@ public sealed class MakefileTests : IDisposable
             File.Copy(Repository.PathOf(source), InFolder(source));
         }
 
-        Tool.Run("cp", "coreutils", "--recursive", Repository.PathOf("dist"), _folder);
+        Tool.Run("cp", "coreutils", "--recursive", Repository.PathOf("dist"), Repository.PathOf("doc"), _folder);
         Directory.CreateDirectory(InFolder("Iwpmd"));
         Directory.CreateDirectory(InFolder("out"));
         string[] standIns =
