@@ -52,6 +52,13 @@ all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
 		printf '%-14s%s\n' "$$target" "$$text"; done
+	@printf '\n%s\n' 'with variables, as in make install PREFIX=/usr/local:'
+	@printf '%-14s%s\n' \
+		ARCH 'the processor, amd64 or arm64; for the other one than this: make deps FOR=cross' \
+		PREFIX 'where install puts it: /usr, or /usr/local; uninstall wants the same' \
+		DESTDIR 'a folder that takes the place of the root for install and uninstall' \
+		FOR 'what deps is for: build, cross, install, demo, lab, lasting, deb, rpm, bench, check' \
+		PROPERTIES 'properties of MSBuild: -p:NAME=VALUE'
 
 # What it was built with. With other properties the linker would not run again by itself.
 BUILT_WITH = $(OUT)/build/properties
@@ -207,6 +214,9 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 644 -t $(DESTDIR)$(DATADIR) dist/91-iwpmd-boot.rules
 	$(PLACES) $(addprefix $(DESTDIR),$(UNITDIR)/iwpmd.service $(UNITDIR)/iwpmd-metrics.service $(INITDIR)/iwpmd \
 		$(DRACUTDIR)/95iwpmd/module-setup.sh $(INITRAMFSDIR)/hooks/iwpmd $(MANDIR)/man8/iwpmd.8)
+	sed -i -e 's:/usr/lib/sysusers\.d:$(SYSUSERSDIR):' -e 's:/usr/share/initramfs-tools:$(INITRAMFSDIR):' \
+		-e 's:/usr/share/bash-completion/completions:$(BASHDIR):' -e 's:/usr/share/zsh/site-functions:$(ZSHDIR):' \
+		$(DESTDIR)$(MANDIR)/man8/iwpmd.8
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || \
 		install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf

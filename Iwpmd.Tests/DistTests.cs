@@ -70,6 +70,10 @@ public sealed class DistTests : IDisposable
         string[] named = [$"{prefix}/sbin/iwpmd", $"{prefix}/lib/udev/rules.d", $"{share}/iwpmd"];
         Assert.All((string[])["/etc/init.d/iwpmd", $"{units}/iwpmd.service", $"{units}/iwpmd-metrics.service"], file => Assert.Contains(named[0], Text(file)));
         Assert.All((string[])[$"{dracut}/module-setup.sh", $"{hooks}/iwpmd"], file => Assert.All(named, place => Assert.Contains(place, Text(file))));
+        string manual = Text($"{share}/man/man8/iwpmd.8");
+        string[] others = [.. files.Where(file => !file.StartsWith($"{share}/man/") && !file.StartsWith($"{prefix}/sbin/"))];
+        Assert.All(others, file => Assert.Contains($" {Path.GetDirectoryName(file)}", manual));
+        Assert.All(others.Where(file => !file.Contains("/examples/") && !file.Contains("/95iwpmd/")), file => Assert.Contains(Path.GetFileName(file), manual));
         Tool.Run("make", "make", "--directory", Repository.Root, "uninstall", $"PREFIX={prefix}", $"DESTDIR={_folder}", "PURGE=1");
         Assert.Empty(Directory.EnumerateFiles(_folder, "*", SearchOption.AllDirectories));
 

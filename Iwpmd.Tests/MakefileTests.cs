@@ -46,10 +46,39 @@ public sealed class MakefileTests : IDisposable
         string[] targets = [.. Regex.Matches(makefile, @"^\.PHONY: (.*)$", RegexOptions.Multiline)
             .SelectMany(line => line.Groups[1].Value.Split(' '))
             .Where(target => target != "FORCE" && !target.EndsWith("-deps"))];
-        string[] lines = Make("help").Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        string[] parts = Make("help").Output.Split("\n\n");
 
         Assert.NotEmpty(targets);
-        Assert.Equal(targets.Order(), lines.Select(line => line.Split(' ')[0]).Order());
+        Assert.Equal(targets.Order(), FirstWords(parts[0]).Order());
+        string[] variables = [.. FirstWords(parts[1]).Skip(1)]; // behind a heading
+        Assert.Equal(["ARCH", "PREFIX", "DESTDIR", "FOR", "PROPERTIES"], variables);
+        Assert.All(variables, variable => Assert.Contains($"$({variable})", makefile));
+
+        static IEnumerable<string> FirstWords(string text) =>
+            text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(' ')[0]);
+    }
+
+    /// <summary>As on Fedora.</summary>
+    [Fact]
+    public void An_rpm_needs_nothing_of_dpkg()
+    {
+        _path = Directory.CreateDirectory(InFolder("path")).FullName;
+        foreach (string tool in (string[])["bash", "dirname", "awk", "grep", "xargs", "env"])
+        {
+            File.CreateSymbolicLink(Path.Combine(_path, tool), Tool.Run("sh", "dash", "-c", $"command -v {tool}").Trim());
+        }
+        StandIn("path/dotnet", "echo '10.0.100 [/nowhere]'");
+        StandIn("path/gcc", "echo /lib/crt1.o");
+        foreach (string program in (string[])["strip", "objcopy", "jq", "rpmlint"])
+        {
+            StandIn($"path/{program}", "exit 1");
+        }
+
+        Assert.Equal("need: missing: rpm\n", Need().Split("    ")[0]);
+        StandIn("path/rpmbuild", "exit 1");
+        Assert.Equal("", Need());
+
+        string Need() => Run(InFolder("dist/need"), "--check", "rpm").Output;
     }
 
     [Fact]

@@ -63,27 +63,29 @@ public class ViewTests
         {
             client.Row.IsRegistered = 0;
         }
-        (StateReading Reading, PortOwner Owner)[] cases =
+        var around = new Surroundings(default, HasDevice: true, "start it (HOW)");
+        (StateReading Reading, Surroundings Around)[] cases =
         [
-            (Stage.Read(Stage.Busy()), default),
-            (Stage.Read(new World()), default),
-            (Stage.Read(hung, DaemonCondition.Hung), default),
-            (Stage.Read(waiting, DaemonCondition.Starting), default),
-            (Stage.Read(waiting), default),
-            (Stage.Read(unprotected), default),
-            (Stage.Read(damaged), default),
-            (dead, default),
-            (Stage.Read(ended, DaemonCondition.Ended), default),
-            (dead, new PortOwner(true, 99, "iwpmd")),
-            (dead, new PortOwner(true, 98, "socat")),
-            (dead, new PortOwner(true, 0, "")),
-            (Stage.Missing(DaemonCondition.Absent, "there is no /run/iwpmd/state"), default),
-            (Stage.Missing(DaemonCondition.NotPermitted, "/run/iwpmd/state is for root and the daemon's user only"), default),
-            (Stage.Read(replayed), default),
-            (Stage.Read(ended, DaemonCondition.Ended), new PortOwner(false, 0, "", IsKept: true)),
-            (Stage.Missing(DaemonCondition.Unreadable, "/run/iwpmd/state: its layout is version 2, this iwpmd has 1: restart the daemon, process 99", 99), default),
+            (Stage.Read(Stage.Busy()), around),
+            (Stage.Read(new World()), around),
+            (Stage.Read(hung, DaemonCondition.Hung), around),
+            (Stage.Read(waiting, DaemonCondition.Starting), around),
+            (Stage.Read(waiting), around),
+            (Stage.Read(unprotected), around),
+            (Stage.Read(damaged), around),
+            (dead, around),
+            (Stage.Read(ended, DaemonCondition.Ended), around),
+            (dead, around with { Owner = new PortOwner(true, 99, "iwpmd") }),
+            (dead, around with { Owner = new PortOwner(true, 98, "socat") }),
+            (dead, around with { Owner = new PortOwner(true, 0, "") }),
+            (Stage.Missing(DaemonCondition.Absent, "there is no /run/iwpmd/state"), around),
+            (Stage.Missing(DaemonCondition.Absent, "there is no /run/iwpmd/state"), around with { HasDevice = false }),
+            (Stage.Missing(DaemonCondition.NotPermitted, "/run/iwpmd/state is for root and the daemon's user only"), around),
+            (Stage.Read(replayed), around),
+            (Stage.Read(ended, DaemonCondition.Ended), around with { Owner = new PortOwner(false, 0, "", IsKept: true) }),
+            (Stage.Missing(DaemonCondition.Unreadable, "/run/iwpmd/state: its layout is version 2, this iwpmd has 1: restart the daemon, process 99", 99), around),
         ];
-        IEnumerable<string> lines = cases.Select(one => Health.Of(one.Reading, one.Owner)).Select(health => $"{health.ExitStatus} {health.Name}: {health.Sentence}{string.Concat(health.Problems.Select(p => $"\n    {p}"))}");
+        IEnumerable<string> lines = cases.Select(one => Health.Of(one.Reading, one.Around)).Select(health => $"{health.ExitStatus} {health.Name}: {health.Sentence}{string.Concat(health.Problems.Select(p => $"\n    {p}"))}");
         return Golden.Verify(string.Join('\n', lines));
     }
 

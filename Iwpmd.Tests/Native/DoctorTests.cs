@@ -47,6 +47,40 @@ public sealed class DoctorTests
         Assert.Equal(("ok", "/etc/iwpmd.conf has no faults: "), Find(scene.Host, "configuration"));
     }
 
+    private static void WriteUnit(Host host, string text)
+    {
+        host.Run(() => Directory.CreateDirectory("/etc/systemd/system"));
+        host.Write("/etc/systemd/system/iwpmd.service", text);
+    }
+
+    /// <summary>Its unit has the same name.</summary>
+    [Fact]
+    public void Where_rdma_cores_daemon_would_be_started_nobody_is_told_to_start_it()
+    {
+        using var host = new Host();
+        host.ShowDevice();
+        WriteUnit(host, "[Service]\nExecStart=/usr/sbin/iwpmd --systemd\n");
+
+        CommandResult status = Command.Run(host, "status");
+        Assert.StartsWith("not running: there is no /run/iwpmd/state: /etc/systemd/system/iwpmd.service is not ours, but rdma-core's or an own one: install the package of iwpmd\n", status.Output);
+        Assert.DoesNotContain("systemctl start", status.Output + Command.Run(host, "doctor").Output);
+    }
+
+    [Fact]
+    public void A_host_without_a_device_does_not_need_it()
+    {
+        using var host = new Host();
+
+        Assert.Equal("not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP device\n", Command.Run(host, "status").Output);
+        string doctor = Command.Run(host, "doctor").Output;
+        Assert.Matches("^ok +configuration .*\nwarning +devices +there is no iWARP device: you do not need iwpmd; if there should be one, ", doctor);
+        Assert.Matches("\n.* in [0-9]+ checks; first devices: you do not need iwpmd; [^\n]*\n$", doctor);
+        using var kernel = new SimulatedKernel();
+        using var daemon = DaemonProcess.Foreground(host, kernel);
+        daemon.ExpectLog("daemon: ready");
+        Assert.EndsWith("\ndevice     none: without an iWARP device this host does not need iwpmd\n", Command.Run(host, "status").Output);
+    }
+
     [Fact]
     public void Another_network_namespace()
     {
@@ -59,6 +93,8 @@ public sealed class DoctorTests
     public void A_dead_daemon()
     {
         using Scene scene = new Scene().Ready();
+        scene.Host.ShowDevice();
+        WriteUnit(scene.Host, File.ReadAllText(Support.Repository.PathOf("dist/iwpmd.service")));
         scene.Daemon.Kill();
 
         (string result, string text) = Find(scene.Host, "daemon");
@@ -131,8 +167,7 @@ public sealed class DoctorTests
     public void A_low_limit_of_descriptors()
     {
         using var host = new Host();
-        host.Run(() => Directory.CreateDirectory("/etc/systemd/system"));
-        host.Write("/etc/systemd/system/iwpmd.service", "# no limit: in the place of one that this machine may have\n");
+        WriteUnit(host, "# no limit: in the place of one that this machine may have\n");
 
         (string result, string text) = Find(host, "descriptors", "prlimit", "--nofile=500:500"); // package util-linux
         Assert.Equal("warning", result);
@@ -143,14 +178,13 @@ public sealed class DoctorTests
     public void Rdma_cores_unit_and_rule_are_told_from_ours_whose_limit_counts()
     {
         using var host = new Host();
-        host.Run(() => Directory.CreateDirectory("/etc/systemd/system"));
         host.Run(() => Directory.CreateDirectory("/etc/udev/rules.d"));
         host.Write("/etc/udev/rules.d/90-iwpmd.rules", "TAG+=\"systemd\", ENV{ID_RDMA_IWARP}==\"1\", ENV{SYSTEMD_WANTS}+=\"iwpmd.service\"\n");
-        host.Write("/etc/systemd/system/iwpmd.service", "[Service]\nType=notify\nExecStart=/usr/sbin/iwpmd --systemd\nLimitNOFILE=102400\n");
+        WriteUnit(host, "[Service]\nType=notify\nExecStart=/usr/sbin/iwpmd --systemd\nLimitNOFILE=102400\n");
         Assert.All((string[])["unit", "udev rule"], check => Assert.Contains("is not ours", Find(host, check).Text));
         Assert.Equal(("ok", "the daemon of the unit may have 102400: "), Find(host, "descriptors", "prlimit", "--nofile=500:500"));
 
-        host.Write("/etc/systemd/system/iwpmd.service", File.ReadAllText(Support.Repository.PathOf("dist/iwpmd.service")));
+        WriteUnit(host, File.ReadAllText(Support.Repository.PathOf("dist/iwpmd.service")));
         host.Write("/etc/udev/rules.d/90-iwpmd.rules", File.ReadAllText(Support.Repository.PathOf("dist/90-iwpmd.rules")));
         Assert.All((string[])["unit", "udev rule"], check => Assert.Equal("ok", Find(host, check).Result));
         Assert.Equal(("ok", "the daemon of the unit may have 131072: "), Find(host, "descriptors", "prlimit", "--nofile=500:500"));

@@ -44,6 +44,14 @@ public sealed class PingTests : IDisposable
     }
 
     [Fact]
+    public void A_link_local_address_needs_its_interface()
+    {
+        CommandResult result = Command.Run(_near, "ping", "fe80::1");
+        Assert.Equal((1, "", "iwpmd: fe80::1 is a link-local address: say the interface too: fe80::1%INTERFACE\n"), (result.Status, result.Output, result.Errors));
+        Assert.StartsWith("asking the port mapper of fe80::1%", Command.Run(_near, "ping", "fe80::1%eth0", "-c", "1").Output);
+    }
+
+    [Fact]
     public void An_answer_from_another_address_says_so()
     {
         using var daemon = DaemonProcess.C(_far, _kernel);

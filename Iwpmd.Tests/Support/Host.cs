@@ -92,6 +92,14 @@ internal sealed class Host : IDisposable
     /// <summary>As a kernel with iw_cm shows it.</summary>
     public void ShowIwCm() => Run(() => Directory.CreateDirectory("/sys/module/iw_cm"));
 
+    /// <summary>As the kernel shows an iWARP device; what else has a class is not shown any more.</summary>
+    public void ShowDevice() => Run(() =>
+    {
+        Mount("tmpfs", "/sys/class", "tmpfs");
+        Directory.CreateDirectory("/sys/class/infiniband/siw0");
+        File.WriteAllText("/sys/class/infiniband/siw0/node_type", "4: RNIC\n");
+    });
+
     /// <summary>A socket bound here, IPv4 or IPv6 by the address.</summary>
     public Socket Open(SocketType type, IPEndPoint address) => Run(() =>
     {

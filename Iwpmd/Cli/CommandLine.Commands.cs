@@ -27,7 +27,7 @@ internal static partial class CommandLine
     {
         Option<string?> config = ConfigOption();
         Option<bool> json = JsonOption();
-        var watch = new Option<string?>("--watch", "-w") { Description = "look again every so many seconds, 2 if none are given", HelpName = "SECONDS", Arity = ArgumentArity.ZeroOrOne };
+        var watch = new Option<string?>("--watch", "-w") { Description = "look again every SECONDS, which may be left out (2)", HelpName = "SECONDS", Arity = ArgumentArity.ZeroOrOne };
         Check(watch, text => double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) && seconds is >= ShortestWatch and <= LongestWatch, "a number of seconds from 0.1 to 86400");
         var command = new Command(name, description);
         foreach (Option? option in (Option?[])[config, json, watch, address, port])

@@ -12,15 +12,15 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
 {
     public void AddTo(List<Finding> findings)
     {
-        var owner = PortOwner.Find();
+        var around = Surroundings.Find();
         if (reading.Condition == DaemonCondition.NotPermitted)
         {
             findings.Add(Finding.Doubtful("daemon", reading.Problem!, "run this as root"));
         }
         else
         {
-            findings.AddRange(CheckDaemon(owner));
-            findings.Add(CheckUdp(owner));
+            findings.AddRange(CheckDaemon(around));
+            findings.Add(CheckUdp(around.Owner));
             findings.Add(CheckListeners(NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup), (uint)(reading.State?.Header.PortId ?? 0)));
         }
         if (Limits.UserId == 0)
@@ -36,9 +36,9 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         }
     }
 
-    private IEnumerable<Finding> CheckDaemon(PortOwner owner)
+    private IEnumerable<Finding> CheckDaemon(Surroundings around)
     {
-        Health health = Health.Of(reading, owner);
+        Health health = Health.Of(reading, around);
         return health.Severity == Severity.Healthy ? [Finding.Good("daemon", health.Sentence)] : Array.ConvertAll(health.Problems, OfProblem);
     }
 

@@ -70,7 +70,10 @@ internal static class Doctor
         json.WriteEndObject();
     }
 
-    /// <summary>How many faults there are, and what to do first: the first failure, or else the first warning.</summary>
+    /// <summary>
+    /// How many faults there are, and what to do first: the first failure, or else the first warning; without a device
+    /// nothing.
+    /// </summary>
     public static string Sum(Finding[] findings)
     {
         int failures = Array.FindAll(findings, finding => finding.Outcome == Outcome.Failure).Length;
@@ -81,6 +84,8 @@ internal static class Doctor
         }
         Outcome worst = failures > 0 ? Outcome.Failure : Outcome.Warning;
         Finding first = Array.Find(findings, finding => finding.Outcome == worst);
+        int devices = Array.FindIndex(findings, finding => finding.Check == HostChecks.Devices && finding.Outcome != Outcome.Ok);
+        first = devices < 0 ? first : findings[devices];
         string counts = $"{Words.Count(failures, "failure")} and {Words.Count(warnings, "warning")}";
         return $"{counts} in {Words.Count(findings.Length, "check")}; "
             + $"first {first.Check}: {(first.Remedy.Length == 0 ? first.Text : first.Remedy)}";

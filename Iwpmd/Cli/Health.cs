@@ -52,15 +52,14 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         _ => "not_running",
     };
 
-    /// <summary>What is wrong with the first thing that is, and what to do; of a healthy one the sentence.</summary>
-    public string Advice => Severity == Severity.NotRunning ? $"not running: {Problems[0]}" : Sentence;
+    public static Health Of(StateReading reading) =>
+        Of(reading, reading.IsDaemonThere ? default : Surroundings.Find());
 
-    /// <param name="owner">Matters only when no daemon is there.</param>
-    public static Health Of(StateReading reading, PortOwner owner)
+    public static Health Of(StateReading reading, Surroundings around)
     {
         if (!reading.IsDaemonThere)
         {
-            return OfAbsent(reading, owner);
+            return OfAbsent(reading, around);
         }
         StateSnapshot state = reading.State!;
         string[] problems = Find(reading, state);
@@ -96,8 +95,9 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         }
     }
 
-    private static Health OfAbsent(StateReading reading, PortOwner owner)
+    private static Health OfAbsent(StateReading reading, Surroundings around)
     {
+        PortOwner owner = around.Owner;
         if (reading.Condition == DaemonCondition.NotPermitted)
         {
             string advice = $"{reading.Problem}: run this as root";
@@ -105,18 +105,20 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         }
         if (reading.Condition == DaemonCondition.Unreadable)
         {
-            string problem = reading.ProcessId != 0 ? $"the daemon runs, but its state cannot be read: {reading.Problem}" : $"the state cannot be read: {reading.Problem}";
-            return new Health(Severity.Degraded, $"unknown: {problem}", [problem]);
+            string fault = reading.ProcessId != 0 ? $"the daemon runs, but its state cannot be read: {reading.Problem}" : $"the state cannot be read: {reading.Problem}";
+            return new Health(Severity.Degraded, $"unknown: {fault}", [fault]);
         }
         if (owner.IsBound)
         {
-            string problem = owner.Name == "iwpmd"
-                ? $"process {owner.ProcessId} (iwpmd) has UDP port {PortMapper.Port}, but keeps no state here: it is rdma-core's, has another state_dir, or could not write to it (see its log)"
+            string fault = owner.Name == "iwpmd"
+                ? $"process {owner.ProcessId} (iwpmd) has UDP port {PortMapper.Port}, but keeps no state here: it is rdma-core's (stop it, and start this one), has another state_dir (-c), or could not write to it (see its log)"
                 : $"UDP port {PortMapper.Port} is in use by {(owner.ProcessId == 0 ? "a process that is hidden (see ss -ulpn)" : $"process {owner.ProcessId} ({owner.Name})")}: stop it, and start iwpmd";
-            return new Health(Severity.Degraded, $"degraded: {problem}", [problem]);
+            return new Health(Severity.Degraded, $"degraded: {fault}", [fault]);
         }
         string gone = Gone(reading, owner);
-        return new Health(Severity.NotRunning, $"not running: {gone}", [$"{gone}: start it (systemctl start iwpmd)"]);
+        string problem = around.HasDevice ? $"{gone}: {around.Start}"
+            : $"{gone}: you do not need it, since this host has no iWARP device";
+        return new Health(Severity.NotRunning, $"not running: {problem}", [problem]);
     }
 
     private static string Gone(StateReading reading, PortOwner owner)

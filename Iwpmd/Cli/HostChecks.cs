@@ -9,6 +9,9 @@ namespace Iwpmd.Cli;
 /// <summary>What the doctor asks of the host: the kernel, its limits, its ports, its firewall.</summary>
 internal sealed class HostChecks(Configuration configuration, StateReading reading)
 {
+    /// <summary>The check without which no other one matters.</summary>
+    public const string Devices = "devices";
+
     private const int NetAdmin = 12; // the capability's number
     private const double NearlyFull = 0.9;
     private const int FewPorts = 1000;
@@ -23,10 +26,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
         {
             findings.Add(Finding.Bad("proc", "/proc is not there, from which most of what follows is read", "mount it"));
         }
+        findings.Add(CheckDevices());
         findings.Add(CheckModules());
         findings.Add(CheckNetlink());
         findings.Add(CheckNamespace());
-        findings.Add(CheckDevices());
         findings.Add(CheckPorts());
         findings.Add(CheckDescriptors());
         if (Limits.UserId == 0) // what the daemon may is not what this user may
@@ -57,8 +60,8 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
     private static Finding CheckDevices()
     {
         RdmaDevice[] devices = RdmaDevices.Read();
-        return devices.Length > 0 ? Finding.Good("devices", string.Join(", ", devices.Select(device => device.NameAndDriver)))
-            : Finding.Doubtful("devices", "there is no iWARP device", "connect one and load its driver, or: rdma link add siw0 type siw netdev ETHERNET");
+        return devices.Length > 0 ? Finding.Good(Devices, string.Join(", ", devices.Select(device => device.NameAndDriver)))
+            : Finding.Doubtful(Devices, "there is no iWARP device", "you do not need iwpmd; if there should be one, load its driver, or: rdma link add siw0 type siw netdev ETHERNET");
     }
 
     private Finding CheckPorts()

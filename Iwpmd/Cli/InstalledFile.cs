@@ -9,7 +9,7 @@ internal static class InstalledFile
 {
     private const string Masked = "/dev/null", LimitName = "LimitNOFILE=";
 
-    private const string UnitName = "iwpmd.service", RuleName = "90-iwpmd.rules";
+    private const string UnitName = "iwpmd.service", RuleName = "90-iwpmd.rules", InitScript = "/etc/init.d/iwpmd";
 
     private static readonly string[] Folders = ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"]; // the first wins
 
@@ -20,6 +20,12 @@ internal static class InstalledFile
 
     public static Finding CheckRule() =>
         Check("udev rule", RuleName, Find($"udev/rules.d/{RuleName}"), "RNIC", "it is not started with a device");
+
+    /// <summary>By what is installed; of a unit that is not ours a start would be another daemon's.</summary>
+    public static string HowToStart() =>
+        Unit is null ? File.Exists(InitScript) ? $"start it ({InitScript} start)" : "start it (iwpmd)"
+        : CheckUnit() is { Outcome: not Outcome.Ok } fault ? $"{fault.Text}: {fault.Remedy}"
+        : "start it (systemctl start iwpmd)";
 
     /// <summary>How many descriptors the unit lets the daemon have; 0 when there is none or it does not say.</summary>
     public static long DescriptorLimit()

@@ -22,7 +22,7 @@ internal static class Metrics
         StateReading reading = new StateReader(loaded.Configuration.StateDirectory).Read();
         if (reading.Condition == DaemonCondition.NotPermitted)
         {
-            Output.Complain(Health.Of(reading, default).Advice);
+            Output.Complain(Health.Of(reading).Sentence);
             return ExitStatus.NotPermitted;
         }
         var text = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
@@ -50,7 +50,7 @@ internal static class Metrics
         var page = new MetricPage(text, utcNow, reading.Now);
         page.Head("up", "gauge", "Whether the port mapper runs and looks at its sockets.");
         page.Value("up", "", reading.Condition == DaemonCondition.Running ? 1 : 0);
-        page.Single("healthy", "Whether port mapping works as it should: iwpmd status tells what is wrong.", Health.Of(reading, default).Severity == Severity.Healthy ? 1 : 0);
+        page.Single("healthy", "Whether port mapping works as it should: iwpmd status tells what is wrong.", Health.Of(reading).Severity == Severity.Healthy ? 1 : 0);
         WriteDevices(page, DeviceStates.Of(devices, reading));
         if (reading.State is not StateSnapshot state)
         {

@@ -32,6 +32,11 @@ internal sealed class Ping : IDisposable
             Output.Complain($"{options.Host}: no such host");
             return ExitStatus.Failure;
         }
+        if (address is { IsLinkLocal: true, Scope: 0 })
+        {
+            Output.Complain($"{options.Host} is a link-local address: say the interface too: {options.Host}%INTERFACE");
+            return ExitStatus.Failure;
+        }
         InetEndpoint peer = address.WithPort(PortMapper.Port);
         Errno error = UdpSocket.TryFindSource(peer, out InetEndpoint source);
         string operation = "connect";

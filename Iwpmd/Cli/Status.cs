@@ -17,7 +17,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
 
     public int Show(StateReading reading, Page page)
     {
-        Health health = Health.Of(reading, reading.IsDaemonThere ? default : PortOwner.Find());
+        Health health = Health.Of(reading);
         Colour colour = health.Severity switch
         {
             Severity.Healthy => Colour.Green,
@@ -25,8 +25,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
             _ => Colour.Yellow,
         };
         page.Line(health.Sentence, colour);
-        int first = health.Severity == Severity.NotRunning ? 0 : 1; // else the sentence has the first one
-        for (int i = first; i < health.Problems.Length; i++)
+        for (int i = 1; i < health.Problems.Length; i++) // the sentence has the first one
         {
             page.Line($"problem    {health.Problems[i]}", colour);
         }
@@ -35,16 +34,21 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
             ShowDaemon(reading, state, page);
             ShowWork(reading, state, page);
         }
-        foreach (DeviceState device in DeviceStates.Of(readDevices(), reading))
+        DeviceState[] devices = DeviceStates.Of(readDevices(), reading);
+        foreach (DeviceState device in devices)
         {
             page.Line($"device     {device}");
+        }
+        if (devices.Length == 0 && reading.IsDaemonThere)
+        {
+            page.Line("device     none: without an iWARP device this host does not need iwpmd");
         }
         return health.ExitStatus;
     }
 
     public int Show(StateReading reading, Utf8JsonWriter json)
     {
-        Health health = Health.Of(reading, reading.IsDaemonThere ? default : PortOwner.Find());
+        Health health = Health.Of(reading);
         Json.Begin(json, reading);
         json.WriteString("health"u8, health.Name);
         json.WriteString("summary"u8, health.Sentence);

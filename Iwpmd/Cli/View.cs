@@ -55,12 +55,12 @@ internal static class View
         state = reading.State;
         if (state is null)
         {
-            Output.Complain($"{Health.Of(reading, PortOwner.Find()).Advice}");
+            Output.Complain(Health.Of(reading).Sentence);
             return false;
         }
         if (!reading.IsDaemonThere || reading.Condition == DaemonCondition.Hung)
         {
-            page.Line(Health.Of(reading, default).Sentence, Colour.Red);
+            page.Line(Health.Of(reading).Sentence, Colour.Red);
         }
         return true;
     }
