@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Text.RegularExpressions;
+using Iwpmd.Daemon;
 using Iwpmd.Tests.Support;
 using Xunit;
 
@@ -53,6 +54,26 @@ public partial class ManualTests
         }
     }
 
+    [Fact]
+    public void Each_key_has_the_unit_the_default_and_the_bounds_of_the_program()
+    {
+        string[] keys = File.ReadAllText(Repository.PathOf("iwpmd.conf.5")).Split(".It Ic ")[1..];
+
+        Assert.Equal(Configuration.Keys.Select(key => key.Name), keys.Select(key => key.Split(' ')[0]));
+        foreach ((string entry, ConfigurationKey key) in keys.Zip(Configuration.Keys))
+        {
+            string text = Markup().Replace(entry, "").Replace('\n', ' ');
+            Assert.Contains($"Default: {key.Default}", text);
+            if (Bounds().Match(key.Expected) is { Success: true } bounds)
+            {
+                string unit = bounds.Groups[3].Value == "ms" ? "milliseconds" : bounds.Groups[3].Value;
+                Assert.Contains($"Unit: {unit}. Default: {key.Default}. ", text);
+                Assert.Contains($"Range: {bounds.Groups[1].Value} to {bounds.Groups[2].Value}. ", text);
+            }
+        }
+        Assert.True(Configuration.Keys.Count(key => Bounds().IsMatch(key.Expected)) > 7);
+    }
+
     [Theory]
     [InlineData("a (b [c] \"d\")", true)]
     [InlineData("state (\"held, \"advertised\"\")", false)]
@@ -75,4 +96,10 @@ public partial class ManualTests
 
     [GeneratedRegex(@"^\w")]
     private static partial Regex NoEnd();
+
+    [GeneratedRegex(@"^\.[A-Z][a-z] ", RegexOptions.Multiline)]
+    private static partial Regex Markup();
+
+    [GeneratedRegex(@"^(\d+) to (\d+) (.+)$")]
+    private static partial Regex Bounds();
 }
