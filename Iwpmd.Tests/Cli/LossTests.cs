@@ -24,10 +24,10 @@ public class LossTests
         [LossCause.TooManyHeld] = () => After(
             world => world.Mapper.Start(world.Now), world => Repeat(16384, _ => world.Remove("10.0.0.1:9999")), world => world.Add("10.0.0.1:5000")),
         [LossCause.TooOld] = () => After(world => world.Add("10.0.0.1:5000", age: TimeSpan.FromSeconds(10))),
-        [LossCause.Undelivered] = () => After(world => world.Add("10.0.0.1:5000"), world => world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Refused, -22, world.Now)),
+        [LossCause.Undelivered] = () => After(world => world.Add("10.0.0.1:5000"), world => world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Refused, -22), world.Now)),
         [LossCause.Overrun] = () => After(world => world.Mapper.OnOverrun(world.Now), world => world.Introduce()),
         [LossCause.Usurped] = () => After(
-            world => world.Mapper.OnUndelivered(new KernelReply { Kind = KernelReplyKind.RegisterPid, Client = 2 }, Delivery.Refused, -22, world.Now), world => world.Introduce()),
+            world => world.Mapper.OnSent(new KernelReply { Kind = KernelReplyKind.RegisterPid, Client = 2 }, new SendResult(Delivery.Refused, -22), world.Now), world => world.Introduce()),
         [LossCause.Malformed] = () => After(world => world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 9 })),
         [LossCause.PeersNotServed] = () => After(
             world => Repeat(1100, i => world.Request("10.0.0.9:3935", "10.0.0.9:80", "10.0.0.1:5000", (ulong)i + 1)), world => world.Pass(TimeSpan.FromSeconds(10))),

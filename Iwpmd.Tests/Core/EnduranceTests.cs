@@ -26,7 +26,7 @@ public class EnduranceTests
         _mapper.Start(_now);
         Drain();
         Effect replay = Kernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
-        Kernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = replay.Reply.Sequence });
+        _mapper.OnSent(replay.Reply, new SendResult(Delivery.Taken), _now);
         Assert.Equal(HandshakeState.Ready, _mapper.Kernel);
     }
 

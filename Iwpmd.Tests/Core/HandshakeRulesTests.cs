@@ -132,7 +132,7 @@ public class HandshakeRulesTests
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
         world.Drain();
-        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unknown, -110, world.Now);
+        world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unknown, -110), world.Now);
         world.Drain();
         Assert.Equal((HandshakeState.Unanswered, -110, true), (world.Mapper.Kernel, world.Mapper.KernelResult, world.Mapper.HasFailed));
         Assert.Single(world.ToKernel); // and no other protocol is tried
@@ -162,7 +162,7 @@ public class HandshakeRulesTests
         world.Mapper.OnOverrun(world.Now);
         world.Drain();
         world.Add("10.0.0.1:5000", sequence: 55);
-        world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello), Delivery.Unknown, -110, world.Now);
+        world.Mapper.OnSent(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello), new SendResult(Delivery.Unknown, -110), world.Now);
         world.Drain();
         Assert.Equal((KernelReplyKind.AddMapping, 55u, false), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.Mapper.HasFailed));
         world.Add("10.0.0.1:5001", sequence: 56);
@@ -177,7 +177,7 @@ public class HandshakeRulesTests
         var world = new World();
         Register(world, 50);
         world.Pass(PortMapper.RegistrationDelay);
-        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unknown, -110, world.Now);
+        world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unknown, -110), world.Now);
         Assert.Equal(0ul, world.Counter(Counter.Usurpations));
     }
 
@@ -434,7 +434,7 @@ public class HandshakeRulesTests
         {
             Register(world, 50 + (20 * i));
             world.Pass(PortMapper.RegistrationDelay);
-            world.Mapper.OnUndelivered(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid), Delivery.Refused, -22, world.Now);
+            world.Mapper.OnSent(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid), new SendResult(Delivery.Refused, -22), world.Now);
             world.Drain();
             if (world.Mapper.Kernel == HandshakeState.HelloSent)
             {

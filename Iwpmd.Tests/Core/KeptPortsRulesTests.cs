@@ -150,7 +150,7 @@ public class KeptPortsRulesTests
     {
         World world = Keeping();
         world.Add("10.0.0.1:4420");
-        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Refused, -22, world.Now);
+        world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Refused, -22), world.Now);
         Assert.Equal((MappingState.Held, (ushort)4420), Mapped(world, "10.0.0.1:4420"));
         Assert.Equal([4420], world.Ports.Held);
     }

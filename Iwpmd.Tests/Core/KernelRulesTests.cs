@@ -231,7 +231,7 @@ public class KernelRulesTests
     {
         var world = new World();
         world.Add("10.0.0.1:5000");
-        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unsent, 0, world.Now);
+        world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unsent), world.Now);
         Assert.Equal(MappingState.Fallback, world.Row("10.0.0.1:5000").State);
         Assert.Empty(world.Ports.Held);
 
@@ -245,7 +245,7 @@ public class KernelRulesTests
         var world = new World();
         world.Add("0.0.0.0:5000");
         world.Add("0.0.0.0:5000");
-        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Refused, -22, world.Now);
+        world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Refused, -22), world.Now);
         Assert.Equal([40000], world.Ports.Held);
     }
 
@@ -254,7 +254,7 @@ public class KernelRulesTests
     {
         var world = new World();
         world.Add("10.0.0.1:5000");
-        world.Mapper.OnUndelivered(world.LastToKernel, Delivery.Unsent, 0, world.Now);
+        world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unsent), world.Now);
         world.Add("10.0.0.1:5000");
 
         Assert.Equal(40001, world.LastToKernel.MappedLocal.Port);

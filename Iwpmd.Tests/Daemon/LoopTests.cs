@@ -60,8 +60,8 @@ public sealed class LoopTests : IDisposable
         var ports = new TcpPorts(new PortRange(20000, 30000), RangeOwner.Host, [], Entropy.Random64(), NullLogger.Instance);
         var mapper = new PortMapper(_state, ports, new PortMapperSettings(), Entropy.Random64, NullLogger.Instance);
         using var kernel = new KernelLink(_kernel.Daemon, _state, NullLogger.Instance);
-        var transmitter = new Transmitter(mapper, kernel, _peers, NullLogger.Instance);
-        var loop = new EventLoop(mapper, kernel, _peers, transmitter, signals!, epoll!, NullLogger.Instance)
+        var exchange = new Exchange(mapper, kernel, _peers, NullLogger.Instance);
+        var loop = new EventLoop(mapper, kernel, _peers, exchange, signals!, epoll!, NullLogger.Instance)
         {
             OnWake = now =>
             {
@@ -71,7 +71,7 @@ public sealed class LoopTests : IDisposable
         };
         Assert.Equal(Errno.None, loop.Register());
         mapper.Start(Clock.Now);
-        transmitter.Drain();
+        exchange.Drain();
         _status = loop.Run();
         signals!.Dispose();
         epoll!.Dispose();

@@ -144,7 +144,14 @@ internal sealed class World
     public void FromKernel(in KernelRequest request, TimeSpan? age = null)
     {
         Write($"kernel -> {Describe(request)}");
-        Mapper.Handle(request, Now - (age ?? TimeSpan.Zero), Now);
+        if (request.Operation is KernelOperation.Done or KernelOperation.Error)
+        {
+            Acknowledge(request.Sequence, request.Result);
+        }
+        else
+        {
+            Mapper.Handle(request, Now - (age ?? TimeSpan.Zero), Now);
+        }
         Drain();
     }
 
@@ -242,6 +249,16 @@ internal sealed class World
         }
         Mapper.Expire(Now);
         Drain();
+    }
+
+    /// <summary>What became of the message with this number; nothing when there is none.</summary>
+    private void Acknowledge(uint sequence, int result)
+    {
+        int index = Sent.FindLastIndex(effect => effect.IsToKernel && effect.Reply.Sequence == sequence);
+        if (index >= 0)
+        {
+            Mapper.OnSent(Sent[index].Reply, new SendResult(result == 0 ? Delivery.Taken : Delivery.Refused, result), Now);
+        }
     }
 
     public MappingRow Row(string local) => Mapper.Mappings[Mapper.Mappings.FindExactLocal(InetEndpoint.Parse(local))];

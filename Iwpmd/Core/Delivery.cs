@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
-/// <summary>What became of a message to the kernel. What is not known is no refusal: the kernel may have taken it.</summary>
+/// <summary>How a message to the kernel fared. What is not known is no refusal: the kernel may have taken it.</summary>
 internal enum Delivery
 {
     Taken,
@@ -12,6 +12,13 @@ internal enum Delivery
     /// <summary>It did not leave, or was too late for it.</summary>
     Unsent,
 
-    /// <summary>The kernel's word did not come, or was lost.</summary>
+    /// <summary>The kernel's ACK did not come, or was lost.</summary>
     Unknown,
+
+    /// <summary>Its ACK is left to the next process on the socket.</summary>
+    AckLeft,
 }
+
+/// <summary>What became of a message to the kernel.</summary>
+/// <param name="Code">0 or -errno: the kernel's, or why there is none; 0 also where it was too late to send.</param>
+internal readonly record struct SendResult(Delivery Delivery, int Code = 0);

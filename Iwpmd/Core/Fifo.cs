@@ -24,6 +24,7 @@ internal sealed class Fifo<T>(int capacity)
     /// <summary>The last element is not wanted after all.</summary>
     public void TakeBack() => Count--;
 
+    /// <summary>The first element; the reference is good until it is dequeued.</summary>
     public ref readonly T Peek() => ref _ring[_head];
 
     public void Dequeue()

@@ -20,6 +20,9 @@ internal struct Effect
     /// <summary>The last moment (CLOCK_BOOTTIME) at which the reply may be sent: a later answer crashes the kernel. MaxValue where nobody waits.</summary>
     public TimeSpan AnswerBy;
 
+    /// <summary>What the kernel sent before its ACK is handled before <see cref="PortMapper.OnSent"/>.</summary>
+    public bool IsAckInOrder;
+
     public PeerMessage Message;
 
     public PeerSocket Via;
@@ -41,6 +44,14 @@ internal sealed class Outbox
 
     public void Dequeue() => _effects.Dequeue();
 
+    /// <summary>The same of a message whose ACK says that all has come that it asks for.</summary>
+    public void ToKernelInOrder(in KernelReply reply)
+    {
+        ref Effect effect = ref _effects.Enqueue();
+        (effect.IsToKernel, effect.IsAckInOrder) = (true, true);
+        (effect.Reply, effect.AnswerBy) = (reply, TimeSpan.MaxValue);
+    }
+
     // Written in place: of what stood in the element before only the other kind's fields stay, and nobody asks for those.
     public void ToKernel(in KernelReply reply, TimeSpan answerBy)
     {
@@ -48,6 +59,7 @@ internal sealed class Outbox
         effect.IsToKernel = true;
         effect.Reply = reply;
         effect.AnswerBy = answerBy;
+        effect.IsAckInOrder = false;
     }
 
     public void ToPeer(PeerSocket via, in InetEndpoint to, in InetEndpoint from, in PeerMessage message)

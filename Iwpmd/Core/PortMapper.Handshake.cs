@@ -81,7 +81,7 @@ internal sealed partial class PortMapper
         _replayStartedAt = now;
         _replayed.AsSpan(0, _mappings.Touched).Clear();
         SetKernel(HandshakeState.HelloSent);
-        _helloSequence = ToKernel(new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi }, TimeSpan.MaxValue);
+        _helloSequence = ToKernelInOrder(new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi });
     }
 
     /// <summary>The receive buffer overflowed: what was lost is unknown, so ask for everything again.</summary>
@@ -103,7 +103,7 @@ internal sealed partial class PortMapper
     public bool IsIntroducing => Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
 
     private static bool IsHandshakeMessage(KernelOperation operation) =>
-        operation is KernelOperation.Hello or KernelOperation.MapInfo or KernelOperation.MapInfoNumber or KernelOperation.Done or KernelOperation.Error;
+        operation is KernelOperation.Hello or KernelOperation.MapInfo or KernelOperation.MapInfoNumber;
 
     private void OnHandshake(in KernelRequest request, TimeSpan now)
     {
@@ -120,32 +120,27 @@ internal sealed partial class PortMapper
             case KernelOperation.MapInfoNumber:
                 OnMapInfoNumber(request);
                 break;
-            case KernelOperation.Done when Kernel == HandshakeState.HelloSent && request.Sequence == _helloSequence && request.Result == 0:
-                OnUnanswered(request.Sequence, 0, now); // its hello is lost
-                break;
-            case KernelOperation.Done or KernelOperation.Error when Kernel == HandshakeState.HelloSent && request.Sequence == _helloSequence:
-                Log.KernelHelloRefused(_log, request.Result); // a kernel before 5.1 does not know HELLO
-                RequestReplay(KernelProtocol.OldestAbi, 0, KernelProtocol.IwCm, KernelProtocol.SecondDriver);
-                break;
-            case KernelOperation.Done or KernelOperation.Error:
-                OnReplayEnded(request, now);
-                break;
         }
     }
 
-    /// <summary>No word of the kernel is no refusal. At the first handshake there is nothing to go on with; later requests are served meanwhile.</summary>
-    private void OnUnanswered(uint sequence, int result, TimeSpan now)
+    private void OnHelloSent(uint sequence, SendResult sent, TimeSpan now)
     {
-        bool isAwaited = Kernel switch
-        {
-            HandshakeState.HelloSent => sequence == _helloSequence,
-            HandshakeState.MapInfoSent => Array.Exists(_replays, replay => replay.IsOpen && replay.Sequence == sequence),
-            _ => false,
-        };
-        if (!isAwaited)
+        if (Kernel != HandshakeState.HelloSent || sequence != _helloSequence)
         {
             return;
         }
+        if (sent.Delivery == Delivery.Refused)
+        {
+            Log.KernelHelloRefused(_log, sent.Code); // a kernel before 5.1 does not know HELLO
+            RequestReplay(KernelProtocol.OldestAbi, 0, KernelProtocol.IwCm, KernelProtocol.SecondDriver);
+            return;
+        }
+        OnUnanswered(sent.Code, now); // taken, and its own HELLO was lost
+    }
+
+    /// <summary>No word of the kernel is no refusal. At the first handshake there is nothing to go on with; later requests are served meanwhile.</summary>
+    private void OnUnanswered(int result, TimeSpan now)
+    {
         SetKernel(HandshakeState.Unanswered);
         KernelResult = result;
         _helloAgainAt = now + ReclaimPause;

@@ -13,10 +13,7 @@ internal sealed partial class PortMapper
     /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
     public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
-        if (request.Operation != KernelOperation.Done)
-        {
-            Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
-        }
+        Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
         if (IsHandshakeMessage(request.Operation))
         {
             OnHandshake(request, now);
@@ -50,39 +47,36 @@ internal sealed partial class PortMapper
         Refuse(request, MappingError.CannotCreate, notBefore + AnswerWithin, "too many requests wait for the replay");
     }
 
-    /// <summary>The kernel did not take <paramref name="reply"/>, and whoever waited for it goes on unmapped; or nobody knows whether it did.</summary>
-    /// <param name="result">-errno, 0 when it was too late to send.</param>
-    public void OnUndelivered(in KernelReply reply, Delivery delivery, int result, TimeSpan now)
+    /// <summary>What became of <paramref name="reply"/>, one of the <see cref="Outbox"/>. Whoever waits for one that was not taken goes on unmapped.</summary>
+    public void OnSent(in KernelReply reply, SendResult sent, TimeSpan now)
     {
-        if (reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo)
+        switch (reply.Kind)
         {
-            if (delivery == Delivery.Refused)
-            {
-                OnHandshake(new KernelRequest { Operation = KernelOperation.Error, Sequence = reply.Sequence, Result = result }, now);
-            }
-            else
-            {
-                OnUnanswered(reply.Sequence, result, now);
-            }
-        }
-        else if (reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
-        {
-            OnMappingUndelivered(reply, delivery, result, now);
-        }
-        else if (reply.Kind == KernelReplyKind.RegisterPid && delivery == Delivery.Refused)
-        {
-            OnRegistrationLost(now);
+            case KernelReplyKind.Hello:
+                OnHelloSent(reply.Sequence, sent, now);
+                break;
+            case KernelReplyKind.MapInfo:
+                OnMapInfoSent(reply.Sequence, sent, now);
+                break;
+            case KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping when sent.Delivery != Delivery.Taken:
+                OnMappingUndelivered(reply, sent, now);
+                break;
+            case KernelReplyKind.RegisterPid when sent.Delivery == Delivery.Refused:
+                OnRegistrationLost(now);
+                break;
+            case KernelReplyKind.RemoteInfo:
+                break; // the kernel answers -EINVAL also when it worked
         }
     }
 
-    private void OnMappingUndelivered(in KernelReply reply, Delivery delivery, int result, TimeSpan now)
+    private void OnMappingUndelivered(in KernelReply reply, SendResult sent, TimeSpan now)
     {
         bool isTold = _undeliveredGate.TryPass(now, out string suppressed);
-        if (delivery == Delivery.Unknown)
+        if (sent.Delivery == Delivery.Unknown)
         {
             if (isTold)
             {
-                Log.KernelOutcomeUnknown(_log, reply.Kind, reply.RequestSequence, result, reply.Local, suppressed);
+                Log.KernelOutcomeUnknown(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
             }
             Doubt(now); // the kernel may use the port: only its end frees it
             return;
@@ -91,7 +85,7 @@ internal sealed partial class PortMapper
         Lose(LossCause.Undelivered, now);
         if (isTold)
         {
-            Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, result, reply.Local, suppressed);
+            Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
         }
         int slot = _mappings.FindExactLocal(reply.Local);
         if (slot >= 0)
@@ -252,6 +246,13 @@ internal sealed partial class PortMapper
     {
         uint sequence = _nextSequence++;
         Outbox.ToKernel(reply with { Sequence = sequence }, answerBy);
+        return sequence;
+    }
+
+    private uint ToKernelInOrder(in KernelReply reply)
+    {
+        uint sequence = _nextSequence++;
+        Outbox.ToKernelInOrder(reply with { Sequence = sequence });
         return sequence;
     }
 }

@@ -33,7 +33,7 @@ internal sealed partial class PortMapper
         _openReplays = clients.Length;
         for (int i = 0; i < clients.Length; i++)
         {
-            uint sequence = ToKernel(new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi }, TimeSpan.MaxValue);
+            uint sequence = ToKernelInOrder(new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi });
             _replays[i] = new Replay { Client = clients[i], IsOpen = true, Sequence = sequence, Announced = -1 };
             using var change = new RowChange<ClientRow>(ref _state.Clients[clients[i]]);
             (change.Row.Abi, change.Row.HelloSequence, change.Row.IsRegistered) = (abi, helloSequence, 0);
@@ -156,25 +156,32 @@ internal sealed partial class PortMapper
             TimeSpan.MaxValue);
     }
 
-    private void OnReplayEnded(in KernelRequest request, TimeSpan now)
+    private void OnMapInfoSent(uint sequence, SendResult sent, TimeSpan now)
     {
-        foreach (ref Replay replay in _replays.AsSpan())
+        int index = Array.FindIndex(_replays, replay => replay.IsOpen && replay.Sequence == sequence);
+        if (index < 0)
         {
-            if (!replay.IsOpen || replay.Sequence != request.Sequence)
+            return;
+        }
+        if (sent.Delivery is Delivery.Unknown or Delivery.Unsent)
+        {
+            if (Kernel == HandshakeState.MapInfoSent)
             {
-                continue;
+                OnUnanswered(sent.Code, now);
             }
-            replay.IsOpen = false;
-            _openReplays--;
-            if (request.Operation == KernelOperation.Done)
-            {
-                Reconcile(replay, request.Result, now);
-            }
-            else
-            {
-                KernelResult = request.Result;
-                replay.Client = 0;
-            }
+            return;
+        }
+        ref Replay replay = ref _replays[index];
+        replay.IsOpen = false;
+        _openReplays--;
+        if (sent.Delivery == Delivery.Taken || sent.Code == KernelProtocol.ReplayCut)
+        {
+            Reconcile(replay, sent.Code, now);
+        }
+        else
+        {
+            KernelResult = sent.Code;
+            replay.Client = 0;
         }
         if (Kernel == HandshakeState.MapInfoSent && _openReplays == 0)
         {

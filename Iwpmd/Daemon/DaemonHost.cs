@@ -76,21 +76,20 @@ internal sealed class DaemonHost
         using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
         using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
         using var handOver = new HandOver(holdings, _configuration.StateDirectory, _log);
-        var transmitter = new Transmitter(mapper, kernel, peers, _log);
-        var loop = new EventLoop(mapper, kernel, peers, transmitter, signals, epoll, _log)
+        var exchange = new Exchange(mapper, kernel, peers, _log) { From = new NamedInterfaces(_configuration.Interfaces) };
+        var loop = new EventLoop(mapper, kernel, peers, exchange, signals, epoll, _log)
         {
             HandOver = handOver,
-            From = new NamedInterfaces(_configuration.Interfaces),
             Census = census,
             OnWake = now => Wake(mapper, reports, holdings, now),
         };
-        handOver.Reconfiguration = new Reconfiguration(_configuration, holdings, mapper, _policy, _log) { TakeFrom = from => loop.From = from, SetLogLevel = SetLogLevel };
+        handOver.Reconfiguration = new Reconfiguration(_configuration, holdings, mapper, _policy, _log) { TakeFrom = from => exchange.From = from, SetLogLevel = SetLogLevel };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
         EnterSandbox();
 
         handOver.Store(_notify);
         Begin(mapper, holdings, handed, started);
-        transmitter.Drain();
+        exchange.Drain();
         SetAsideRest(holdings);
         GrowDescriptorTable();
         int status = loop.Run();

@@ -112,17 +112,17 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
             {
                 continue;
             }
-            bool isOutcome = KernelRequest.TryReadOutcome(messages.Header, messages.Payload, _sequence, out int result);
-            if (isOutcome && result != 0)
+            bool isAck = KernelRequest.TryReadAck(messages.Header, messages.Payload, out _, out int result);
+            if (isAck && result != 0)
             {
                 End(new Errno(-result).ToString(), now);
                 return;
             }
-            if (!isOutcome)
+            if (!isAck)
             {
                 Take(messages.Payload);
             }
-            if (isOutcome || (messages.Header.Flags & NetlinkHeader.Multi) == 0) // a single answer has no DONE
+            if (isAck || (messages.Header.Flags & NetlinkHeader.Multi) == 0) // a single answer has no DONE
             {
                 AskNext(now);
                 return;

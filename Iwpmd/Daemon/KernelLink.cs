@@ -15,8 +15,10 @@ internal struct KernelArrival
 }
 
 /// <summary>
-/// The netlink socket, used half-duplex: one message out, then everything in until the kernel's DONE or ERROR for it has come; what else came waits in the <see cref="Inbox"/>.
-/// Differs: so no answer is lost to a receive buffer that is full of DONEs. It knows no operation of the port mapper.
+/// The netlink socket, used half-duplex: one message out, then everything in until the kernel's ACK for it has come;
+/// what else came waits in the <see cref="Inbox"/>.
+/// Differs: so no answer is lost to a receive buffer that is full of ACKs. It knows no operation but those by which the
+/// kernel learns where to ask.
 /// </summary>
 internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogger log) : IDisposable
 {
@@ -24,29 +26,42 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     private const int BufferSize = 8192;
 
     private const int InboxLimit = 8192; // 1 MB; the rest waits in the socket
-    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an outcome must be read; what is not handled meanwhile is lost beyond this
+    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an ACK must be read; what is not handled meanwhile is lost beyond this
     private const int SendTries = 8;
 
     /// <summary>So many datagrams that put nothing into the inbox are read in one turn: their source may never end.</summary>
     private const int VainLimit = 1024;
 
-    /// <summary>While an outcome is awaited the clock is looked at so often.</summary>
+    /// <summary>While an ACK is awaited the clock is looked at so often.</summary>
     private const int VainPerLook = 64;
 
-    private const int AsideBuffer = 256 * 1024; // for one outcome at a time
+    private const int AsideBuffer = 256 * 1024; // for one ACK at a time
 
-    /// <summary>The outcome is there when the send returns, unless it was lost; a wait is for kernels that are not one, and is short for one that was silent the last time.</summary>
-    private static readonly TimeSpan OutcomeWait = TimeSpan.FromSeconds(1), SilentWait = TimeSpan.FromMilliseconds(20);
+    /// <summary>
+    /// The kernel queues the ACK before send() returns, unless its buffer is full. Only test doubles need a wait, which
+    /// is short after one that was in vain.
+    /// </summary>
+    private static readonly TimeSpan AckWait = TimeSpan.FromSeconds(1), SilentWait = TimeSpan.FromMilliseconds(20);
 
     private readonly byte[] _buffer = new byte[BufferSize];
     private readonly byte[] _reply = new byte[KernelReply.MaxSize];
+    private bool _overrun, _wasSilent;
+    private NetlinkSocket? _aside;
+
+    // The message that was sent last: its length, number and socket, and what was done for its ACK so far.
+    private int _length, _tries, _vain;
+    private uint _awaited;
+    private bool _isAside, _wasCrowded;
+    private TimeSpan _sentAt, _ackBy;
 
     public Fifo<KernelArrival> Inbox { get; } = new(64);
 
+    private NetlinkSocket Via => _isAside ? _aside! : socket;
+
     public int Fd => socket.Fd;
 
-    /// <summary>While it is true nothing is read: what the kernel says to what is sent now is left to the next process on this socket. For a few messages only, each fills the buffer.</summary>
-    public bool LeavesOutcomes { get; set; }
+    /// <summary>While it is true nothing is read: the ACKs of what is sent now are left to the next process on this socket. For a few messages only, each fills the buffer.</summary>
+    public bool LeavesAcksUnread { get; set; }
 
     /// <summary>The receive buffer overflowed, and nobody has taken notice yet.</summary>
     public bool HasOverrun => _overrun;
@@ -57,13 +72,6 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         (bool overrun, _overrun) = (_overrun, false);
         return overrun;
     }
-
-    private bool _overrun;
-    private bool _wasSilent;
-    private NetlinkSocket? _aside;
-
-    /// <summary>The awaited outcome is one of the handshake: where it stands among what came says when the replay ends.</summary>
-    private bool _inInboxToo;
 
     /// <summary>The bound of the age of what stands in the socket.</summary>
     public TimeSpan SeenEmpty => new(SeenEmptyAt);
@@ -98,57 +106,32 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     }
 
     /// <summary>
-    /// From now on answers leave by a socket of their own, to which their outcomes come: so what the kernel asks meanwhile stays in the one that the next process goes on with.
+    /// From now on answers leave by a socket of their own, to which their ACKs come: so what the kernel asks meanwhile stays in the one that the next process goes on with.
     /// The kernel knows an answer by the number of its request, whichever socket it comes from. False when there is none to be had.
     /// </summary>
     public bool TryAnswerAside() =>
         _aside is not null || NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, AsideBuffer, out _aside, out _) == Errno.None;
 
-    /// <summary>As before <see cref="TryAnswerAside"/> and <see cref="LeavesOutcomes"/>.</summary>
+    /// <summary>As before <see cref="TryAnswerAside"/> and <see cref="LeavesAcksUnread"/>.</summary>
     public void AnswerAsEver()
     {
         _aside?.Dispose();
         _aside = null;
-        LeavesOutcomes = false;
+        LeavesAcksUnread = false;
     }
 
-    /// <summary>Sends one message and reads until its outcome.</summary>
-    /// <param name="result">0, or -errno: the kernel's, or why there is none.</param>
-    /// <param name="handleInbox">Called when the inbox is crowded: as long as more comes than is read, an outcome for which there was no room stays away.</param>
-    public Delivery Send(in KernelReply reply, Action handleInbox, out int result)
+    /// <summary>Sends one message and reads until its ACK; null when the inbox is crowded: handle some of it, then <see cref="Await"/>.</summary>
+    public SendResult? Send(in KernelReply reply)
     {
         // What tells the kernel where to ask is said by the socket that it shall ask.
         bool isAnswer = reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.Hello or KernelReplyKind.MapInfo or KernelReplyKind.MapInfoNumber);
-        NetlinkSocket via = isAnswer && _aside is not null ? _aside : socket;
-        int length = reply.Write(_reply, via.PortId);
-        _inInboxToo = reply.Kind is KernelReplyKind.Hello or KernelReplyKind.MapInfo;
-        result = 0;
-        for (int tries = 0; tries < SendTries; tries++)
-        {
-            long sentAt = Clock.Now.Ticks;
-            Errno error = via.Send(_reply.AsSpan(0, length));
-            result = -error.Number;
-            bool leaves = LeavesOutcomes && via == socket;
-            Delivery delivery = error != Errno.None ? Delivery.Unsent : leaves ? Delivery.Taken : ReceiveOutcome(via, reply.Sequence, handleInbox, out result);
-            if (leaves)
-            {
-                return delivery;
-            }
-            if (via == socket && delivery is (Delivery.Taken or Delivery.Refused))
-            {
-                SeenEmptyAt = Math.Max(SeenEmptyAt, sentAt); // what stands behind the outcome came after it: so a socket that is never empty is served too
-            }
-            if (!IsLost(result))
-            {
-                return delivery;
-            }
-            if (via == socket)
-            {
-                ReceiveAll();
-            }
-        }
-        return Delivery.Unknown; // a kernel that had no room for the outcome may run it later
+        _isAside = isAnswer && _aside is not null;
+        (_length, _awaited, _tries) = (reply.Write(_reply, Via.PortId), reply.Sequence, 0);
+        return Complete(Transmit());
     }
+
+    /// <summary>Goes on with <see cref="Send"/>.</summary>
+    public SendResult? Await() => Complete(null);
 
     public void Dispose()
     {
@@ -157,59 +140,97 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     }
 
     /// <summary>The kernel answers so while our receive buffer is full, and the message is lost: it must be sent again.</summary>
-    private static bool IsLost(int result) => result == -Errno.Busy.Number || result == -Errno.NoBufferSpace.Number || result == -Errno.Again.Number;
+    private static bool IsLost(int code) => code == -Errno.Busy.Number || code == -Errno.NoBufferSpace.Number || code == -Errno.Again.Number;
 
-    private Delivery ReceiveOutcome(NetlinkSocket via, uint sequence, Action handleInbox, out int result)
+    /// <summary>One try after the other.</summary>
+    private SendResult? Complete(SendResult? result)
     {
-        TimeSpan deadline = default;
-        for (int vain = 0; ;)
+        while (true)
         {
-            if (Inbox.Count >= InboxLimit)
+            result ??= ReceiveAck();
+            if (result is not SendResult known || !IsLost(known.Code) || known.Delivery == Delivery.AckLeft)
             {
-                handleInbox();
+                return result;
+            }
+            if (!_isAside)
+            {
+                ReceiveAll();
+            }
+            if (++_tries == SendTries)
+            {
+                return new SendResult(Delivery.Unknown, known.Code); // a kernel that had no room for the ACK may run it later
+            }
+            result = Transmit();
+        }
+    }
+
+    /// <summary>Null when it left, and its ACK is to be read.</summary>
+    private SendResult? Transmit()
+    {
+        (_sentAt, _ackBy, _vain, _wasCrowded) = (Clock.Now, default, 0, false);
+        Errno error = Via.Send(_reply.AsSpan(0, _length));
+        bool leaves = LeavesAcksUnread && !_isAside;
+        return leaves ? new SendResult(Delivery.AckLeft, -error.Number)
+            : error != Errno.None ? new SendResult(Delivery.Unsent, -error.Number)
+            : null;
+    }
+
+    /// <summary>Null when the inbox is crowded: as long as more comes than is read, an ACK for which there was no room stays away.</summary>
+    private SendResult? ReceiveAck()
+    {
+        while (true)
+        {
+            _wasCrowded = Inbox.Count >= InboxLimit && !_wasCrowded;
+            if (_wasCrowded)
+            {
+                return null;
             }
             int had = Inbox.Count;
-            Errno error = ReceiveOne(via, sequence, out int? outcome);
-            if (outcome is not null)
+            Errno error = ReceiveOne(Via, _awaited, out int? ack);
+            if (ack is int code)
             {
                 _wasSilent = false;
-                result = outcome.Value;
-                return result == 0 ? Delivery.Taken : Delivery.Refused;
+                if (!_isAside && !IsLost(code))
+                {
+                    SeenEmptyAt = Math.Max(SeenEmptyAt, _sentAt.Ticks); // what stands behind the ACK came after it: so a socket that is never empty is served too
+                }
+                return new SendResult(code == 0 ? Delivery.Taken : Delivery.Refused, code);
             }
             bool isEmpty = error == Errno.Again;
-            if (isEmpty || (Inbox.Count == had && ++vain % VainPerLook == 0))
+            if ((isEmpty || (Inbox.Count == had && ++_vain % VainPerLook == 0)) && !WaitsOn(isEmpty))
             {
-                TimeSpan now = Clock.Now;
-                deadline = deadline == default ? now + (_wasSilent ? SilentWait : OutcomeWait) : deadline; // for all that comes meanwhile together
-                if (now >= deadline || (isEmpty && (_overrun || !via.WaitReadable(deadline - now))))
-                {
-                    _wasSilent = !_overrun;
-                    result = -Errno.TimedOut.Number;
-                    return Delivery.Unknown;
-                }
+                _wasSilent = !_overrun;
+                return new SendResult(Delivery.Unknown, -Errno.TimedOut.Number);
             }
             if (error != Errno.None && error != Errno.Again && error != Errno.Interrupted && error != Errno.NoBufferSpace)
             {
-                result = -error.Number;
-                return Delivery.Unknown;
+                return new SendResult(Delivery.Unknown, -error.Number);
             }
         }
     }
 
-    /// <summary>Receives one datagram into the inbox; <paramref name="outcome"/> is set when it holds the DONE or ERROR of <paramref name="awaited"/>.</summary>
-    private Errno ReceiveOne(NetlinkSocket from, uint? awaited, out int? outcome)
+    /// <summary>False when the ACK will not come; one deadline for all that comes meanwhile together.</summary>
+    private bool WaitsOn(bool isEmpty)
     {
-        outcome = null;
+        TimeSpan now = Clock.Now;
+        _ackBy = _ackBy == default ? now + (_wasSilent ? SilentWait : AckWait) : _ackBy;
+        return now < _ackBy && !(isEmpty && (_overrun || !Via.WaitReadable(_ackBy - now)));
+    }
+
+    /// <summary>Receives one datagram into the inbox; <paramref name="ack"/> is set when it holds the ACK of <paramref name="awaited"/>.</summary>
+    private Errno ReceiveOne(NetlinkSocket from, uint? awaited, out int? ack)
+    {
+        ack = null;
         Errno error = from.Receive(_buffer, out int length, out uint source);
         if (error == Errno.NoBufferSpace)
         {
-            _overrun |= from != _aside; // of that one only outcomes can be lost
+            _overrun |= from != _aside; // of that one only ACKs can be lost
         }
         if (error != Errno.None)
         {
             return error;
         }
-        if (source != 0) // Differs: whatever another process sends is not the kernel's word
+        if (source != 0) // Differs: whatever another process sends is not the kernel's
         {
             state.Counters[(int)Counter.ForeignNetlink]++;
             Log.KernelForeign(log, source);
@@ -218,7 +239,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         var messages = new NetlinkMessages(_buffer.AsSpan(0, Math.Min(length, BufferSize)));
         while (messages.MoveNext())
         {
-            Accept(messages.Header, messages.Payload, awaited, ref outcome);
+            Accept(messages.Header, messages.Payload, awaited, ref ack);
         }
         if (messages.IsDamaged || length > BufferSize)
         {
@@ -228,15 +249,12 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
         return error;
     }
 
-    private void Accept(in NetlinkHeader header, ReadOnlySpan<byte> payload, uint? awaited, ref int? outcome)
+    private void Accept(in NetlinkHeader header, ReadOnlySpan<byte> payload, uint? awaited, ref int? ack)
     {
-        if (awaited is uint sequence && KernelRequest.TryReadOutcome(header, payload, sequence, out int result))
+        if (KernelRequest.TryReadAck(header, payload, out uint sequence, out int result))
         {
-            outcome = result;
-            if (!_inInboxToo || IsLost(result))
-            {
-                return;
-            }
+            ack = sequence == awaited ? result : ack;
+            return;
         }
         if (Inbox.Count >= InboxHardLimit)
         {

@@ -18,6 +18,9 @@ internal static class KernelProtocol
     public const ushort Abi = IWPM_UABI_VERSION;
     public const ushort OldestAbi = IWPM_UABI_VERSION_MIN;
 
+    /// <summary>-ENOMEM, the ACK of a MAPINFO whose kernel has more mappings than it can name.</summary>
+    public const int ReplayCut = -12;
+
     /// <summary>
     /// How many mappings a kernel with pages of this size can name: iwpm_send_mapinfo() sends 19 datagrams (the twentieth is never sent), each of a page, but of 8 KiB at most, less what
     /// the kernel keeps beside it (320 bytes), and leaves the room of one mapping (288 bytes) in each. 228 with 4 KiB, 494 with more.

@@ -115,12 +115,12 @@ internal readonly record struct KernelRequest
         return awaited;
     }
 
-    /// <summary>True when this is the kernel's verdict on our message <paramref name="sequence"/>: 0 or -errno.</summary>
-    public static bool TryReadOutcome(in NetlinkHeader header, ReadOnlySpan<byte> payload, uint sequence, out int result)
+    /// <summary>True of the kernel's ACK of our message <paramref name="sequence"/>: 0 or -errno.</summary>
+    public static bool TryReadAck(in NetlinkHeader header, ReadOnlySpan<byte> payload, out uint sequence, out int result)
     {
-        bool isOutcome = header.Type is NLMSG_DONE or NLMSG_ERROR && header.Sequence == sequence && payload.Length >= sizeof(int);
-        result = isOutcome ? MemoryMarshal.Read<int>(payload) : 0;
-        return isOutcome;
+        bool isAck = header.Type is NLMSG_DONE or NLMSG_ERROR && payload.Length >= sizeof(int);
+        (sequence, result) = (header.Sequence, isAck ? MemoryMarshal.Read<int>(payload) : 0);
+        return isAck;
     }
 
     /// <summary>DONE carries an s32 result, the 16-byte one behind a MAPINFO batch carries none; ERROR carries the error and the header of the refused message.</summary>
