@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define OUTSTANDING 2000         /* at the end */
 #define MOST_REAL_PORTS 19000    /* below a limit of 20000 descriptors, with room for what is added on top */
 
 static int rounds = 5, operations = 600;
@@ -212,6 +213,30 @@ static void starting(void)
 	rounds = kept;
 }
 
+/* From SIGTERM to the end, while each answer brings another request. */
+static void ending(void)
+{
+	struct row *row = add_row("End", "end", OUTSTANDING, MILLISECONDS, "SIGTERM to the end, requests outstanding, NO_PORT_MAP");
+	double times[2][64];
+
+	for (int round = 0; round < rounds; round++) {
+		for (int program = 0; program < 2; program++) {
+			struct subject s;
+			pid_t generator;
+
+			start(&s, program, &(struct options){ 0 });
+			generator = load_without_end(&s, OUTSTANDING);
+			usleep(500000);
+			times[program][round] = subject_stop(&s, SIGTERM) * 1e3;
+			kill(generator, SIGKILL);
+			waitpid(generator, NULL, 0);
+		}
+	}
+	for (int program = 0; program < 2; program++)
+		note(row, program, median_of(times[program], rounds));
+	print_row(row);
+}
+
 static void detached(void)
 {
 	struct subject subjects[2];
@@ -375,6 +400,8 @@ static int only(const char *name, enum program program, int count)
 
 	if (strcmp(name, "flood") == 0)
 		return flooded(), 0;
+	if (strcmp(name, "end") == 0)
+		return ending(), 0;
 	if (strcmp(name, "looks") == 0)
 		return readers(), 0;
 	for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
@@ -418,6 +445,7 @@ int main(int argc, char **argv)
 	print_header();
 	read_counts(argv[optind + PROGRAMS]);
 	starting();
+	ending();
 	detached();
 	sizes();
 	real_ports();

@@ -51,7 +51,8 @@ extern const char *program_paths[PROGRAMS];
 _Noreturn void die(const char *format, ...);
 double seconds(clockid_t clock);
 void subject_start(struct subject *s, enum program program, const struct options *options);
-void subject_stop(struct subject *s, int signal);
+void accept_socket(struct subject *s);
+double subject_stop(struct subject *s, int signal); /* seconds until it had ended */
 void settle(struct subject *s);
 double cpu(const struct subject *s);
 void subject_memory(const struct subject *s, double *rss, double *pss);
@@ -64,6 +65,7 @@ size_t put_mapping(uint8_t *to, struct subject *s, int operation, int index, uin
 void fill(struct subject *s, int size, uint32_t flags);
 typedef struct figure load(struct subject *s, int count, int window, uint32_t flags);
 load load_adds, load_churn, load_requests, load_rejects, load_queries;
+pid_t load_without_end(struct subject *s, int window);
 struct figure adds_beside(struct subject *s, pid_t flood, int *asked, int *answered);
 
 /* report.c */

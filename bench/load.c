@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <rdma/rdma_netlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,28 @@ void fill(struct subject *s, int size, uint32_t flags)
 		add(s, s->size, size - s->size < 64 ? size - s->size : 64, 64, flags);
 	s->size = size;
 	settle(s);
+}
+
+/* A process that keeps WINDOW requests outstanding until it is killed, and the table as small as it was. */
+pid_t load_without_end(struct subject *s, int window)
+{
+	struct subject aside = { .program = s->program, .kernel_end = -1, .listener = s->listener };
+	pid_t child = fork();
+
+	if (child)
+		return child;
+	close(STDERR_FILENO); /* at the daemon's end nobody hears it any more */
+	for (int sent = 0, heard = 0;; heard++) {
+		struct pollfd ready[] = { { aside.listener, POLLIN, 0 }, { aside.kernel_end, POLLIN, 0 }, { s->kernel_end, POLLIN, 0 } };
+
+		for (; sent - heard < window; sent++)
+			tell_mapping(s, RDMA_NL_IWPM_ADD_MAPPING, s->size + sent % (4 * window), NO_PORT_MAP);
+		poll(ready, 3, -1);
+		if (ready[0].revents)
+			accept_socket(&aside); /* ours answers by another one at its end */
+		hear_good(ready[1].revents ? &aside : s, RDMA_NL_IWPM_ADD_MAPPING);
+		take_away(s, s->size + heard % (4 * window), 1);
+	}
 }
 
 /* ---- what is measured ---- */

@@ -198,6 +198,7 @@ static const struct target targets[] = {
 	{ "ADD, NO_PORT_MAP, instructions to the reference's", "instructions-advertise", 100, VALUE, TO_REFERENCE, 1.3 },
 	{ "ADD, real ports, instructions to the reference's", "instructions-add", 100, VALUE, TO_REFERENCE, 1.3 },
 	{ "exec to HELLO", "hello", 0, VALUE, RATIO, 1.2 },
+	{ "end with 2000 requests outstanding, ms", "end", 2000, VALUE, OURS_ONLY, 300 },
 	{ "RSS idle, syslog daemon, MB", "idle-syslog", 0, VALUE, OURS_ONLY, 8 },
 	{ "RSS idle, -s, MB", "idle", 0, VALUE, OURS_ONLY, 10 },
 	{ "RSS, NO_PORT_MAP", "memory", 25000, VALUE, RATIO, 1.0 },

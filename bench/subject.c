@@ -183,7 +183,7 @@ static int open_peer(struct subject *s, uint16_t port)
 	return fd;
 }
 
-static void accept_socket(struct subject *s)
+void accept_socket(struct subject *s)
 {
 	struct simannounce hello;
 	union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control;
@@ -265,9 +265,9 @@ void subject_start(struct subject *s, enum program program, const struct options
 	settle(s);
 }
 
-void subject_stop(struct subject *s, int signal)
+double subject_stop(struct subject *s, int signal)
 {
-	double since = seconds(CLOCK_MONOTONIC);
+	double since = seconds(CLOCK_MONOTONIC), took;
 
 	kill(s->pid, signal);
 	while (kill(s->pid, 0) == 0 && waitpid(s->child, NULL, WNOHANG) != s->pid) {
@@ -275,6 +275,7 @@ void subject_stop(struct subject *s, int signal)
 			kill(s->pid, SIGKILL);
 		usleep(1000);
 	}
+	took = seconds(CLOCK_MONOTONIC) - since;
 	if (s->child != s->pid)
 		waitpid(s->child, NULL, WNOHANG);
 	munmap(s->kernel, SIMKERNEL_REPLAY_AT + REPLAY_ROOM);
@@ -283,6 +284,7 @@ void subject_stop(struct subject *s, int signal)
 		close(*fds[i]);
 	if (signal != SIGKILL)
 		shell("rm -rf %s", s->folder);
+	return took;
 }
 
 double cpu(const struct subject *s) { return seconds(s->clock) * 1e6; }
