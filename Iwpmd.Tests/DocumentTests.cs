@@ -11,7 +11,8 @@ public partial class DocumentTests
     private const int Columns = 120, ReadmeLines = 120;
 
     private static readonly string[] Documents =
-        [.. Repository.Files("doc").Where(path => path.EndsWith(".md")), "README.md", "CONTRIBUTING.md", "UPGRADING.md", "SECURITY.md", "NEWS"];
+        [.. Repository.Files("doc").Where(path => path.EndsWith(".md")), "README.md", "CONTRIBUTING.md", "UPGRADING.md",
+            "SECURITY.md", "NEWS", "bench/README.md", "fuzz/README.md"];
 
     [Fact]
     public void Whatever_a_document_names_is_there() => AssertNone(Documents.SelectMany(path => Missing(path, Read(path))));

@@ -6,7 +6,8 @@ namespace Iwpmd.Os;
 
 /// <summary>
 /// A netlink socket to the kernel: datagrams out and in, never blocking. It must not know what they mean.
-/// Its port id is explicit and positive: autobind can give a negative one, and the kernel's port mapper client ignores a daemon that has such a one.
+/// Its port id is explicit and positive: an automatic bind can give a negative one, and the kernel then ignores the
+/// daemon (doc/protocol.md K3.14).
 /// </summary>
 internal sealed unsafe class NetlinkSocket : IDisposable
 {
@@ -67,8 +68,8 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     }
 
     /// <summary>
-    /// Takes over an open socket, which keeps the port id it is bound to. Refuses one that is not bound, on which the kernel's answers hang the process, and one with an id that is negative
-    /// as the kernel reads it, which its port mapper client ignores.
+    /// Takes over an open socket, which keeps the port id it is bound to. Refuses one that is not bound and one with a
+    /// negative id (doc/protocol.md K3.15, K3.14).
     /// </summary>
     public static Errno TryAdopt(int fd, out NetlinkSocket? socket)
     {

@@ -7,7 +7,7 @@ namespace Iwpmd.Os;
 
 /// <summary>
 /// A TCP socket that holds a port by being bound to it, on the wildcard address, without SO_REUSEADDR, and never listens. One socket can try several ports in turn.
-/// A v6 one is dual-stack: it holds the number for both families.
+/// A v6 one is dual-stack: it holds the number for both families. It is no socket to wait for (doc/protocol.md H1.2).
 /// </summary>
 [SkipLocalsInit]
 internal static class TcpPortSocket

@@ -45,7 +45,7 @@ internal readonly record struct KernelReply
     /// <summary>The header's nlmsg_seq: ours, by which the kernel's DONE or ERROR is recognised.</summary>
     public uint Sequence { get; init; }
 
-    /// <summary>Attribute SEQ: the nlmsg_seq of the request that is answered, 0 where none is.</summary>
+    /// <summary>Attribute SEQ (doc/protocol.md K1.8): the nlmsg_seq of the request that is answered, 0 where none is.</summary>
     public uint RequestSequence { get; init; }
 
     public InetEndpoint Local { get; init; }

@@ -123,7 +123,10 @@ internal readonly record struct KernelRequest
         return isAck;
     }
 
-    /// <summary>DONE carries an s32 result, the 16-byte one behind a MAPINFO batch carries none; ERROR carries the error and the header of the refused message.</summary>
+    /// <summary>
+    /// DONE carries an s32 result, the 16-byte one behind a MAPINFO batch carries none (doc/protocol.md K4.1, K4.3);
+    /// ERROR carries the error and the header of the refused message.
+    /// </summary>
     private static bool TryParseOutcome(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
     {
         bool done = header.Type == NLMSG_DONE;
