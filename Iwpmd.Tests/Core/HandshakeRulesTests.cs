@@ -67,6 +67,19 @@ public class HandshakeRulesTests
         Assert.Equal(2ul, world.Counter(Counter.HeldDropped));
     }
 
+    [Theory]
+    [InlineData(0, 3)]
+    [InlineData(2, 3)]
+    [InlineData(5, 4)]
+    [InlineData(65535, 4)]
+    public void A_version_that_is_not_known_is_taken_for_the_nearest(int said, int taken)
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        Hello(world, abi: (uint)said);
+        Assert.Equal((KernelReplyKind.MapInfo, (ushort)taken), (world.LastToKernel.Kind, world.LastToKernel.Abi));
+    }
+
     [Fact]
     public void The_agreed_version_is_asked_for_and_stands_in_the_registration()
     {

@@ -32,6 +32,7 @@ public class DifferentialTests
         ["unreachable peer"] = "ICMP unreachable ends a query at once",
         ["missing FLAGS"] = "the FLAGS attribute is optional whatever ABI was agreed",
         ["nobody waits"] = "a message that cannot be read and that nobody waits for gets no HANDLE_ERR",
+        ["unknown HELLO"] = "an ABI version that is not known is not refused: at the start it is taken for the nearest one",
         ["missing SEQ"] = "the attributes SEQ and IF_NAME may be missing",
         ["behind a DONE"] = "what stands behind an NLMSG_DONE is read",
         ["unasked client"] = "MAPINFO of a client that was not asked claims nothing",

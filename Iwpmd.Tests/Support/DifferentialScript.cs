@@ -229,6 +229,12 @@ internal sealed class DifferentialScript(DifferentialRun run)
         run.Step("malformed: v4 Request in a v6 packet", () => run.Tell("client6", request), "ip version");
         byte[] lasting = [request[0], 7, .. Peer.Bytes(Peer.Request(_handle++, "10.0.0.2:7200", "10.0.0.1:5599", "10.0.0.2:7300"))[2..]];
         run.Step("malformed: Request with a PmTime", () => run.Tell("client", lasting), "PmTime");
+        var number = new KernelRequest { Operation = KernelOperation.MapInfoNumber, Number = 7 };
+        run.Step("malformed: MAPINFO_NUM without a number", () => run.Kernel.SendRaw(Short(number, 24)), "nobody waits");
+        var hello = new KernelRequest { Operation = KernelOperation.Hello, Number = 9 };
+        run.Step("malformed: HELLO without a version", () => run.Kernel.SendRaw(Short(hello, 16)), "nobody waits");
+        run.Step("malformed: HELLO of an unknown version that was not asked for", () => run.Kernel.SendRaw(Bytes(hello)), "unknown HELLO");
+        run.Step("REG_PID after that", Register);
     }
 
     /// <summary>The message without so many bytes behind its header.</summary>
