@@ -76,7 +76,7 @@ internal static partial class Log
     [LoggerMessage(209, LogLevel.Warning, "mapping: shared: {Local} -> {Mapped} is that of a device with ports mapped and of one without: hosts reach only the one that listened first: listen on addresses, not on the wildcard{Suppressed}")]
     public static partial void MappingOfTwoClasses(ILogger log, InetEndpoint local, InetEndpoint mapped, string suppressed);
 
-    [LoggerMessage(211, LogLevel.Warning, "mapping: not kept: {Local} -> {Mapped}: TCP port {Port} {Reason}: hosts without a port mapper cannot reach it{Suppressed}")]
+    [LoggerMessage(211, LogLevel.Warning, "mapping: not kept: {Local} -> {Mapped}: TCP port {Port} {Reason}: hosts without a port mapper cannot reach it: see who has the port (ss -tlnp){Suppressed}")]
     public static partial void MappingNotKept(ILogger log, InetEndpoint local, InetEndpoint mapped, int port, string reason, string suppressed);
 
     [LoggerMessage(301, LogLevel.Warning, "query: fallback: {Local} -> {Remote} goes on without the peer's port mapper: {Cause}{Suppressed}")]
@@ -112,7 +112,7 @@ internal static partial class Log
     [LoggerMessage(115, LogLevel.Debug, "kernel: dropped: a netlink message of process {Source}: only the kernel is listened to")]
     public static partial void KernelForeign(ILogger log, uint source);
 
-    [LoggerMessage(116, LogLevel.Warning, "kernel: receive failed: {Error}")]
+    [LoggerMessage(116, LogLevel.Warning, "kernel: receive failed: {Error}: restart the daemon if this repeats")]
     public static partial void KernelReceiveFailed(ILogger log, Os.Errno error);
 
     [LoggerMessage(120, LogLevel.Debug, "kernel: census: {Devices} iWARP devices, {Endpoints} endpoints: {Result}")]

@@ -65,7 +65,7 @@ public class KeptPortsRulesTests
         world.Add("10.0.0.1:4420");
         Assert.Equal((MappingState.Held, (ushort)40000), Mapped(world, "10.0.0.1:4420"));
         string line = Assert.Single(log.Lines, line => line.Contains("not kept"));
-        Assert.Equal("mapping: not kept: 10.0.0.1:4420 -> 10.0.0.1:40000: TCP port 4420 is in use by another program: hosts without a port mapper cannot reach it", line);
+        Assert.Equal("mapping: not kept: 10.0.0.1:4420 -> 10.0.0.1:40000: TCP port 4420 is in use by another program: hosts without a port mapper cannot reach it: see who has the port (ss -tlnp)", line);
     }
 
     [Fact]
