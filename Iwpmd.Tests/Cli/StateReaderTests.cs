@@ -52,7 +52,7 @@ public sealed class StateReaderTests : IDisposable
         {
             (change.Row.Local, change.Row.State, change.Row.References) = (InetEndpoint.Parse(local), MappingState.Held, 1);
         }
-        _state.Header.MappingsTouched = Math.Max(_state.Header.MappingsTouched, slot + 1);
+        _state.Header.MappingsHighWater = Math.Max(_state.Header.MappingsHighWater, slot + 1);
     }
 
     [Fact]

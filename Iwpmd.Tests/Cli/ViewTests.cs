@@ -6,6 +6,7 @@ using Iwpmd.State;
 using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Xunit;
+using Mappings = Iwpmd.Cli.Mappings;
 
 namespace Iwpmd.Tests.Cli;
 

@@ -21,31 +21,31 @@ public class CensusTests
         }
         var world = new World(state: before.State, handshake: false) { Now = before.Now + TimeSpan.FromSeconds(1) };
         world.Mapper.Restore(world.Now);
-        Assert.True(world.Mapper.TryResume(Succession.AfterCrash, world.Now));
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
         return world;
     }
 
     private static void Take(World world, string? whyIncomplete, params (string Local, EndpointUse Use)[] endpoints)
     {
-        world.Mapper.BeginCensus(world.Now);
+        world.Mapper.Audit.Begin(world.Now);
         foreach ((string local, EndpointUse use) in endpoints)
         {
-            world.Mapper.CountEndpoint(InetEndpoint.Parse(local), use);
+            world.Mapper.Audit.Count(InetEndpoint.Parse(local), use);
         }
-        world.Mapper.EndCensus(whyIncomplete, world.Now);
+        world.Mapper.Audit.End(whyIncomplete, world.Now);
     }
 
     [Fact]
     public void It_is_wanted_after_a_crash_and_not_after_an_orderly_end()
     {
         World world = AfterCrash("10.0.0.1:5000");
-        Assert.False(world.Mapper.WantsCensus(world.Now));
-        Assert.True(world.Mapper.WantsCensus(world.Now + s_apart));
+        Assert.False(world.Mapper.Audit.IsDue(world.Now));
+        Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
         Assert.Equal(world.Now + s_apart, world.Mapper.NextDeadline);
 
         var before = new World();
         before.Add("10.0.0.1:5000");
-        Assert.False(Resumed(before).Mapper.WantsCensus(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
+        Assert.False(Resumed(before).Mapper.Audit.IsDue(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
     }
 
     [Fact]
@@ -53,21 +53,21 @@ public class CensusTests
     {
         World world = AfterCrash("10.0.0.1:5000");
         World next = Resumed(world);
-        Assert.True(next.Mapper.WantsCensus(next.Now + s_apart));
+        Assert.True(next.Mapper.Audit.IsDue(next.Now + s_apart));
 
         for (int look = 0; look < 2; look++)
         {
             next.Pass(s_apart);
             Take(next, null, ("10.0.0.1:5000", EndpointUse.Listening));
         }
-        Assert.False(Resumed(next).Mapper.WantsCensus(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
+        Assert.False(Resumed(next).Mapper.Audit.IsDue(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
     }
 
     private static World Resumed(World before)
     {
         var next = new World(state: before.State, handshake: false) { Now = before.Now };
         next.Mapper.Restore(next.Now);
-        Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+        Assert.True(next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
         return next;
     }
 
@@ -77,7 +77,7 @@ public class CensusTests
         var world = new World();
         world.Add("10.0.0.1:5000");
         world.Mapper.OnOverrun(world.Now);
-        Assert.True(world.Mapper.WantsCensus(world.Now + s_apart));
+        Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
     }
 
     [Fact]
@@ -88,12 +88,12 @@ public class CensusTests
         Take(world, null, ("10.0.0.1:5000", EndpointUse.Listening));
         Assert.True(world.HasRow("10.0.0.1:5001"));
         world.Now += s_apart;
-        Assert.True(world.Mapper.WantsCensus(world.Now));
+        Assert.True(world.Mapper.Audit.IsDue(world.Now));
         Take(world, null, ("10.0.0.1:5000", EndpointUse.Listening));
         Assert.False(world.HasRow("10.0.0.1:5001"));
         Assert.True(world.HasRow("10.0.0.1:5000"));
         Assert.Single(world.Ports.Held);
-        Assert.False(world.Mapper.WantsCensus(world.Now + TimeSpan.FromHours(1)));
+        Assert.False(world.Mapper.Audit.IsDue(world.Now + TimeSpan.FromHours(1)));
     }
 
     [Fact]
@@ -107,7 +107,7 @@ public class CensusTests
         world.Now += s_apart / 2;
         Take(world, null);
         Assert.True(world.HasRow("10.0.0.1:5000"));
-        Assert.True(world.Mapper.WantsCensus(world.Now + s_apart));
+        Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
     }
 
     [Fact]
@@ -130,7 +130,7 @@ public class CensusTests
     public void It_is_given_up_when_it_is_never_complete()
     {
         World world = AfterCrash("10.0.0.1:5000");
-        for (int i = 0; world.Mapper.WantsCensus(world.Now += s_apart); i++)
+        for (int i = 0; world.Mapper.Audit.IsDue(world.Now += s_apart); i++)
         {
             Assert.True(i < 100);
             Take(world, "hidden");
@@ -158,7 +158,7 @@ public class CensusTests
         before.Answer(PeerMessageType.Accept, 41000);
         var world = new World(state: before.State, handshake: false) { Now = before.Now };
         world.Mapper.Restore(world.Now);
-        Assert.True(world.Mapper.TryResume(Succession.AfterCrash, world.Now));
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
         for (int i = 0; i < 2; i++)
         {
             world.Now += s_apart;

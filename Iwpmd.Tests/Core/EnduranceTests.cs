@@ -54,7 +54,7 @@ public class EnduranceTests
         Assert.Equal((ulong)Rounds * OperationsOfRound, _state.Counters[(int)Counter.Adds] + _state.Counters[(int)Counter.Queries] + _state.Counters[(int)Counter.Removes]
             + _state.Counters[(int)Counter.PeerRequests] + _state.Counters[(int)Counter.PeerAcks] + _state.Counters[(int)Counter.PeerAccepts] + _state.Counters[(int)Counter.PeerRejects]);
         Assert.InRange(allocated, 0, 1 << 20); // the sets of the test's own ports
-        Assert.InRange(_state.Header.MappingsTouched, 1, 8);
+        Assert.InRange(_state.Header.MappingsHighWater, 1, 8);
     }
 
     /// <summary>A listener that a peer asks for and comes to, and a connection to another host, every other one rejected; all end.</summary>

@@ -425,7 +425,7 @@ public class HandshakeRulesTests
         world.Pass(PortMapper.RegistrationDelay);
         Assert.Equal((KernelReplyKind.RegisterPid, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Equal(1ul, world.Counter(Counter.Usurpations));
-        Assert.True(world.Mapper.WantsCensus(world.Now + TimeSpan.FromSeconds(10)));
+        Assert.True(world.Mapper.Audit.IsDue(world.Now + TimeSpan.FromSeconds(10)));
     }
 
     [Fact]

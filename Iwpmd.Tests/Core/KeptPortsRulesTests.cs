@@ -137,7 +137,7 @@ public class KeptPortsRulesTests
         var world = new World(state: before.State, handshake: false) { Now = before.Now };
         world.Mapper.Restore(world.Now);
         Assert.Equal([4420], world.Ports.Held);
-        Assert.True(world.Mapper.TryResume(Succession.Orderly, world.Now));
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Clean, world.Now));
         world.MapInfo("10.0.0.1:4420", "10.0.0.1:4420");
         world.Remove("10.0.0.1:4420");
         Assert.Equal([4420], world.Ports.Held);

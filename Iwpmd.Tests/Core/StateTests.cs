@@ -90,7 +90,7 @@ public class StateTests
             next.Mapper.Restore(next.Now);
             next.Introduce();
             next.Pass(TimeSpan.FromSeconds(12));
-            for (int slot = 0; slot < next.Mapper.Mappings.Touched; slot++)
+            for (int slot = 0; slot < next.Mapper.Mappings.HighWater; slot++)
             {
                 MappingRow row = next.Mapper.Mappings[slot];
                 Assert.True(!row.IsUsed || Array.IndexOf(locals, row.Local) is var i and >= 0 && row.MappedPort == mapped[i], $"byte {at}: {(InetEndpoint)row.Local} -> {row.MappedPort}");
@@ -125,7 +125,7 @@ public class StateTests
             Assert.Equal(200, next.Mapper.Mappings.Count);
             Assert.Equal(world.Row("10.0.0.1:5199").MappedPort, next.Row("10.0.0.1:5199").MappedPort);
             Assert.Equal(world.Counter(Counter.Adds), next.Counter(Counter.Adds));
-            Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+            Assert.True(next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
             next.Expire(); // the query that waits is asked again, for the same mapping
             Assert.Equal("10.0.0.1:6000", next.ToPeers.Single().Message.Connecting.ToString());
         }
@@ -203,7 +203,7 @@ public class StateTests
         ulong handle = world.ToPeers.Single().Message.Handle;
         var next = new World(state: world.State, handshake: false) { Now = world.Now + TimeSpan.FromSeconds(1) };
         next.Mapper.Restore(next.Now);
-        Assert.True(next.Mapper.TryResume(Succession.AfterCrash, next.Now));
+        Assert.True(next.Mapper.TryResume(PredecessorExit.Crash, next.Now));
         next.Expire();
         Assert.Equal(handle, next.ToPeers.Single().Message.Handle);
         next.Answer(PeerMessageType.Accept, 41000);
@@ -218,7 +218,7 @@ public class StateTests
         world.Request("10.0.0.2:40000", "10.0.0.2:6000", "10.0.0.1:5000");
         var next = new World(state: world.State, handshake: false) { Now = world.Now + TimeSpan.FromSeconds(1) };
         next.Mapper.Restore(next.Now);
-        Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+        Assert.True(next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
         next.Request("10.0.0.2:40000", "10.0.0.2:6000", "10.0.0.1:5000");
         Assert.Equal(PeerMessageType.Accept, next.ToPeers.Single().Message.Type);
         Assert.DoesNotContain(next.ToKernel, reply => reply.Kind == KernelReplyKind.RemoteInfo);
@@ -231,7 +231,7 @@ public class StateTests
         world.Add("10.0.0.1:5000");
         var next = new World(state: world.State, handshake: false) { Now = world.Now };
         next.Mapper.Restore(next.Now);
-        Assert.True(next.Mapper.TryResume(Succession.Orderly, next.Now));
+        Assert.True(next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
         next.Pass(TimeSpan.FromMinutes(1));
         KernelReply mark = next.Sent.Single().Reply; // two equal numbers: the kernel has nothing to say to that
         Assert.Equal((KernelReplyKind.MapInfoNumber, 0u, 0u), (mark.Kind, mark.Sent, mark.Accepted));
@@ -245,7 +245,7 @@ public class StateTests
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
         var next = new World(state: world.State, handshake: false);
-        Assert.False(next.Mapper.TryResume(Succession.Orderly, next.Now));
+        Assert.False(next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
     }
 
     [Fact]

@@ -8,8 +8,6 @@ namespace Iwpmd.Tests.Support;
 /// <summary>The rules of the house that a text can be asked about. Each takes a path below the root and what the file holds, and returns what is wrong, as "path:line: what".</summary>
 internal static partial class SourceRules
 {
-    public const int FileLimit = 300, MethodLimit = 40;
-
     // A diamond: Core and Os never meet. Log.cs and what stands beside it are leaves that all but Wire and State may use.
     private static readonly Dictionary<string, string[]> MayUse = new()
     {
@@ -54,20 +52,12 @@ internal static partial class SourceRules
     public static IEnumerable<string> NativeImports(string path, string text) =>
         path.StartsWith("Iwpmd/Os/") ? [] : Find(path, SourceText.CodeOf(text), NativeImport(), "native import");
 
-    public static IEnumerable<string> Lengths(string path, string text)
-    {
-        int lines = text.TrimEnd('\n').Count(c => c == '\n') + 1;
-        IEnumerable<string> methods = SourceText.Methods(SourceText.CodeOf(text)).Where(method => method.Length >= MethodLimit)
-            .Select(method => $"{path}:{method.Line}: {method.Name} has {method.Length} lines");
-        return lines < FileLimit ? methods : methods.Prepend($"{path}: has {lines} lines");
-    }
-
     public static IEnumerable<string> Reflection(string path, string text) => Find(path, SourceText.CodeOf(text), ReflectionUse(), "reflection");
 
     public static IEnumerable<string> TypeNames(string path, string text) => Find(path, SourceText.CodeOf(text), EmptyName(), "a name that says nothing");
 
     public static IEnumerable<string> Clocks(string path, string text) =>
-        path.StartsWith("Iwpmd/Core/") || path.StartsWith("Iwpmd/Wire/") ? Find(path, SourceText.CodeOf(text), ClockOrChance(), "time and chance come in as arguments") : [];
+        path.StartsWith("Iwpmd/Core/") || path.StartsWith("Iwpmd/State/") || path.StartsWith("Iwpmd/Wire/") ? Find(path, SourceText.CodeOf(text), ClockOrChance(), "time and chance come in as arguments") : [];
 
     /// <summary>Wire and Os may use C's names, but only the files that mirror a header may define them.</summary>
     public static IEnumerable<string> CNames(string path, string text)

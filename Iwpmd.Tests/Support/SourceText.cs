@@ -23,36 +23,7 @@ internal sealed partial class SourceText
         return new string(source._code);
     }
 
-    /// <summary>The methods and accessors that have a block, with the number of lines between its braces.</summary>
-    public static IEnumerable<(string Name, int Line, int Length)> Methods(string code)
-    {
-        var blocks = new Stack<(string Kind, string Name, int Line)>();
-        int headerAt = 0;
-        for (int i = 0; i < code.Length; i++)
-        {
-            if (code[i] == '{')
-            {
-                string header = LeadingAttributes().Replace(code[headerAt..i], "").Trim();
-                blocks.Push((KindOf(header, blocks.Count == 0 ? "file" : blocks.Peek().Kind), header, LineOf(code, i)));
-            }
-            else if (code[i] == '}' && blocks.TryPop(out (string Kind, string Name, int Line) block) && block.Kind == "method")
-            {
-                yield return (MethodName().Match(block.Name) is { Success: true } match ? match.Groups[1].Value : block.Name, block.Line, LineOf(code, i) - block.Line - 1);
-            }
-            headerAt = code[i] is '{' or '}' or ';' ? i + 1 : headerAt;
-        }
-    }
-
     public static int LineOf(string text, int at) => 1 + text.AsSpan(0, at).Count('\n');
-
-    private static string KindOf(string header, string parent) => parent switch
-    {
-        "file" or "type" when TypeHeader().IsMatch(header) => "type",
-        "type" when FieldHeader().IsMatch(header) => "field",
-        "type" => header.Contains('(') ? "method" : "property",
-        "property" when header.EndsWith("get") || header.EndsWith("set") || header.EndsWith("init") => "method",
-        _ => "inner",
-    };
 
     private void Code(int interpolationBraces)
     {
@@ -136,16 +107,4 @@ internal sealed partial class SourceText
 
     [GeneratedRegex("""\G(//[^\n]*|/\*[\s\S]*?\*/|'(\\.[^']*|[^'\\])')""")]
     private static partial Regex Comment();
-
-    [GeneratedRegex("""^(\s*\[[^\[\]]*(\[[^\[\]]*\][^\[\]]*)*\])+""")]
-    private static partial Regex LeadingAttributes();
-
-    [GeneratedRegex("""\b(class|struct|interface|enum|record|namespace)\s+\w+""")]
-    private static partial Regex TypeHeader();
-
-    [GeneratedRegex("""^[^(]*[^=!<>]=(?![=>])""")]
-    private static partial Regex FieldHeader();
-
-    [GeneratedRegex("""(\w+)\s*(<[^()]*>)?\s*\(""")]
-    private static partial Regex MethodName();
 }

@@ -242,10 +242,10 @@ internal sealed class World
     /// <summary>A census that is wanted finds nobody to ask.</summary>
     public void Expire()
     {
-        if (Mapper.WantsCensus(Now))
+        if (Mapper.Audit.IsDue(Now))
         {
-            Mapper.BeginCensus(Now);
-            Mapper.EndCensus("nobody to ask", Now);
+            Mapper.Audit.Begin(Now);
+            Mapper.Audit.End("nobody to ask", Now);
         }
         Mapper.Expire(Now);
         Drain();

@@ -62,7 +62,7 @@ internal sealed class Conversations
         {
             Close(role.Oldest - 1);
         }
-        int slot = role.Count == _limit ? -1 : _free.Take(ref _state.Header.ConversationsTouched);
+        int slot = role.Count == _limit ? -1 : _free.Take(ref _state.Header.ConversationsHighWater);
         if (slot < 0)
         {
             return -1;
@@ -170,7 +170,7 @@ internal sealed class Conversations
             }
             _free.Free(touched);
         }
-        _state.Header.ConversationsTouched = touched;
+        _state.Header.ConversationsHighWater = touched;
     }
 
     private void Enter(int slot, TimeSpan due)

@@ -26,7 +26,7 @@ internal sealed class MappingTable
         {
             touched++;
         }
-        state.Header.MappingsTouched = touched;
+        state.Header.MappingsHighWater = touched;
         for (int slot = touched - 1; slot >= 0; slot--)
         {
             ref MappingRow row = ref state.Mappings[slot];
@@ -56,7 +56,7 @@ internal sealed class MappingTable
     public int Capacity => _next.Length;
 
     /// <summary>Slots from this one on were never used.</summary>
-    public int Touched => (int)_state.Header.MappingsTouched;
+    public int HighWater => (int)_state.Header.MappingsHighWater;
 
     public ref readonly MappingRow this[int slot] => ref _state.Mappings[slot];
 
@@ -65,7 +65,7 @@ internal sealed class MappingTable
     /// <summary>Adds a row with one reference; -1 when the table is full.</summary>
     public int Add(in MappingRow values, TimeSpan now)
     {
-        int slot = _free.Take(ref _state.Header.MappingsTouched);
+        int slot = _free.Take(ref _state.Header.MappingsHighWater);
         if (slot < 0)
         {
             return -1;

@@ -37,11 +37,16 @@ internal enum AnswerSource
 /// <summary>Where a peer's datagram came from, to which of our addresses, and by which interface.</summary>
 internal readonly record struct PeerArrival(InetEndpoint From, InetEndpoint To, uint Interface);
 
+/// <summary>A request that waits for the replay to end.</summary>
+internal readonly record struct HeldRequest(KernelRequest Request, TimeSpan NotBefore);
+
 /// <summary>
-/// Decides: the owner of all state. Requests, messages and the time go in by Handle and Expire; what is to be sent comes out of the <see cref="Outbox"/>.
-/// It knows no descriptors, clocks or bytes. Times are CLOCK_BOOTTIME; <c>notBefore</c> is the earliest moment at which a request can have been sent.
+/// The contract of the core: requests, messages and the time go in by Handle and Expire, what became of a message to the
+/// kernel by <see cref="OnSent"/>; what is to be sent comes out of the <see cref="Outbox"/>. It hands each to the object
+/// that decides. It knows no descriptors, clocks or bytes. Times are CLOCK_BOOTTIME; <c>notBefore</c> is the earliest
+/// moment at which a request can have been sent.
 /// </summary>
-internal sealed partial class PortMapper
+internal sealed class PortMapper
 {
     /// <summary>UDP port of port mappers.</summary>
     public const ushort Port = 3935;
@@ -49,125 +54,241 @@ internal sealed partial class PortMapper
     /// <summary>Differs: the kernel waits 10 s for an answer and may crash on a later one, so none is sent that may be late.</summary>
     public static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(9.5);
 
-    private static readonly TimeSpan UnprotectedRetry = TimeSpan.FromSeconds(2);
+    /// <summary>
+    /// Differs: iwpm_register_pid() gives its request a buffer only after the multicast has returned, and an answer before that crashes the kernel: where the asking thread can be
+    /// preempted in between, after 2 ms (seen on Linux 7.2 and 7.3 under load). Nothing that a process can see tells when it is done: binding a netlink socket waits for the delivery,
+    /// but not for what follows it. So it gets ample time of the 10 s that the kernel waits. ADD and QUERY have their buffers before they are sent, and HANDLE_ERR uses none.
+    /// </summary>
+    public static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>More than a receive buffer of the default size can hold.</summary>
+    private const int HeldLimit = 16384;
 
     private readonly StateLayout _state;
-    private readonly ITcpPorts _ports;
-    private PortMapperSettings _settings;
-    private readonly Func<ulong> _random;
     private readonly ILogger _log;
-    private readonly MappingTable _mappings;
+    private readonly Statistics _statistics;
+    private readonly TimerTable _timers = new();
+    private readonly KernelReplies _replies;
+    private readonly Mappings _mappings;
+    private readonly KernelSession _session;
+    private readonly Registrations _registrations;
     private readonly Conversations _conversations;
-    private readonly PeerTable _peers;
-    private int _unprotected;
-    private TimeSpan _retryUnprotectedAt;
-    private LogGate _protectedGate = new(TimeSpan.FromSeconds(10), burst: 100);
-    private LogGate _unprotectedGate = new(TimeSpan.FromSeconds(10), burst: 100);
+    private readonly Queries _queries;
+    private readonly Accepts _accepts;
+    private readonly Fifo<HeldRequest> _held = new(16);
+    private LogGate _undeliveredGate = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogGate _saidGate = new(TimeSpan.FromSeconds(10), burst: 5000);
+    private LogGate _droppedGate = new(TimeSpan.FromSeconds(10), burst: 100);
 
     /// <param name="state">Formatted; what it holds is kept.</param>
     /// <param name="random">64 random bits a call.</param>
     public PortMapper(StateLayout state, ITcpPorts ports, PortMapperSettings settings, Func<ulong> random, ILogger log)
     {
-        (_state, _ports, _settings, _random, _log) = (state, ports, settings, random, log);
+        (_state, _log) = (state, log);
         StateRow.DropUnsound(new Span<HealthRow>(ref state.Health));
         StateRow.DropUnsound(state.Clients);
         StateRow.DropUnsound(state.Peers);
-        _mappings = new MappingTable(state);
+        _statistics = new Statistics(state);
+        _replies = new KernelReplies(Outbox, _statistics, log);
+        _mappings = new Mappings(state, ports, _replies, _statistics, _timers, log) { Kept = settings.KeptPorts };
+        Audit = new EndpointAudit(state, _mappings, _timers, log);
+        _session = new KernelSession(state, _mappings, Audit, _replies, _statistics, _timers, log) { MostReplayed = settings.MostReplayed };
+        _registrations = new Registrations(state, _mappings, Audit, _replies, _statistics, _timers, log);
         _conversations = new Conversations(state, random());
         Admission = new Admission(settings.Admission, random());
-        _peers = new PeerTable(state);
-        _replayed = new int[_mappings.Capacity];
+        var peers = new PeerTable(state);
+        _queries = new Queries(state, _mappings, _conversations, peers, Admission, _replies, Outbox, _statistics, random, log) { Settings = settings };
+        _accepts = new Accepts(_mappings, _conversations, peers, Admission, _replies, Outbox, _statistics, _timers, log);
     }
 
     public Outbox Outbox { get; } = new();
 
-    public MappingTable Mappings => _mappings;
+    public Mappings Mappings => _mappings;
 
     public Conversations Conversations => _conversations;
 
     public Admission Admission { get; }
 
+    public EndpointAudit Audit { get; }
+
+    public HandshakeState Kernel => _session.State;
+
+    /// <summary>-errno of the refusal that made the kernel unusable, or why its answer is not known.</summary>
+    public int KernelResult => _session.Result;
+
+    /// <summary>The first handshake came to nothing.</summary>
+    public bool HasFailed => _session.HasFailed;
+
+    /// <summary>The kernel has not yet told all that it knows.</summary>
+    public bool IsIntroducing => _session.IsIntroducing;
+
+    /// <summary>True while requests wait in memory for the replay or for their time.</summary>
+    public bool HoldsRequests => _held.Count > 0 || _registrations.Count > 0 || IsIntroducing;
+
     /// <summary>When Expire has something to do; MaxValue when nothing waits.</summary>
-    public TimeSpan NextDeadline
+    public TimeSpan NextDeadline => Times.Earlier(_conversations.NextDue, _timers.Next);
+
+    /// <summary>Goes on with the rows that an earlier process left in the state.</summary>
+    public void Restore(TimeSpan now)
     {
-        get
-        {
-            TimeSpan next = _conversations.NextDue;
-            if (_registrations.Count > 0 && _registrations.Peek().Due < next)
-            {
-                next = _registrations.Peek().Due;
-            }
-            next = _censusAt < next ? _censusAt : next;
-            next = _reportRefusalsAt < next ? _reportRefusalsAt : next;
-            return _unprotected > 0 && _retryUnprotectedAt < next ? _retryUnprotectedAt : next;
-        }
+        _replies.NextSequence = (uint)(now.Ticks >> 10); // not from 0: a socket that was taken over may hold ACKs of the earlier process
+        _mappings.Restore(now);
+    }
+
+    /// <summary>Goes on where an earlier process stood; see <see cref="KernelSession.TryResume"/>.</summary>
+    public bool TryResume(PredecessorExit exit, TimeSpan now) => _session.TryResume(exit, now);
+
+    /// <summary>Says hello: at start.</summary>
+    public void Start(TimeSpan now) => _session.Start(now);
+
+    /// <summary>Has the kernel acknowledge something, which bounds the age of what stands in its socket.</summary>
+    public void Probe() => _session.Probe();
+
+    /// <summary>The receive buffer overflowed: what was lost is unknown, so ask for everything again.</summary>
+    public void OnOverrun(TimeSpan now) => _session.OnOverrun(now);
+
+    /// <summary>Other settings from now on; what was begun under the old ones ends as it was begun.</summary>
+    public void Apply(PortMapperSettings settings)
+    {
+        _queries.Settings = settings;
+        _mappings.Kept = settings.KeptPorts;
+        Admission.Apply(settings.Admission);
     }
 
     /// <summary>Does what is due; calling it early or often is harmless.</summary>
     public void Expire(TimeSpan now)
     {
-        SayHelloAgain(now);
-        AnswerRegistrations(now);
+        if (_timers.IsDue(Timer.Hello, now))
+        {
+            _session.Start(now);
+        }
+        if (_timers.IsDue(Timer.Registration, now))
+        {
+            _registrations.Answer(now);
+        }
         for (int slot = _conversations.PeekDue(now); slot >= 0; slot = _conversations.PeekDue(now))
         {
-            OnConversationDue(slot, now);
-        }
-        if (_unprotected > 0 && now >= _retryUnprotectedAt)
-        {
-            RetryUnprotected(now);
-        }
-        ReportRefusals(now);
-    }
-
-    /// <summary>Claims the ports of the rows that an earlier process left in the state.</summary>
-    public void Restore(TimeSpan now)
-    {
-        int held = 0, unbound = 0;
-        // Not from 0: a socket that was taken over may hold outcomes of the earlier process.
-        _nextSequence = (uint)(now.Ticks >> 10);
-        if (_mappings.Dropped > 0)
-        {
-            Log.StateRowsDropped(_log, _mappings.Dropped);
-        }
-        for (int slot = 0; slot < _mappings.Touched; slot++)
-        {
-            ref readonly MappingRow row = ref _mappings[slot];
-            switch (row.State)
+            if (_conversations[slot].Role == ConversationRole.Querying)
             {
-                case MappingState.Held or MappingState.Unprotected when TryClaim(slot, row.MappedPort, now):
-                    SetState(slot, MappingState.Held);
-                    held++;
-                    break;
-                case MappingState.Held or MappingState.Unprotected:
-                    SetUnprotected(slot, now);
-                    break;
-                case MappingState.Advertised or MappingState.Fallback:
-                    unbound++;
-                    break;
+                _queries.OnDue(slot, now);
+            }
+            else
+            {
+                _conversations.Close(slot);
             }
         }
-        using (var change = new RowChange<HealthRow>(ref _state.Health))
+        if (_timers.IsDue(Timer.Claim, now))
         {
-            (change.Row.RestoredOf, change.Row.Restored, change.Row.Unprotected) = ((uint)_mappings.Count, (uint)(held + unbound), (uint)_unprotected);
+            _mappings.RetryUnprotected(now);
         }
-        if (_mappings.Count > 0)
+        if (_timers.IsDue(Timer.RefusalReport, now))
         {
-            Log.MappingsRestored(_log, held, _unprotected, unbound);
+            _accepts.ReportRefusals(now);
         }
     }
 
-    /// <summary>Other settings from now on; what was begun under the old ones ends as it was begun.</summary>
-    public void Apply(PortMapperSettings settings)
+    /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
+    public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
-        _settings = settings with { MostReplayed = _settings.MostReplayed };
-        Admission.Apply(settings.Admission);
+        Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
+        if (request.Operation is KernelOperation.Hello or KernelOperation.MapInfo or KernelOperation.MapInfoNumber)
+        {
+            _session.OnHandshake(request, now);
+        }
+        else if (IsIntroducing)
+        {
+            Hold(request, notBefore, now); // what the kernel replays claims certain ports: they come first
+        }
+        else if (request.Operation == KernelOperation.RegisterPid && _session.IsFromNewKernel(request, now))
+        {
+            _registrations.Clear();
+            Hold(request, notBefore, now);
+        }
+        else
+        {
+            Serve(request, notBefore + AnswerWithin, now);
+        }
+    }
+
+    /// <summary>What became of <paramref name="reply"/>, one of the <see cref="Outbox"/>. Whoever waits for one that was not taken goes on unmapped.</summary>
+    public void OnSent(in KernelReply reply, SendResult sent, TimeSpan now)
+    {
+        switch (reply.Kind)
+        {
+            case KernelReplyKind.Hello:
+                _session.OnHelloSent(reply.Sequence, sent, now);
+                ServeHeld(now);
+                break;
+            case KernelReplyKind.MapInfo:
+                _session.OnMapInfoSent(reply.Sequence, sent, now);
+                ServeHeld(now);
+                break;
+            case KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping when sent.Delivery != Delivery.Taken:
+                OnMappingUndelivered(reply, sent, now);
+                break;
+            case KernelReplyKind.RegisterPid when sent.Delivery == Delivery.Refused && _registrations.OnLost(now):
+                _session.Start(now);
+                break;
+            case KernelReplyKind.RemoteInfo:
+                break; // the kernel answers -EINVAL also when it worked
+        }
+    }
+
+    public void Handle(in PeerArrival arrival, in PeerMessage received, TimeSpan now)
+    {
+        if (received.Type == PeerMessageType.Request && !_accepts.TryAdmit(arrival.From, now))
+        {
+            return;
+        }
+        PeerMessage message = WithScopes(arrival, received);
+        if (_log.IsEnabled(LogLevel.Debug) && _saidGate.TryPass(now, out string suppressed))
+        {
+            Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle, suppressed);
+        }
+        string? problem = null;
+        if (message.Connecting.Family != arrival.From.Family)
+        {
+            problem = "ip version is not that of its packet"; // Differs: nobody sends such a message but to mislead
+        }
+        else
+        {
+            switch (message.Type)
+            {
+                case PeerMessageType.Request: _accepts.OnRequest(arrival, message, now); break;
+                case PeerMessageType.Ack: problem = _accepts.OnAck(arrival, message, now); break;
+                case PeerMessageType.Accept: problem = _queries.OnAccept(arrival, message, now); break;
+                case PeerMessageType.Reject: problem = _queries.OnReject(arrival, message, now); break;
+            }
+        }
+        if (problem is not null)
+        {
+            Drop(arrival.From, problem, now);
+        }
+    }
+
+    /// <summary>Counts a message that came by an interface from which none is taken.</summary>
+    public void Deny(TimeSpan now) => _accepts.Deny(now);
+
+    /// <summary>What we sent to <paramref name="peer"/> is not received; see <see cref="Queries.HandleUnreachable"/>.</summary>
+    public void HandleUnreachable(in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now) =>
+        _queries.HandleUnreachable(peer, handle, cause, source, now);
+
+    /// <summary>Counts a datagram that means nothing here.</summary>
+    public void Drop(in InetEndpoint from, string? reason, TimeSpan now)
+    {
+        _statistics.Count(Counter.PeerDropped);
+        Admission.CountInVain(from);
+        if (_log.IsEnabled(LogLevel.Debug) && _droppedGate.TryPass(now, out string suppressed))
+        {
+            Log.PeerDropped(_log, from, reason, suppressed);
+        }
     }
 
     /// <summary>Writes the table to the log.</summary>
     public void DumpMappings()
     {
         Log.MappingsCounted(_log, _mappings.Count);
-        for (int slot = 0, number = 0; slot < _mappings.Touched; slot++)
+        for (int slot = 0, number = 0; slot < _mappings.HighWater; slot++)
         {
             ref readonly MappingRow row = ref _mappings[slot];
             if (row.IsUsed)
@@ -177,104 +298,89 @@ internal sealed partial class PortMapper
         }
     }
 
-    private void Count(Counter counter) => _state.Counters[(int)counter]++;
-
-    /// <summary>A user lost something: health tells of it for a while.</summary>
-    private void Lose(LossCause cause, TimeSpan now, ulong count = 1)
+    /// <summary>Differs: a client that did not register is served, since after a hand-over nobody registers again.</summary>
+    private void Serve(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
     {
-        using var health = new RowChange<HealthRow>(ref _state.Health);
-        health.Row.Losses[(int)cause].Add(count, now);
-    }
-
-    /// <summary>Claims the port that the kernel uses for a row.</summary>
-    private bool TryClaim(int slot, ushort port, TimeSpan now)
-    {
-        ClaimResult result = ClaimAgain(slot, port);
-        if (result is not (ClaimResult.Claimed or ClaimResult.Taken)) // of one that is taken the row itself tells
+        switch (request.Operation)
         {
-            Lose(LossCause.NotProtected, now);
-        }
-        return result == ClaimResult.Claimed;
-    }
-
-    private void SetState(int slot, MappingState state)
-    {
-        using var change = _mappings.Change(slot);
-        change.Row.State = state;
-    }
-
-    /// <summary>The row's port is in the kernel's use and not ours: keep it in sight and try again.</summary>
-    private void SetUnprotected(int slot, TimeSpan now)
-    {
-        SetState(slot, MappingState.Unprotected);
-        if (_unprotected == 0)
-        {
-            _retryUnprotectedAt = now + UnprotectedRetry;
-        }
-        CountUnprotected(+1);
-        ref readonly MappingRow row = ref _mappings[slot];
-        if (_unprotectedGate.TryPass(now, out string suppressed))
-        {
-            Log.MappingUnprotected(_log, row.Local, row.Mapped, row.MappedPort, suppressed);
+            case KernelOperation.RegisterPid: _registrations.OnRegister(request, answerBy, now); break;
+            case KernelOperation.AddMapping: _mappings.OnAdd(request, answerBy, now); break;
+            case KernelOperation.QueryMapping: _queries.OnQuery(request, answerBy, now); break;
+            case KernelOperation.RemoveMapping: _mappings.OnRemove(request, now); break;
+            case KernelOperation.Malformed: OnMalformed(request, answerBy, now); break;
         }
     }
 
-    private void CountUnprotected(int change)
+    private void Hold(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
-        _unprotected += change;
-        using var health = new RowChange<HealthRow>(ref _state.Health);
-        health.Row.Unprotected = (uint)_unprotected;
-    }
-
-    private void RetryUnprotected(TimeSpan now)
-    {
-        _retryUnprotectedAt = now + UnprotectedRetry;
-        for (int slot = 0; slot < _mappings.Touched && _unprotected > 0; slot++)
+        if (_held.Count < HeldLimit)
         {
-            ref readonly MappingRow row = ref _mappings[slot];
-            if (row.State == MappingState.Unprotected && TryClaim(slot, row.MappedPort, now))
-            {
-                SetState(slot, MappingState.Held);
-                CountUnprotected(-1);
-                if (_protectedGate.TryPass(now, out string suppressed))
-                {
-                    Log.MappingProtected(_log, row.Local, row.Mapped, suppressed);
-                }
-            }
-        }
-    }
-
-    /// <summary>The port of a row goes back to the host; the row stays.</summary>
-    private void ReleasePort(int slot)
-    {
-        ref readonly MappingRow row = ref _mappings[slot];
-        if (row.State == MappingState.Held)
-        {
-            _ports.Release(row.MappedPort);
-        }
-        else if (row.State == MappingState.Unprotected)
-        {
-            CountUnprotected(-1);
-        }
-    }
-
-    private void RemoveMapping(int slot)
-    {
-        Log.MappingRemoved(_log, _mappings[slot].Local, _mappings[slot].Mapped);
-        ReleasePort(slot);
-        _mappings.Remove(slot);
-    }
-
-    /// <summary>Differs: when the kernel goes on unmapped the port is given back at once, unless another reference uses it; the row waits for its REMOVEs.</summary>
-    private void FallBack(int slot)
-    {
-        if (_mappings[slot].References > 1 || _mappings[slot].State == MappingState.Fallback || _mappings[slot].IsKept)
-        {
+            _held.Enqueue() = new HeldRequest(request, notBefore);
             return;
         }
-        ReleasePort(slot);
-        using var change = _mappings.Change(slot);
-        change.Row.State = MappingState.Fallback;
-        change.Row.MappedPort = change.Row.Local.Port;
+        _statistics.Count(Counter.HeldDropped);
+        _statistics.Lose(LossCause.TooManyHeld, now);
+        if (request.Operation == KernelOperation.RemoveMapping)
+        {
+            _mappings.OnRemove(request, now);
+            return;
+        }
+        _mappings.Reference(request.Local, now);
+        _replies.Refuse(request, MappingError.CannotCreate, notBefore + PortMapper.AnswerWithin, "too many requests wait for the replay");
     }
+
+    private void ServeHeld(TimeSpan now)
+    {
+        while (_session.MayServeHeld && _held.Count > 0)
+        {
+            HeldRequest held = _held.Peek();
+            _held.Dequeue();
+            Serve(held.Request, held.NotBefore + AnswerWithin, now);
+        }
+    }
+
+    private void OnMappingUndelivered(in KernelReply reply, SendResult sent, TimeSpan now)
+    {
+        bool isTold = _undeliveredGate.TryPass(now, out string suppressed);
+        if (sent.Delivery == Delivery.Unknown)
+        {
+            if (isTold)
+            {
+                Log.KernelOutcomeUnknown(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
+            }
+            Audit.Schedule(now); // the kernel may use the port: only its end frees it
+            return;
+        }
+        _statistics.Count(Counter.Undelivered);
+        _statistics.Lose(LossCause.Undelivered, now);
+        if (isTold)
+        {
+            Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
+        }
+        int slot = _mappings.FindExactLocal(reply.Local);
+        if (slot >= 0)
+        {
+            _mappings.FallBack(slot);
+        }
+    }
+
+    private void OnMalformed(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        _statistics.Count(Counter.Malformed);
+        _statistics.Lose(LossCause.Malformed, now);
+        if (!_replies.IsTooOld(request.Operation, answerBy, now))
+        {
+            _replies.Refuse(request, MappingError.InvalidMessage, answerBy, "malformed");
+        }
+    }
+
+    /// <summary>Link-local addresses in a message mean those of the interface it came in by, whatever its source.</summary>
+    private static PeerMessage WithScopes(in PeerArrival arrival, in PeerMessage message) => message with
+    {
+        Connecting = WithScope(message.Connecting, arrival.Interface),
+        Accepting = WithScope(message.Accepting, arrival.Interface),
+        MappedConnecting = WithScope(message.MappedConnecting, arrival.Interface),
+    };
+
+    private static InetEndpoint WithScope(in InetEndpoint endpoint, uint scope) => endpoint.IsLinkLocal ? endpoint.WithScope(scope) : endpoint;
 }

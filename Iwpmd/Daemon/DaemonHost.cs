@@ -148,13 +148,13 @@ internal sealed class DaemonHost
         (StateLayout state, uint portId) = (holdings.State, holdings.Netlink.PortId);
         ref StateHeader header = ref state.Header;
         bool isItsSocket = handed.Netlink is not null && header.PortId == portId;
-        Succession succession = header.EndedAt != 0 ? Succession.Orderly : Succession.AfterCrash;
+        PredecessorExit exit = header.EndedAt != 0 ? PredecessorExit.Clean : PredecessorExit.Crash;
         if (!isItsSocket)
         {
             header.SeenEmptyAt = handed.Netlink is null ? started.Ticks : 0; // before the socket was opened; of a stranger's nothing is known
         }
         (header.StartedAt, header.EndedAt, header.ProcessId, header.PortId) = (started.Ticks, 0, Environment.ProcessId, portId);
-        bool resumed = isItsSocket && mapper.TryResume(succession, Clock.Now);
+        bool resumed = isItsSocket && mapper.TryResume(exit, Clock.Now);
         using (var health = new RowChange<HealthRow>(ref state.Health))
         {
             health.Row.Origin = resumed ? StateOrigin.TakenOver : holdings.Origin;

@@ -50,7 +50,7 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
     /// <summary>At every wake-up: begins when the core wants it, ends when the kernel is silent. Returns when to be called next at the latest.</summary>
     public TimeSpan Advance(TimeSpan now)
     {
-        if (_socket is null && mapper.WantsCensus(now))
+        if (_socket is null && mapper.Audit.IsDue(now))
         {
             Begin(now);
         }
@@ -85,7 +85,7 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
 
     private void Begin(TimeSpan now)
     {
-        mapper.BeginCensus(now);
+        mapper.Audit.Begin(now);
         _seen = 0;
         _isShared = true;
         _devices.Clear();
@@ -155,7 +155,7 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
         while (endpoints.MoveNext())
         {
             _seen++;
-            mapper.CountEndpoint(endpoints.Local, endpoints.IsListening ? EndpointUse.Listening : EndpointUse.Other);
+            mapper.Audit.Count(endpoints.Local, endpoints.IsListening ? EndpointUse.Listening : EndpointUse.Other);
         }
     }
 
@@ -209,7 +209,7 @@ internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
         _question = Question.None;
         _toAsk.Clear();
         Log.CensusTaken(log, _devices.Count, _seen, whyIncomplete ?? "complete");
-        mapper.EndCensus(whyIncomplete, now);
+        mapper.Audit.End(whyIncomplete, now);
     }
 
     private ulong Total()

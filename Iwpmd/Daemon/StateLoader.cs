@@ -104,7 +104,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         {
             Log.StateRowsDropped(log, dropped);
         }
-        Log.StateConverted(log, FilePath, previous.Header.Build, (int)state.Header.MappingsTouched);
+        Log.StateConverted(log, FilePath, previous.Header.Build, (int)state.Header.MappingsHighWater);
         if (fresh is not null)
         {
             (error, operation) = (StateFile.TakePlace(Directory), "rename");

@@ -47,7 +47,7 @@ internal struct StateHeader
     public long PortId;
 
     /// <summary>Rows from this one on were never used.</summary>
-    public long MappingsTouched, ConversationsTouched;
+    public long MappingsHighWater, ConversationsHighWater;
 
     private long _seenEmptyInverse;
 

@@ -91,7 +91,7 @@ internal static class StateMigration
                 break;
             }
         }
-        target.Header.MappingsTouched = count;
+        target.Header.MappingsHighWater = count;
         return dropped;
     }
 
@@ -113,7 +113,7 @@ internal static class StateMigration
             StateRow.StoredChecksum(ref row) = StateRow.Checksum(ref row);
             target.Conversations[count++] = row;
         }
-        target.Header.ConversationsTouched = count;
+        target.Header.ConversationsHighWater = count;
     }
 
     /// <summary>A whole row in our layout, its checksum made anew; false when it is damaged or never held still.</summary>

@@ -38,7 +38,7 @@ internal sealed class StateSnapshot
     /// <summary>By the number of the client; those that nobody spoke for are zeros.</summary>
     public ReadOnlySpan<ClientRow> Clients => _copy.Clients;
 
-    public Span<MappingRow> Mappings => _copy.Mappings[..(int)_copy.Header.MappingsTouched];
+    public Span<MappingRow> Mappings => _copy.Mappings[..(int)_copy.Header.MappingsHighWater];
 
     public Span<PeerRow> Peers => _copy.Peers[.._peers];
 

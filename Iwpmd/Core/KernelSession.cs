@@ -1,94 +1,108 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.State;
 using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Core;
 
 /// <summary>How the process ended whose netlink socket was taken over.</summary>
-internal enum Succession
+internal enum PredecessorExit
 {
     /// <summary>It served all that it had read.</summary>
-    Orderly,
+    Clean,
 
     /// <summary>What it had read last may be lost.</summary>
-    AfterCrash,
+    Crash,
 }
 
-/// <summary>A request that waits for the replay to end.</summary>
-internal readonly record struct HeldRequest(KernelRequest Request, TimeSpan NotBefore);
-
 /// <summary>
-/// HELLO and replay; what is not answered is Unanswered:
+/// Where we stand with the kernel: HELLO and replay; what is not answered is Unanswered:
 /// <code>
 ///  None --Start--> HelloSent --HELLO--> MapInfoSent (ABI as agreed, client iw_cm) --DONE--> Ready
 ///                     '--ERROR, DONE--> MapInfoSent (ABI 3, clients 2 and 3) --DONE of either--> Ready, ERROR of both--> Unusable
 /// </code>
 /// </summary>
-internal sealed partial class PortMapper
+internal sealed partial class KernelSession
 {
     /// <summary>A hello that is answered by another one makes connections fail meanwhile: so it is said again only now and then.</summary>
-    private static readonly TimeSpan ReclaimPause = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan HelloPause = TimeSpan.FromSeconds(10);
 
-    /// <summary>More than a receive buffer of the default size can hold.</summary>
-    private const int HeldLimit = 16384;
-
-    private readonly Fifo<HeldRequest> _held = new(16);
+    private readonly StateLayout _state;
+    private readonly Mappings _mappings;
+    private readonly EndpointAudit _audit;
+    private readonly KernelReplies _replies;
+    private readonly Statistics _statistics;
+    private readonly TimerTable _timers;
+    private readonly ILogger _log;
     private LogGate _overrunGate = new(TimeSpan.FromSeconds(10), burst: 1);
-    private uint _nextSequence, _helloSequence;
-    private TimeSpan _helloAgainAt;
+    private uint _helloSequence;
 
-    public HandshakeState Kernel => _state.Health.Kernel;
+    public KernelSession(StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
+    {
+        (_state, _mappings, _audit, _replies, _statistics, _timers, _log) = (state, mappings, audit, replies, statistics, timers, log);
+        _replayed = new int[mappings.Capacity];
+    }
+
+    /// <summary>Requests that waited for the handshake need wait no longer.</summary>
+    public bool MayServeHeld { get; private set; }
+
+    public HandshakeState State => _state.Health.Kernel;
 
     /// <summary>The kernel was ready once: should it refuse us later, iw_cm is gone and may come back.</summary>
     public bool WasReady { get; private set; }
 
     /// <summary>-errno of the refusal that made the kernel unusable, or why its answer is not known.</summary>
-    public int KernelResult { get; private set; }
+    public int Result { get; private set; }
 
     /// <summary>The first handshake came to nothing.</summary>
-    public bool HasFailed => !WasReady && Kernel is HandshakeState.Unusable or HandshakeState.Unanswered;
+    public bool HasFailed => !WasReady && State is HandshakeState.Unusable or HandshakeState.Unanswered;
+
+    /// <summary>The kernel has not yet told all that it knows.</summary>
+    public bool IsIntroducing => State is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
 
     /// <summary>
     /// Goes on where an earlier process stood, on its netlink socket. Nothing is asked of the kernel: HELLO would make the registration incomplete, and a listen that
     /// is under way then fails; but for a MAPINFO_NUM of nothing, which does nothing: what stands in the socket behind its outcome is known to have come after it, so that
     /// only the requests before it can be too old. False when that process had not finished its handshake: <see cref="Start"/>.
     /// </summary>
-    public bool TryResume(Succession succession, TimeSpan now)
+    public bool TryResume(PredecessorExit exit, TimeSpan now)
     {
-        if (Kernel != HandshakeState.Ready || _state.Clients[KernelProtocol.IwCm].Abi == 0)
+        if (State != HandshakeState.Ready || _state.Clients[KernelProtocol.IwCm].Abi == 0)
         {
             return false;
         }
         WasReady = true;
-        if ((succession == Succession.AfterCrash || _state.Health.IsDoubted != 0) && _mappings.Count > 0)
+        if ((exit == PredecessorExit.Crash || _state.Health.IsDoubted != 0) && _mappings.Count > 0)
         {
-            Doubt(now);
+            _audit.Schedule(now);
         }
         Probe();
         return true;
     }
 
     /// <summary>Says nothing, to have an outcome: what stands in the socket behind it came after it.</summary>
-    public void Probe() => ToKernel(new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
+    public void Probe() => _replies.Send(new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
 
     /// <summary>Says hello: at start, after messages were lost, and when iw_cm is a new one.</summary>
     public void Start(TimeSpan now)
     {
         if (_mappings.Count > 0)
         {
-            Doubt(now);
+            _audit.Schedule(now);
         }
+        _timers.Stop(Timer.Hello);
+        MayServeHeld = false;
         _replayStartedAt = now;
-        _replayed.AsSpan(0, _mappings.Touched).Clear();
+        _replayed.AsSpan(0, _mappings.HighWater).Clear();
         SetKernel(HandshakeState.HelloSent);
-        _helloSequence = ToKernelInOrder(new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi });
+        _helloSequence = _replies.SendInOrder(new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi });
     }
 
     /// <summary>The receive buffer overflowed: what was lost is unknown, so ask for everything again.</summary>
     public void OnOverrun(TimeSpan now)
     {
-        Count(Counter.KernelOverruns);
-        Lose(LossCause.Overrun, now);
+        _statistics.Count(Counter.KernelOverruns);
+        _statistics.Lose(LossCause.Overrun, now);
         if (_overrunGate.TryPass(now, out string suppressed))
         {
             Log.KernelOverrun(_log, suppressed);
@@ -96,20 +110,11 @@ internal sealed partial class PortMapper
         Start(now);
     }
 
-    /// <summary>True while requests wait in memory for the replay or for their time.</summary>
-    public bool HoldsRequests => _held.Count > 0 || _registrations.Count > 0 || IsIntroducing;
-
-    /// <summary>The kernel has not yet told all that it knows.</summary>
-    public bool IsIntroducing => Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
-
-    private static bool IsHandshakeMessage(KernelOperation operation) =>
-        operation is KernelOperation.Hello or KernelOperation.MapInfo or KernelOperation.MapInfoNumber;
-
-    private void OnHandshake(in KernelRequest request, TimeSpan now)
+    public void OnHandshake(in KernelRequest request, TimeSpan now)
     {
         switch (request.Operation)
         {
-            case KernelOperation.Hello when Kernel == HandshakeState.HelloSent:
+            case KernelOperation.Hello when State == HandshakeState.HelloSent:
                 // Differs: a version that is not known here is taken for the nearest one, so that the replay comes.
                 Log.KernelHello(_log, (int)request.Number);
                 RequestReplay((ushort)Math.Clamp(request.Number, KernelProtocol.OldestAbi, KernelProtocol.Abi), request.Sequence, KernelProtocol.IwCm);
@@ -123,9 +128,9 @@ internal sealed partial class PortMapper
         }
     }
 
-    private void OnHelloSent(uint sequence, SendResult sent, TimeSpan now)
+    public void OnHelloSent(uint sequence, SendResult sent, TimeSpan now)
     {
-        if (Kernel != HandshakeState.HelloSent || sequence != _helloSequence)
+        if (State != HandshakeState.HelloSent || sequence != _helloSequence)
         {
             return;
         }
@@ -142,51 +147,26 @@ internal sealed partial class PortMapper
     private void OnUnanswered(int result, TimeSpan now)
     {
         SetKernel(HandshakeState.Unanswered);
-        KernelResult = result;
-        _helloAgainAt = now + ReclaimPause;
+        Result = result;
         if (WasReady)
         {
+            _timers.Set(Timer.Hello, now + HelloPause);
             Log.KernelUnanswered(_log, result);
-            ServeHeld(now);
-        }
-    }
-
-    private void SayHelloAgain(TimeSpan now)
-    {
-        if (Kernel == HandshakeState.Unanswered && WasReady && now >= _helloAgainAt)
-        {
-            Start(now);
-        }
-    }
-
-    private void ServeHeld(TimeSpan now)
-    {
-        while (_held.Count > 0)
-        {
-            HeldRequest held = _held.Peek();
-            _held.Dequeue();
-            Serve(held.Request, held.NotBefore + AnswerWithin, now);
+            MayServeHeld = true;
         }
     }
 
     /// <summary>A new iw_cm counts from 1 again, and speaks ABI 3 until it hears HELLO: says hello if this request comes from one.</summary>
-    private bool IsFromNewKernel(in KernelRequest request, TimeSpan now)
+    public bool IsFromNewKernel(in KernelRequest request, TimeSpan now)
     {
         if (request.Operation != KernelOperation.RegisterPid || request.Sequence > _state.Clients[request.Client].HelloSequence)
         {
             return false;
         }
         Log.KernelReloaded(_log);
-        while (_registrations.Count > 0)
-        {
-            _registrations.Dequeue(); // of the old one: the new one counts anew, and would take it for an answer to its own
-        }
         Start(now);
         return true;
     }
-
-    /// <summary>The ABI that was agreed with a client; the lowest with one that we did not ask.</summary>
-    private ushort AbiOf(byte client) => Math.Max(_state.Clients[client].Abi, KernelProtocol.OldestAbi);
 
     private void SetKernel(HandshakeState state)
     {

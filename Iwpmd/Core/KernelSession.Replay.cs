@@ -5,16 +5,16 @@ using Iwpmd.Wire;
 namespace Iwpmd.Core;
 
 /// <summary>The replay: what the kernel says after MAPINFO of the mappings that its connections use, and what becomes of our rows by it.</summary>
-internal sealed partial class PortMapper
+internal sealed partial class KernelSession
 {
-    /// <summary>A row may be younger than the kernel's record of it, which is made after our answer.</summary>
-    private static readonly TimeSpan SettledAge = TimeSpan.FromSeconds(10);
-
     private readonly Replay[] _replays = new Replay[2];
     private readonly int[] _replayed; // by slot: how often it came in this replay
     private int _openReplays;
     private TimeSpan _replayStartedAt;
     private Replay _noReplay;
+
+    /// <summary>How many mappings the kernel of this host can name.</summary>
+    public int MostReplayed { get; init; }
 
     /// <summary>MAPINFOs of one client; Announced is what MAPINFO_NUM said, -1 before it came.</summary>
     private struct Replay
@@ -33,7 +33,7 @@ internal sealed partial class PortMapper
         _openReplays = clients.Length;
         for (int i = 0; i < clients.Length; i++)
         {
-            uint sequence = ToKernelInOrder(new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi });
+            uint sequence = _replies.SendInOrder(new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi });
             _replays[i] = new Replay { Client = clients[i], IsOpen = true, Sequence = sequence, Announced = -1 };
             using var change = new RowChange<ClientRow>(ref _state.Clients[clients[i]]);
             (change.Row.Abi, change.Row.HelloSequence, change.Row.IsRegistered) = (abi, helloSequence, 0);
@@ -47,26 +47,30 @@ internal sealed partial class PortMapper
         {
             return; // Differs: what a client says that was not asked claims nothing
         }
-        Count(Counter.Replayed);
+        _statistics.Count(Counter.Replayed);
         replay.Received++;
-        MappingError error = TakeOver(request, now);
+        MappingError error = ApplyReplayedMapping(request, now);
         if (error == MappingError.None)
         {
             replay.Accepted++;
             return;
         }
-        ToKernel(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, TimeSpan.MaxValue);
+        _replies.Send(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, TimeSpan.MaxValue);
     }
 
     /// <summary>Brings the table to what the kernel says of one connection. Differs: a port that is in the kernel's use never loses its row.</summary>
-    private MappingError TakeOver(in KernelRequest request, TimeSpan now)
+    private MappingError ApplyReplayedMapping(in KernelRequest request, TimeSpan now)
     {
         int slot = _mappings.FindExactLocal(request.Local);
         bool isUnmapped = IsUnmapped(request);
         if (slot < 0)
         {
             int overlapping = isUnmapped ? -1 : _mappings.FindByLocal(request.Local);
-            slot = AddReplayed(request, isUnmapped, now);
+            slot = _mappings.AddReplayed(request, isUnmapped, now);
+            if (slot >= 0)
+            {
+                _replayed[slot] = 1;
+            }
             return slot < 0 ? MappingError.CannotCreate
                 : overlapping >= 0 ? MappingError.Duplicate
                 : _mappings[slot].State == MappingState.Unprotected ? MappingError.CannotCreate
@@ -75,8 +79,7 @@ internal sealed partial class PortMapper
         ref readonly MappingRow row = ref _mappings[slot];
         if (row.CreatedAt >= _replayStartedAt.Ticks)
         {
-            using var change = _mappings.Change(slot);
-            change.Row.References++;
+            _mappings.SetReferences(slot, row.References + 1);
         }
         _replayed[slot]++;
         if (isUnmapped || (row.MappedPort == request.Mapped.Port && row.State != MappingState.Fallback))
@@ -87,54 +90,12 @@ internal sealed partial class PortMapper
         {
             return MappingError.Duplicate;
         }
-        // The kernel is right about which port it uses.
-        ReleasePort(slot);
-        return Protect(slot, request.Mapped.Port, now) ? MappingError.None : MappingError.CannotCreate;
+        return _mappings.Rebind(slot, request.Mapped.Port, now) ? MappingError.None : MappingError.CannotCreate;
     }
 
-    /// <summary>
-    /// Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for it,
-    /// but where <c>keep_ports</c> has the port.
-    /// </summary>
-    private int AddReplayed(in KernelRequest request, bool isUnmapped, TimeSpan now)
-    {
-        int slot = _mappings.Add(
-            new MappingRow
-            {
-                Local = request.Local,
-                MappedPort = request.Mapped.Port,
-                State = isUnmapped && request.NoPortMap ? MappingState.Advertised : MappingState.Fallback,
-                Client = request.Client,
-                Flags = (ushort)request.Flags,
-            },
-            now);
-        if (slot < 0)
-        {
-            ReportTableFull(request.Local, now);
-            return -1;
-        }
-        _replayed[slot] = 1;
-        if (!isUnmapped)
-        {
-            Protect(slot, request.Mapped.Port, now);
-        }
-        return slot;
-    }
-
-    private bool Protect(int slot, ushort port, TimeSpan now)
-    {
-        bool claimed = TryClaim(slot, port, now);
-        using (var change = _mappings.Change(slot))
-        {
-            change.Row.MappedPort = port;
-            change.Row.State = MappingState.Held;
-        }
-        if (!claimed)
-        {
-            SetUnprotected(slot, now);
-        }
-        return claimed;
-    }
+    /// <summary>The kernel says that this runs on its own port. Where that is to be kept it was mapped so, or should be.</summary>
+    private bool IsUnmapped(in KernelRequest replayed) =>
+        replayed.Mapped.Port == replayed.Local.Port && (replayed.NoPortMap || !_mappings.Kept.Contains(replayed.Local.Port));
 
     private void OnMapInfoNumber(in KernelRequest request)
     {
@@ -144,7 +105,7 @@ internal sealed partial class PortMapper
             return;
         }
         replay.Announced = (int)request.Number;
-        ToKernel(
+        _replies.Send(
             new KernelReply
             {
                 Kind = KernelReplyKind.MapInfoNumber,
@@ -156,7 +117,7 @@ internal sealed partial class PortMapper
             TimeSpan.MaxValue);
     }
 
-    private void OnMapInfoSent(uint sequence, SendResult sent, TimeSpan now)
+    public void OnMapInfoSent(uint sequence, SendResult sent, TimeSpan now)
     {
         int index = Array.FindIndex(_replays, replay => replay.IsOpen && replay.Sequence == sequence);
         if (index < 0)
@@ -165,7 +126,7 @@ internal sealed partial class PortMapper
         }
         if (sent.Delivery is Delivery.Unknown or Delivery.Unsent)
         {
-            if (Kernel == HandshakeState.MapInfoSent)
+            if (State == HandshakeState.MapInfoSent)
             {
                 OnUnanswered(sent.Code, now);
             }
@@ -180,15 +141,15 @@ internal sealed partial class PortMapper
         }
         else
         {
-            KernelResult = sent.Code;
+            Result = sent.Code;
             replay.Client = 0;
         }
-        if (Kernel == HandshakeState.MapInfoSent && _openReplays == 0)
+        if (State == HandshakeState.MapInfoSent && _openReplays == 0)
         {
             bool usable = _replays[0].Client != 0 || _replays[1].Client != 0;
             SetKernel(usable ? HandshakeState.Ready : HandshakeState.Unusable);
             WasReady |= usable;
-            ServeHeld(now);
+            MayServeHeld = true;
         }
     }
 
@@ -198,29 +159,28 @@ internal sealed partial class PortMapper
         // An empty table is not announced; of a large one the kernel sends a part and announces nothing.
         bool complete = replay.Announced == replay.Received || (replay.Announced < 0 && replay.Received == 0 && result == 0);
         int released = 0;
-        for (int slot = 0; slot < _mappings.Touched; slot++)
+        for (int slot = 0; slot < _mappings.HighWater; slot++)
         {
             ref readonly MappingRow row = ref _mappings[slot];
             if (!row.IsUsed || row.Client != replay.Client || row.CreatedAt >= _replayStartedAt.Ticks)
             {
                 continue;
             }
-            bool young = now.Ticks - row.TouchedAt < SettledAge.Ticks;
+            bool young = now.Ticks - row.TouchedAt < Mappings.SettledAge.Ticks;
             if (_replayed[slot] == 0 && complete && !young)
             {
-                RemoveMapping(slot);
+                _mappings.Remove(slot);
                 released++;
             }
             else if (_replayed[slot] > row.References || (_replayed[slot] > 0 && complete && !young))
             {
-                using var change = _mappings.Change(slot);
-                change.Row.References = _replayed[slot];
+                _mappings.SetReferences(slot, _replayed[slot]);
             }
         }
         Log.KernelReplayed(_log, replay.Received, replay.Client, replay.Accepted, released);
         if (!complete)
         {
-            Log.KernelReplayIncomplete(_log, replay.Received, replay.Client, _settings.MostReplayed);
+            Log.KernelReplayIncomplete(_log, replay.Received, replay.Client, MostReplayed);
         }
     }
 

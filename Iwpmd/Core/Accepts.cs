@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.State;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+using static Iwpmd.Core.Times;
+
+namespace Iwpmd.Core;
+
+/// <summary>The accepting side: which Requests of peers are served, how each is answered, and what a flood of them leaves in the log: one line a period.</summary>
+internal sealed class Accepts(
+    Mappings mappings, Conversations conversations, PeerTable peers, Admission admission, KernelReplies replies, Outbox outbox, Statistics statistics,
+    TimerTable timers, ILogger log)
+{
+    /// <summary>A copy of a Request within this time of its last answer gets none.</summary>
+    private static readonly TimeSpan CopyIgnored = TimeSpan.FromMilliseconds(250);
+
+    private static readonly TimeSpan ReportPeriod = TimeSpan.FromSeconds(10);
+
+    public bool TryAdmit(in InetEndpoint source, TimeSpan now)
+    {
+        statistics.Count(Counter.PeerRequests);
+        if (admission.TryAdmit(source, now))
+        {
+            return true;
+        }
+        ReportRefusalsSoon(now);
+        return false;
+    }
+
+    public void OnRequest(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        peers.Heard(arrival.From, now);
+        int mapping = message.Accepting.IsWildcard ? -1 : mappings.FindByLocal(message.Accepting); // Differs: an asked wildcard discloses nothing
+        if (mapping < 0)
+        {
+            Reject(arrival, message, now);
+            return;
+        }
+        InetEndpoint mappedConnecting = message.IsLong ? message.MappedConnecting : message.Connecting;
+        int slot = conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
+        if (slot >= 0 && IsCopy(conversations[slot], message.Accepting, mappedConnecting))
+        {
+            if (now.Ticks - conversations[slot].LastSentAt >= CopyIgnored.Ticks)
+            {
+                SendAccept(slot, arrival, message, now);
+                return;
+            }
+            statistics.Count(Counter.RequestCopies);
+            return;
+        }
+        if (slot >= 0)
+        {
+            conversations.Close(slot); // the peer used its handle again
+        }
+        slot = OpenAccept(mapping, arrival, message, mappedConnecting, now);
+        if (conversations[slot].RemoteInfo != RemoteInfoCredit.None)
+        {
+            TellRemoteInfo(slot, now);
+        }
+        else
+        {
+            statistics.Count(Counter.RemoteInfosDeferred);
+        }
+        SendAccept(slot, arrival, message, now);
+    }
+
+    /// <summary>Null, or why it means nothing here.</summary>
+    public string? OnAck(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        statistics.Count(Counter.PeerAcks);
+        int slot = conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
+        if (slot >= 0 && !mappings.IsAlive(conversations[slot]))
+        {
+            // The mapping went while the Ack was on its way. What the kernel was told of is not a lie of a stranger: nobody but us can make it go.
+            admission.GiveBack(conversations[slot].RemoteInfo, conversations[slot].Slot, arrival.From);
+            conversations.Close(slot);
+            return null;
+        }
+        if (slot < 0)
+        {
+            return "no Accept waits for this Ack";
+        }
+        ref readonly ConversationRow row = ref conversations[slot];
+        if (message.Accepting.Port != mappings[row.Slot].MappedPort)
+        {
+            conversations.Close(slot); // a guess at the mapped port: there is no second one
+            return "the Ack does not name the mapped port";
+        }
+        if (row.IsSettled == 0 && row.Asked.Port != message.Accepting.Port) // what was in the Request itself proves nothing
+        {
+            Confirm(slot, arrival.From, now);
+        }
+        conversations.Settle(slot, Earlier(new TimeSpan(row.Deadline), now + Conversations.Lifetime));
+        return null;
+    }
+
+    /// <summary>Counts a message that came by an interface from which none is taken.</summary>
+    public void Deny(TimeSpan now)
+    {
+        admission.Deny();
+        ReportRefusalsSoon(now);
+    }
+
+    public void ReportRefusals(TimeSpan now)
+    {
+        timers.Stop(Timer.RefusalReport);
+        Refusals refused = admission.TakeRefusals();
+        statistics.Count(Counter.RequestsOverRate, refused.OverAll);
+        statistics.Count(Counter.RequestsOverSourceRate, refused.OverSource);
+        statistics.Count(Counter.RequestsDenied, refused.Denied);
+        if (refused.OverAll + refused.OverSource > 0)
+        {
+            statistics.Lose(LossCause.PeersNotServed, now, refused.OverAll + refused.OverSource);
+        }
+        Log.RequestsRefused(log, refused.Sum, ReportPeriod.Seconds, refused.OverAll, refused.OverSource, refused.Denied);
+    }
+
+    private void ReportRefusalsSoon(TimeSpan now)
+    {
+        if (!timers.IsSet(Timer.RefusalReport))
+        {
+            timers.Set(Timer.RefusalReport, now + ReportPeriod);
+        }
+    }
+
+    private void Reject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        if (admission.IsRejectedAlready(arrival.From, message, CopyIgnored, now))
+        {
+            statistics.Count(Counter.RequestCopies);
+            return;
+        }
+        statistics.Count(Counter.RejectsSent);
+        outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsReject());
+    }
+
+    private void Confirm(int slot, in InetEndpoint peer, TimeSpan now)
+    {
+        admission.Prove(peer, now);
+        switch (conversations[slot].RemoteInfo)
+        {
+            case RemoteInfoCredit.OfMapping:
+                admission.GiveBack(RemoteInfoCredit.OfMapping, conversations[slot].Slot, peer);
+                break;
+            case RemoteInfoCredit.None:
+                TellRemoteInfo(slot, now);
+                break;
+        }
+    }
+
+    private int OpenAccept(int mapping, in PeerArrival arrival, in PeerMessage message, in InetEndpoint mappedConnecting, TimeSpan now)
+    {
+        TimeSpan deadline = now + Conversations.Lifetime;
+        return conversations.Open(
+            new ConversationRow
+            {
+                Handle = message.Handle,
+                Role = ConversationRole.Accepting,
+                Peer = arrival.From,
+                Remote = message.Connecting,
+                Asked = message.Accepting,
+                Mapped = mappedConnecting,
+                Slot = mapping,
+                Generation = mappings[mapping].Generation,
+                Client = mappings[mapping].Client,
+                RemoteInfo = admission.CreditRemoteInfo(mapping, arrival.From, now),
+                StartedAt = now.Ticks,
+                Deadline = deadline.Ticks,
+            },
+            deadline);
+    }
+
+    private bool IsCopy(in ConversationRow row, in InetEndpoint asked, in InetEndpoint mappedConnecting) =>
+        mappings.IsAlive(row) && (InetEndpoint)row.Asked == asked && (InetEndpoint)row.Mapped == mappedConnecting;
+
+    /// <summary>Differs: only ever in answer to a Request, also to a copy of one; never again unasked, which would be aimed at whoever a spoofed Request names.</summary>
+    private void SendAccept(int slot, in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        statistics.Count(Counter.AcceptsSent);
+        using (var change = conversations.Change(slot))
+        {
+            change.Row.LastSentAt = now.Ticks;
+        }
+        ushort mappedPort = mappings[conversations[slot].Slot].MappedPort;
+        outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsAccept(mappedPort));
+    }
+
+    /// <summary>Differs: goes before the Accept, so that the kernel knows the peer before its connection request can come; with the Ack while many peers have not sent theirs.</summary>
+    private void TellRemoteInfo(int slot, TimeSpan now)
+    {
+        ref readonly ConversationRow row = ref conversations[slot];
+        ref readonly MappingRow mapping = ref mappings[row.Slot];
+        if (!admission.TryTellKernel(row.Slot, now))
+        {
+            statistics.Count(Counter.RemoteInfosDropped);
+            statistics.Lose(LossCause.PeersNotTold, now);
+            return;
+        }
+        replies.Send(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.RemoteInfo,
+                Client = mapping.Client,
+                Local = mapping.Local,
+                Remote = row.Remote,
+                MappedLocal = mapping.Mapped,
+                MappedRemote = row.Mapped,
+            },
+            TimeSpan.MaxValue);
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.State;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Core;
+
+/// <summary>How a connection endpoint of the host is used.</summary>
+internal enum EndpointUse : byte
+{
+    Other,
+    Listening,
+}
+
+/// <summary>
+/// The audit: after messages of the kernel may have been lost (nobody read, or the buffer overflowed) the rows are
+/// compared with the endpoints that the host's iWARP devices really have open. One look proves nothing, since a REMOVE
+/// may be on its way: a row is changed when two looks, <see cref="Mappings.SettledAge"/> apart, say the same and nothing
+/// was said about it in between.
+/// </summary>
+internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerTable timers, ILogger log)
+{
+    private const int MostTries = 30;
+
+    private int[] _counted = [], _countedBefore = []; // by slot: its endpoints in this audit and the last
+    private TimeSpan _lastAt, _begunAt;
+    private long _suspectBefore; // rows that are older may have missed a REMOVE
+    private int _tries;
+
+    /// <summary>An audit shall be made now: <see cref="Begin"/>, <see cref="Count"/> of each endpoint, <see cref="End"/>.</summary>
+    public bool IsDue(TimeSpan now) => timers.IsDue(Timer.Audit, now);
+
+    /// <summary>Messages may have been lost until now: every row is suspected.</summary>
+    public void Schedule(TimeSpan now)
+    {
+        _suspectBefore = now.Ticks;
+        timers.Set(Timer.Audit, now + Mappings.SettledAge); // what the kernel does with a request of a moment ago is over by then
+        _lastAt = TimeSpan.Zero;
+        _tries = 0;
+        SetSuspected(1);
+    }
+
+    /// <summary>Requests may be served while it is taken: rows that they touch wait for the next one.</summary>
+    public void Begin(TimeSpan now)
+    {
+        _begunAt = now;
+        timers.Stop(Timer.Audit);
+        (_counted, _countedBefore) = (_countedBefore, _counted);
+        if (_counted.Length == 0)
+        {
+            _counted = new int[mappings.Capacity];
+        }
+        _counted.AsSpan().Clear();
+    }
+
+    public void Count(in InetEndpoint local, EndpointUse use)
+    {
+        int slot = !timers.IsSet(Timer.Audit) ? mappings.FindExactLocal(local) : -1;
+        // Of a listener's row the connections that it accepted are none of its own: they have its address, but no mapping.
+        if (slot >= 0 && (mappings[slot].Purpose != MappingPurpose.Listening || use == EndpointUse.Listening))
+        {
+            _counted[slot]++;
+        }
+    }
+
+    /// <param name="whyIncomplete">Null when every endpoint of the host was counted.</param>
+    public void End(string? whyIncomplete, TimeSpan now)
+    {
+        if (timers.IsSet(Timer.Audit))
+        {
+            return; // messages were lost meanwhile: another one begins later
+        }
+        timers.Set(Timer.Audit, now + Mappings.SettledAge);
+        if (whyIncomplete is not null)
+        {
+            OnIncomplete(whyIncomplete);
+            return;
+        }
+        int suspected = 0, changed = 0;
+        for (int slot = 0; slot < mappings.HighWater; slot++)
+        {
+            ref readonly MappingRow row = ref mappings[slot];
+            if (!row.IsUsed || row.CreatedAt >= _suspectBefore || _counted[slot] == row.References || (_counted[slot] > 0 && row.Purpose == MappingPurpose.Unknown))
+            {
+                continue;
+            }
+            bool isSettled = _lastAt > TimeSpan.Zero && row.TouchedAt < _lastAt.Ticks && _countedBefore[slot] == _counted[slot];
+            if (!isSettled)
+            {
+                suspected++;
+                continue;
+            }
+            changed++;
+            mappings.SetReferences(slot, _counted[slot]);
+        }
+        _lastAt = _begunAt;
+        if (changed > 0)
+        {
+            Log.CensusSettled(log, changed);
+        }
+        if (suspected == 0)
+        {
+            timers.Stop(Timer.Audit);
+            (_counted, _countedBefore) = ([], []);
+            SetSuspected(0);
+        }
+    }
+
+    private void OnIncomplete(string why)
+    {
+        _lastAt = TimeSpan.Zero;
+        Array.Clear(_countedBefore);
+        if (++_tries == MostTries)
+        {
+            Log.CensusGivenUp(log, why);
+            timers.Stop(Timer.Audit);
+            SetSuspected(0);
+        }
+    }
+
+    private void SetSuspected(uint value)
+    {
+        using var change = new RowChange<HealthRow>(ref state.Health);
+        change.Row.IsDoubted = value;
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.State;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Core;
+
+/// <summary>The messages to the kernel: their numbers, refusals, and what comes too late to be answered.</summary>
+internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogger log)
+{
+    private LogGate _tooOldGate = new(TimeSpan.FromSeconds(10), burst: 1);
+
+    /// <summary>The number of the next message.</summary>
+    public uint NextSequence { get; set; }
+
+    /// <summary>Differs: each message has a number of its own, by which its outcome is known; rdma-core's have none.</summary>
+    public uint Send(in KernelReply reply, TimeSpan answerBy)
+    {
+        uint sequence = NextSequence++;
+        outbox.ToKernel(reply with { Sequence = sequence }, answerBy);
+        return sequence;
+    }
+
+    /// <summary>The same; what the kernel sent before its ACK is handled before the ACK.</summary>
+    public uint SendInOrder(in KernelReply reply)
+    {
+        uint sequence = NextSequence++;
+        outbox.ToKernelInOrder(reply with { Sequence = sequence });
+        return sequence;
+    }
+
+    public void Refuse(in KernelRequest request, MappingError error, TimeSpan answerBy, string reason)
+    {
+        statistics.Count(Counter.Refused);
+        Log.KernelRefused(log, request.Operation, request.Sequence, error, reason);
+        Send(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, answerBy);
+    }
+
+    public bool IsTooOld(KernelOperation operation, TimeSpan answerBy, TimeSpan now)
+    {
+        if (now <= answerBy)
+        {
+            return false;
+        }
+        statistics.Count(Counter.TooOld);
+        statistics.Lose(LossCause.TooOld, now);
+        if (_tooOldGate.TryPass(now, out string suppressed))
+        {
+            Log.KernelTooOld(log, operation, suppressed);
+        }
+        return true;
+    }
+}

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.State;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Core;
+
+/// <summary>
+/// The mappings of this host: the only place where a row changes its state, and where a port is claimed, released, tried
+/// again and restored.
+/// A listener can be mapped to its own port (<c>keep_ports</c>), so that hosts without a port mapper reach it: its row is
+/// held like any other, though its mapped port is the local one, and rows of one port share it.
+/// </summary>
+internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
+{
+    /// <summary>A row may be younger than the kernel's record of it, which is made after our answer.</summary>
+    public static readonly TimeSpan SettledAge = TimeSpan.FromSeconds(10);
+
+    private static readonly TimeSpan ClaimRetry = TimeSpan.FromSeconds(2), GatePeriod = TimeSpan.FromSeconds(10);
+
+    private readonly MappingTable _table = new(state);
+    private int _unprotected;
+    private LogGate _protectedGate = new(GatePeriod, burst: 100), _unprotectedGate = new(GatePeriod, burst: 100);
+    private LogGate _tableFullGate = new(GatePeriod, burst: 1), _classesGate = new(GatePeriod, burst: 1), _notKeptGate = new(GatePeriod, burst: 20);
+
+    /// <summary>A listener on one of these is mapped to the same number, if that is free.</summary>
+    public PortSet Kept { get; set; } = PortSet.None;
+
+    public int Count => _table.Count;
+
+    public int Capacity => _table.Capacity;
+
+    /// <summary>Slots from this one on were never used.</summary>
+    public int HighWater => _table.HighWater;
+
+    public ref readonly MappingRow this[int slot] => ref _table[slot];
+
+    /// <summary>The row of exactly this address and port, or -1.</summary>
+    public int FindExactLocal(in InetEndpoint local) => _table.FindExactLocal(local);
+
+    /// <summary>The mapping that answers for this address, or -1.</summary>
+    public int FindByLocal(in InetEndpoint local) => _table.FindByLocal(local);
+
+    /// <summary>Claims the ports of the rows that an earlier process left in the state.</summary>
+    public void Restore(TimeSpan now)
+    {
+        int held = 0, unbound = 0;
+        if (_table.Dropped > 0)
+        {
+            Log.StateRowsDropped(log, _table.Dropped);
+        }
+        for (int slot = 0; slot < HighWater; slot++)
+        {
+            ref readonly MappingRow row = ref this[slot];
+            switch (row.State)
+            {
+                case MappingState.Held or MappingState.Unprotected when TryClaim(slot, row.MappedPort, now):
+                    SetState(slot, MappingState.Held);
+                    held++;
+                    break;
+                case MappingState.Held or MappingState.Unprotected:
+                    SetUnprotected(slot, now);
+                    break;
+                case MappingState.Advertised or MappingState.Fallback:
+                    unbound++;
+                    break;
+            }
+        }
+        using (var change = new RowChange<HealthRow>(ref state.Health))
+        {
+            (change.Row.RestoredOf, change.Row.Restored, change.Row.Unprotected) = ((uint)Count, (uint)(held + unbound), (uint)_unprotected);
+        }
+        if (Count > 0)
+        {
+            Log.MappingsRestored(log, held, _unprotected, unbound);
+        }
+    }
+
+    /// <summary>
+    /// Differs: counts first. Every ADD and QUERY is followed by one REMOVE, also the refused and the unanswered, so it is one reference more
+    /// of the row of exactly this address, if there is one; else its REMOVE would take a live owner's.
+    /// </summary>
+    public int Reference(in InetEndpoint local, TimeSpan now)
+    {
+        int slot = FindExactLocal(local);
+        if (slot >= 0)
+        {
+            using var change = _table.Change(slot);
+            change.Row.References++;
+            change.Row.TouchedAt = now.Ticks;
+        }
+        return slot;
+    }
+
+    public void OnAdd(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        statistics.Count(Counter.Adds);
+        int slot = Reference(request.Local, now);
+        if (replies.IsTooOld(request.Operation, answerBy, now))
+        {
+            return;
+        }
+        int hit = FindByLocal(request.Local);
+        if (hit >= 0 && !(hit == slot && request.Local.IsWildcard))
+        {
+            replies.Refuse(request, MappingError.Duplicate, answerBy, "another mapping has this address and port");
+            return;
+        }
+        if (hit >= 0)
+        {
+            WarnOfClasses(slot, request, now);
+        }
+        else
+        {
+            slot = Map(slot, request, now);
+        }
+        if (slot < 0)
+        {
+            replies.Refuse(request, MappingError.CannotCreate, answerBy, "no port could be claimed");
+            return;
+        }
+        replies.Send(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.AddMapping,
+                Client = request.Client,
+                RequestSequence = request.Sequence,
+                Local = request.Local,
+                MappedLocal = this[slot].Mapped,
+            },
+            answerBy);
+    }
+
+    public void OnRemove(in KernelRequest request, TimeSpan now)
+    {
+        statistics.Count(Counter.Removes);
+        int slot = FindExactLocal(request.Local);
+        if (slot < 0 || this[slot].Client != request.Client)
+        {
+            return;
+        }
+        if (this[slot].References <= 1)
+        {
+            Remove(slot);
+            return;
+        }
+        using var change = _table.Change(slot);
+        change.Row.References--;
+        change.Row.TouchedAt = now.Ticks;
+    }
+
+    /// <summary>Claims a port for a new row, or for <paramref name="slot"/>, which is in fallback; -1 when that is not possible.</summary>
+    public int Map(int slot, in KernelRequest request, TimeSpan now)
+    {
+        InetEndpoint local = request.Local;
+        if (slot < 0 && Count == Capacity)
+        {
+            ReportTableFull(local, now);
+            return -1;
+        }
+        ClaimResult result = ClaimNew(request, now, out ushort port);
+        if (result != ClaimResult.Claimed)
+        {
+            statistics.Count(Counter.ClaimsFailed);
+            statistics.Lose(result switch { ClaimResult.NoneFree => LossCause.NoFreePort, ClaimResult.NoDescriptor => LossCause.NoDescriptor, _ => LossCause.NoSocket }, now);
+            return -1;
+        }
+        MappingState state = request.NoPortMap ? MappingState.Advertised : MappingState.Held;
+        MappingPurpose purpose = request.Operation == KernelOperation.AddMapping ? MappingPurpose.Listening : MappingPurpose.Connecting;
+        if (slot < 0)
+        {
+            slot = _table.Add(new MappingRow { Local = local, MappedPort = port, State = state, Client = request.Client, Flags = (ushort)request.Flags, Purpose = purpose }, now);
+        }
+        else
+        {
+            using var change = _table.Change(slot);
+            (change.Row.State, change.Row.MappedPort, change.Row.Flags, change.Row.Purpose) = (state, port, (ushort)request.Flags, purpose);
+        }
+        Log.MappingAdded(log, local, this[slot].Mapped, request.Client, state);
+        return slot;
+    }
+
+    /// <summary>
+    /// A listener on the wildcard is asked for once a device. Neither its REMOVE nor a peer's Request says for which, so there is one mapping: that of the device that was first,
+    /// also for one that wants its port mapped otherwise.
+    /// </summary>
+    private void WarnOfClasses(int slot, in KernelRequest request, TimeSpan now)
+    {
+        ref readonly MappingRow row = ref this[slot];
+        if (row.State == MappingState.Advertised != request.NoPortMap && _classesGate.TryPass(now, out string suppressed))
+        {
+            Log.MappingOfTwoClasses(log, row.Local, row.Mapped, suppressed);
+        }
+    }
+
+    private void ReportTableFull(in InetEndpoint local, TimeSpan now)
+    {
+        statistics.Count(Counter.TableFull);
+        statistics.Lose(LossCause.TableFull, now);
+        if (_tableFullGate.TryPass(now, out string suppressed))
+        {
+            Log.MappingTableFull(log, local, Capacity, suppressed);
+        }
+    }
+
+    /// <summary>Claims a port for a new mapping: its own if that shall be kept and is free, else any other.</summary>
+    private ClaimResult ClaimNew(in KernelRequest request, TimeSpan now, out ushort port)
+    {
+        InetEndpoint local = request.Local;
+        port = local.Port;
+        if (request.NoPortMap)
+        {
+            return ClaimResult.Claimed;
+        }
+        bool isToKeep = request.Operation == KernelOperation.AddMapping && Kept.Contains(port);
+        ClaimResult kept = isToKeep ? ports.TryClaimShared(port) : ClaimResult.Taken;
+        if (kept == ClaimResult.Claimed)
+        {
+            return kept;
+        }
+        ClaimResult result = ports.TryClaimAny(local.Family, local.Port, out port);
+        if (isToKeep && result == ClaimResult.Claimed && _notKeptGate.TryPass(now, out string suppressed))
+        {
+            string reason = kept == ClaimResult.Taken ? "is in use by another program" : "could not be had";
+            Log.MappingNotKept(log, local, local.WithPort(port), local.Port, reason, suppressed);
+        }
+        return result;
+    }
+
+    /// <summary>Claims the port that the kernel uses for a row: one that is mapped to itself is shared by all such rows.</summary>
+    private ClaimResult ClaimAgain(int slot, ushort port)
+    {
+        ref readonly MappingRow row = ref this[slot];
+        return port == row.Local.Port ? ports.TryClaimShared(port) : ports.TryClaim(row.Local.Family, port);
+    }
+
+    /// <summary>Claims the port that the kernel uses for a row.</summary>
+    private bool TryClaim(int slot, ushort port, TimeSpan now)
+    {
+        ClaimResult result = ClaimAgain(slot, port);
+        if (result is not (ClaimResult.Claimed or ClaimResult.Taken)) // of one that is taken the row itself tells
+        {
+            statistics.Lose(LossCause.NotProtected, now);
+        }
+        return result == ClaimResult.Claimed;
+    }
+
+    private void SetState(int slot, MappingState state)
+    {
+        using var change = _table.Change(slot);
+        change.Row.State = state;
+    }
+
+    /// <summary>The row's port is in the kernel's use and not ours: keep it in sight and try again.</summary>
+    private void SetUnprotected(int slot, TimeSpan now)
+    {
+        SetState(slot, MappingState.Unprotected);
+        if (_unprotected == 0)
+        {
+            timers.Set(Timer.Claim, now + ClaimRetry);
+        }
+        CountUnprotected(+1);
+        ref readonly MappingRow row = ref this[slot];
+        if (_unprotectedGate.TryPass(now, out string suppressed))
+        {
+            Log.MappingUnprotected(log, row.Local, row.Mapped, row.MappedPort, suppressed);
+        }
+    }
+
+    private void CountUnprotected(int change)
+    {
+        _unprotected += change;
+        if (_unprotected == 0)
+        {
+            timers.Stop(Timer.Claim);
+        }
+        using var health = new RowChange<HealthRow>(ref state.Health);
+        health.Row.Unprotected = (uint)_unprotected;
+    }
+
+    /// <summary>Claims again what other programs held.</summary>
+    public void RetryUnprotected(TimeSpan now)
+    {
+        timers.Set(Timer.Claim, now + ClaimRetry);
+        for (int slot = 0; slot < HighWater && _unprotected > 0; slot++)
+        {
+            ref readonly MappingRow row = ref this[slot];
+            if (row.State == MappingState.Unprotected && TryClaim(slot, row.MappedPort, now))
+            {
+                SetState(slot, MappingState.Held);
+                CountUnprotected(-1);
+                if (_protectedGate.TryPass(now, out string suppressed))
+                {
+                    Log.MappingProtected(log, row.Local, row.Mapped, suppressed);
+                }
+            }
+        }
+    }
+
+    /// <summary>The port of a row goes back to the host; the row stays.</summary>
+    private void ReleasePort(int slot)
+    {
+        ref readonly MappingRow row = ref this[slot];
+        if (row.State == MappingState.Held)
+        {
+            ports.Release(row.MappedPort);
+        }
+        else if (row.State == MappingState.Unprotected)
+        {
+            CountUnprotected(-1);
+        }
+    }
+
+    public void Remove(int slot)
+    {
+        Log.MappingRemoved(log, this[slot].Local, this[slot].Mapped);
+        ReleasePort(slot);
+        _table.Remove(slot);
+    }
+
+    /// <summary>Differs: when the kernel goes on unmapped the port is given back at once, unless another reference uses it; the row waits for its REMOVEs.</summary>
+    public void FallBack(int slot)
+    {
+        if (this[slot].References > 1 || this[slot].State == MappingState.Fallback || this[slot].IsKept)
+        {
+            return;
+        }
+        ReleasePort(slot);
+        using var change = _table.Change(slot);
+        change.Row.State = MappingState.Fallback;
+        change.Row.MappedPort = change.Row.Local.Port;
+    }
+
+    public void SetReferences(int slot, int references)
+    {
+        if (references == 0)
+        {
+            Remove(slot);
+            return;
+        }
+        using var change = _table.Change(slot);
+        change.Row.References = references;
+    }
+
+    /// <summary>A mapping that is gone took its conversations with it, without a word.</summary>
+    public bool IsAlive(in ConversationRow row) => this[row.Slot].IsUsed && this[row.Slot].Generation == row.Generation;
+
+    /// <summary>
+    /// Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for it,
+    /// but where <c>keep_ports</c> has the port.
+    /// </summary>
+    public int AddReplayed(in KernelRequest request, bool isUnmapped, TimeSpan now)
+    {
+        int slot = _table.Add(
+            new MappingRow
+            {
+                Local = request.Local,
+                MappedPort = request.Mapped.Port,
+                State = isUnmapped && request.NoPortMap ? MappingState.Advertised : MappingState.Fallback,
+                Client = request.Client,
+                Flags = (ushort)request.Flags,
+            },
+            now);
+        if (slot < 0)
+        {
+            ReportTableFull(request.Local, now);
+            return -1;
+        }
+        if (!isUnmapped)
+        {
+            Protect(slot, request.Mapped.Port, now);
+        }
+        return slot;
+    }
+
+    /// <summary>The kernel is right about which port it uses: the row lets go of another one.</summary>
+    public bool Rebind(int slot, ushort port, TimeSpan now)
+    {
+        ReleasePort(slot);
+        return Protect(slot, port, now);
+    }
+
+    private bool Protect(int slot, ushort port, TimeSpan now)
+    {
+        bool claimed = TryClaim(slot, port, now);
+        using (var change = _table.Change(slot))
+        {
+            change.Row.MappedPort = port;
+            change.Row.State = MappingState.Held;
+        }
+        if (!claimed)
+        {
+            SetUnprotected(slot, now);
+        }
+        return claimed;
+    }
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.State;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+using static Iwpmd.Core.Times;
+
+namespace Iwpmd.Core;
+
+/// <summary>The connecting side: the kernel's queries, our Requests to the peers' port mappers, what these answer, and what becomes of a query that nobody answers.</summary>
+internal sealed class Queries
+{
+    /// <summary>The answer to a query is decided this much before it must have been sent.</summary>
+    private static readonly TimeSpan AnswerMargin = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>What ICMP says of silence comes a little later than the default deadline, when the host does not answer ARP.</summary>
+    private static readonly TimeSpan LateReason = TimeSpan.FromSeconds(2);
+
+    private readonly StateLayout _state;
+    private readonly Mappings _mappings;
+    private readonly Conversations _conversations;
+    private readonly PeerTable _peers;
+    private readonly Admission _admission;
+    private readonly KernelReplies _replies;
+    private readonly Outbox _outbox;
+    private readonly Statistics _statistics;
+    private readonly Func<ulong> _random;
+    private readonly ILogger _log;
+    private LogGate _fallbackGate = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogGate _answerDroppedGate = new(TimeSpan.FromSeconds(10), burst: 5);
+
+    public Queries(
+        StateLayout state, Mappings mappings, Conversations conversations, PeerTable peers, Admission admission,
+        KernelReplies replies, Outbox outbox, Statistics statistics, Func<ulong> random, ILogger log)
+    {
+        (_state, _mappings, _conversations, _peers, _admission) = (state, mappings, conversations, peers, admission);
+        (_replies, _outbox, _statistics, _random, _log) = (replies, outbox, statistics, random, log);
+    }
+
+    public required PortMapperSettings Settings { get; set; }
+
+    public void OnQuery(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        _statistics.Count(Counter.Queries);
+        int slot = _mappings.Reference(request.Local, now);
+        if (_replies.IsTooOld(request.Operation, answerBy, now))
+        {
+            return;
+        }
+        string? impossible = request.Local.IsWildcard ? "local address is the wildcard"
+            : request.Local.Family != request.Remote.Family ? "address families differ" // Differs: nothing could answer such a query
+            : slot < 0 && _mappings.FindByLocal(request.Local) >= 0 ? "a wildcard mapping has this port"
+            : null;
+        if (impossible is not null)
+        {
+            _replies.Refuse(request, MappingError.CannotCreate, answerBy, impossible);
+            return;
+        }
+        if (slot < 0 || _mappings[slot].State == MappingState.Fallback)
+        {
+            slot = _mappings.Map(slot, request, now);
+        }
+        if (slot < 0)
+        {
+            _replies.Refuse(request, MappingError.CannotCreate, answerBy, "no port could be claimed");
+            return;
+        }
+        Ask(slot, request, answerBy, now);
+    }
+
+    /// <summary>Asks the remote host's port mapper which port the remote endpoint is mapped to.</summary>
+    private void Ask(int mapping, in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        InetEndpoint peer = request.Remote.WithPort(PortMapper.Port);
+        if (peer.IsLinkLocal && peer.Scope == 0)
+        {
+            peer = peer.WithScope(request.Local.Scope);
+        }
+        TimeSpan deadline = Earlier(now + Settings.QueryDeadline, answerBy - AnswerMargin);
+        int slot = _conversations.Open(
+            new ConversationRow
+            {
+                Handle = NewHandle(),
+                Role = ConversationRole.Querying,
+                Peer = peer,
+                Remote = request.Remote,
+                Slot = mapping,
+                Generation = _mappings[mapping].Generation,
+                Client = request.Client,
+                KernelSequence = request.Sequence,
+                StartedAt = now.Ticks,
+                AnswerBy = answerBy.Ticks,
+                Deadline = deadline.Ticks,
+            },
+            deadline);
+        if (slot < 0)
+        {
+            _statistics.Count(Counter.ConversationsRefused);
+            _statistics.Lose(LossCause.TooManyQueries, now);
+            _mappings.FallBack(mapping);
+            _replies.Refuse(request, MappingError.CannotCreate, answerBy, "too many queries are waiting for peers");
+        }
+        else if (_peers.IsUnreachable(peer, now))
+        {
+            EndUnmapped(slot, FallbackCause.Remembered, now);
+        }
+        else
+        {
+            _statistics.Count(Counter.RequestsSent);
+            SendRequest(slot, now);
+        }
+    }
+
+    /// <summary>Null, or why it means nothing here.</summary>
+    public string? OnAccept(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        _statistics.Count(Counter.PeerAccepts);
+        int slot = message.Accepting.Port == 0 ? -1 : FindAnswered(arrival, message, now);
+        if (slot < 0)
+        {
+            return "no query waits for this Accept";
+        }
+        ref readonly ConversationRow row = ref _conversations[slot];
+        _admission.Prove(row.Peer, now);
+        if (row.IsSettled == 0)
+        {
+            _statistics.Count(Counter.QueriesAccepted);
+            InetEndpoint mapped = ((InetEndpoint)row.Remote).WithPort(message.Accepting.Port);
+            _peers.Answered(row.Peer, PeerMessageType.Accept, now - new TimeSpan(row.LastSentAt), now);
+            AnswerQuery(slot, MappingError.None, mapped);
+            _conversations.Settle(slot, now + Conversations.Lifetime);
+        }
+        // Kept: also for every later copy, and by the socket that the Accept came to. Differs: and from the address that it
+        // came to, since by that the other side knows it.
+        PeerSocket via = arrival.To.Port == PortMapper.Port ? PeerSocket.Answering : PeerSocket.Asking;
+        _outbox.ToPeer(via, arrival.From, arrival.To, message.AsAck());
+        return null;
+    }
+
+    /// <summary>Null, or why it means nothing here.</summary>
+    public string? OnReject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        _statistics.Count(Counter.PeerRejects);
+        int slot = FindAnswered(arrival, message, now);
+        if (slot < 0 || _conversations[slot].IsSettled != 0)
+        {
+            return "no query waits for this Reject";
+        }
+        _statistics.Count(Counter.QueriesRejected);
+        ref readonly ConversationRow row = ref _conversations[slot];
+        _admission.Prove(row.Peer, now);
+        _peers.Answered(row.Peer, PeerMessageType.Reject, now - new TimeSpan(row.LastSentAt), now);
+        AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);
+        _mappings.FallBack(row.Slot);
+        _conversations.Close(slot);
+        return null;
+    }
+
+    /// <summary>
+    /// Our query that this Accept or Reject answers, or -1. Differs: it must name both addresses of the query. A host
+    /// with several addresses may answer from another one than was asked, as rdma-core's daemon does where routing
+    /// says so: what proves the answer is the handle, 64 random bits that only the asked host was told. For the same
+    /// reason the asked address is the one that is proven by it, not the source, which can be a lie.
+    /// </summary>
+    private int FindAnswered(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
+        int slot = _conversations.FindQuery(message.Handle);
+        if (slot < 0 || !_mappings.IsAlive(_conversations[slot]) || HasFallenBack(_conversations[slot]))
+        {
+            return -1;
+        }
+        ref readonly ConversationRow row = ref _conversations[slot];
+        InetEndpoint local = _mappings[row.Slot].Local;
+        string? fault = message.Connecting.Port != local.Port || !IsSameIp(message.Connecting, local)
+            ? "it names another connecting address"
+            : !IsSameIp(message.Accepting, row.Remote) ? "it names another accepting address"
+            : Settings.AnswersFrom == AnswerSource.Asked && !IsSameIp(arrival.From, row.Peer)
+                ? "answers_from=asked takes none from elsewhere: set it to any"
+            : null;
+        if (fault is not null && row.IsSettled == 0)
+        {
+            DropAnswer(slot, arrival.From, message.Type, fault, now);
+        }
+        return fault is null ? slot : -1;
+    }
+
+    /// <summary>Says it once a query, which remembers from where the answer came.</summary>
+    private void DropAnswer(int slot, in InetEndpoint source, PeerMessageType type, string fault, TimeSpan now)
+    {
+        ref readonly ConversationRow row = ref _conversations[slot];
+        if (row.Asked.Family != IpFamily.None)
+        {
+            return;
+        }
+        using (var change = _conversations.Change(slot))
+        {
+            change.Row.Asked = source;
+        }
+        if (_answerDroppedGate.TryPass(now, out string suppressed))
+        {
+            Log.AnswerDropped(_log, type, source, row.Peer, fault, suppressed);
+        }
+    }
+
+    public void OnDue(int slot, TimeSpan now)
+    {
+        ref readonly ConversationRow row = ref _conversations[slot];
+        if (row.IsSettled != 0 || !_mappings.IsAlive(row))
+        {
+            _conversations.Close(slot);
+        }
+        else if (now.Ticks >= row.Deadline)
+        {
+            EndUnmapped(slot, row.Asked.Family == IpFamily.None ? FallbackCause.NoAnswer : FallbackCause.AnswerDropped, now);
+        }
+        else if (_peers.IsUnreachable(row.Peer, now))
+        {
+            EndUnmapped(slot, FallbackCause.Remembered, now);
+        }
+        else
+        {
+            _statistics.Count(Counter.RequestsResent);
+            SendRequest(slot, now);
+        }
+    }
+
+    /// <summary>
+    /// The host, or <paramref name="source"/> by ICMP, says that nobody takes what we sent to <paramref name="peer"/>, and
+    /// quotes the handle. One that quotes too little to have it (0) is not believed: without the handle anyone can make it
+    /// up who guesses a port number, and the deadline ends the query too.
+    /// </summary>
+    public void HandleUnreachable(in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now)
+    {
+        int slot = handle == 0 ? -1 : _conversations.FindQuery(handle);
+        if (slot < 0 || !IsSameIp(peer, _conversations[slot].Peer))
+        {
+            return;
+        }
+        if (_conversations[slot].IsSettled == 0)
+        {
+            EndUnmapped(slot, cause, now, source);
+            return;
+        }
+        ref readonly ConversationRow row = ref _conversations[slot];
+        if (!HasFallenBack(row))
+        {
+            return;
+        }
+        _peers.Correct(row.Peer, cause);
+        using var health = new RowChange<HealthRow>(ref _state.Health);
+        if (health.Row.LastFallbackCause == FallbackCause.NoAnswer && ((InetEndpoint)row.Peer).SameAddress(health.Row.LastFallbackPeer))
+        {
+            health.Row.LastFallbackCause = cause;
+        }
+    }
+
+    /// <summary>Differs: a query that nobody will answer is answered by us, unmapped: the connection goes on at once instead of after 10 s, our own port stays protected.</summary>
+    private void EndUnmapped(int slot, FallbackCause cause, TimeSpan now, in InetEndpoint source = default)
+    {
+        ref readonly ConversationRow row = ref _conversations[slot];
+        bool isRemembered = cause == FallbackCause.Remembered;
+        FallbackCause reason = isRemembered ? _peers.LastCause(row.Peer) : cause;
+        _statistics.Count(cause switch
+        {
+            FallbackCause.NoAnswer or FallbackCause.AnswerDropped => Counter.QueriesUnanswered,
+            FallbackCause.Remembered => Counter.QueriesRemembered,
+            _ => Counter.QueriesUnreachable,
+        });
+        int kind = Array.IndexOf(FallbackWords.Reasons, reason);
+        if (kind >= 0) // a host remembered by an earlier version has none
+        {
+            _statistics.Count(Counter.FallbacksUnreachable + kind);
+        }
+        if (!isRemembered)
+        {
+            _peers.Missed(row.Peer, cause, now + Settings.UnreachableMemory, now);
+        }
+        using (var change = new RowChange<HealthRow>(ref _state.Health))
+        {
+            (change.Row.LastFallbackPeer, change.Row.LastFallbackAt) = (row.Peer, now.Ticks);
+            (change.Row.LastFallbackCause, change.Row.RememberedCause) = (cause, isRemembered ? reason : FallbackCause.None);
+        }
+        if (_mappings.IsAlive(row))
+        {
+            LogFallback(row, cause, reason, source, now);
+            AnswerQuery(slot, MappingError.None, row.Remote);
+        }
+        if (cause == FallbackCause.NoAnswer && _mappings.IsAlive(row))
+        {
+            using (var change = _conversations.Change(slot))
+            {
+                change.Row.FellBack = 1;
+            }
+            _conversations.Settle(slot, now + LateReason);
+            return;
+        }
+        _conversations.Close(slot);
+    }
+
+    private void LogFallback(in ConversationRow row, FallbackCause cause, FallbackCause reason, in InetEndpoint source, TimeSpan now)
+    {
+        if (!_fallbackGate.TryPass(now, out string suppressed))
+        {
+            return;
+        }
+        string says = source.Family == IpFamily.None || IsSameIp(source, row.Peer) ? "" : $", says {source.AddressText()}";
+        string waited = cause == FallbackCause.NoAnswer ? $" within {Settings.QueryDeadline.TotalMilliseconds} ms" : "";
+        string memory = cause == FallbackCause.Remembered ? " (a moment before; it is not asked again yet)" : "";
+        string remedy = FallbackWords.Remedy(reason);
+        string text = $"{((InetEndpoint)row.Peer).AddressText()} {FallbackWords.Describe(reason)}{says}{waited}{memory}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
+        Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, text, suppressed);
+    }
+
+    private void SendRequest(int slot, TimeSpan now)
+    {
+        using (var change = _conversations.Change(slot))
+        {
+            change.Row.LastSentAt = now.Ticks;
+        }
+        ref readonly ConversationRow row = ref _conversations[slot];
+        ref readonly MappingRow mapping = ref _mappings[row.Slot];
+        _outbox.ToPeer(PeerSocket.Asking, row.Peer, default, new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
+        _conversations.Reschedule(slot, Earlier(now + Settings.QueryRetry, new TimeSpan(row.Deadline)));
+    }
+
+    private void AnswerQuery(int slot, MappingError error, InetEndpoint mappedRemote)
+    {
+        ref readonly ConversationRow row = ref _conversations[slot];
+        ref readonly MappingRow mapping = ref _mappings[row.Slot];
+        _replies.Send(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.QueryMapping,
+                Client = row.Client,
+                RequestSequence = row.KernelSequence,
+                Local = mapping.Local,
+                Remote = row.Remote,
+                MappedLocal = mapping.Mapped,
+                MappedRemote = mappedRemote,
+                Error = error,
+            },
+            new TimeSpan(row.AnswerBy));
+    }
+
+    /// <summary>Differs: 64 random bits, not an address of ours that can be guessed and comes again.</summary>
+    private ulong NewHandle()
+    {
+        ulong handle;
+        do
+        {
+            handle = _random();
+        }
+        while (handle == 0 || _conversations.FindQuery(handle) >= 0);
+        return handle;
+    }
+
+    /// <summary>Its deadline passed without an answer; it is kept for the reason only.</summary>
+    private static bool HasFallenBack(in ConversationRow row) => row.IsSettled != 0 && row.FellBack != 0;
+
+    /// <summary>Whatever the scopes: those of a message are only guessed, and its handle is proof enough.</summary>
+    private static bool IsSameIp(in InetEndpoint one, in InetEndpoint other) => one.WithScope(other.Scope).SameAddress(other);
+}

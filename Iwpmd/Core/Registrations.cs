@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.State;
+using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
+
+namespace Iwpmd.Core;
+
+/// <summary>A registration that is answered when the kernel is ready to take the answer.</summary>
+internal readonly record struct PendingRegistration(byte Client, uint Sequence, FixedName Device, TimeSpan Due, TimeSpan AnswerBy);
+
+/// <summary>REG_PID: the kernel asks who its port mapper is, and others may answer in our place.</summary>
+internal sealed class Registrations(
+    StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
+{
+    /// <summary>More than a receive buffer of the default size can hold.</summary>
+    private const int Limit = 16384;
+
+    /// <summary>Connections that begin before the first answer came register each for itself.</summary>
+    private static readonly TimeSpan RegistrationsOfOneStart = PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(100);
+
+    private readonly Fifo<PendingRegistration> _pending = new(4);
+    private LogGate _hijackedGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private TimeSpan _nextReclaim;
+
+    /// <summary>Registrations that wait for their answer.</summary>
+    public int Count => _pending.Count;
+
+    /// <summary>Those of an iw_cm that is gone: the new one counts anew, and would take an answer for one to its own.</summary>
+    public void Clear()
+    {
+        while (_pending.Count > 0)
+        {
+            _pending.Dequeue();
+        }
+        SetTimer();
+    }
+
+    public void OnRegister(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
+    {
+        if (replies.IsTooOld(request.Operation, answerBy, now))
+        {
+            return;
+        }
+        ref ClientRow client = ref state.Clients[request.Client];
+        if (client.IsRegistered != 0 && !client.Library.Equals(request.Library))
+        {
+            Log.KernelLibraryChanged(log, request.Client, request.Library, client.Library);
+            replies.Refuse(request, MappingError.UserLibrary, answerBy, "another library name is registered");
+            return;
+        }
+        if (client.IsRegistered != 0 && (answerBy - PortMapper.AnswerWithin).Ticks > client.RegisteredAt + RegistrationsOfOneStart.Ticks)
+        {
+            OnHijacked(now);
+        }
+        if (client.IsRegistered == 0)
+        {
+            Log.KernelRegistered(log, request.Device, request.Interface, request.Client, AbiOf(request.Client));
+        }
+        using (var change = new RowChange<ClientRow>(ref client))
+        {
+            (change.Row.IsRegistered, change.Row.RegisteredAt) = (1, now.Ticks);
+            (change.Row.Device, change.Row.Interface, change.Row.Library) = (request.Device, request.Interface, request.Library);
+        }
+        if (_pending.Count >= Limit)
+        {
+            statistics.Count(Counter.HeldDropped);
+            statistics.Lose(LossCause.TooManyHeld, now);
+            return;
+        }
+        _pending.Enqueue() = new PendingRegistration(request.Client, request.Sequence, request.Device, now + PortMapper.RegistrationDelay, answerBy);
+        SetTimer();
+    }
+
+    /// <summary>
+    /// Any process can say hello to the kernel, which then believes that one to be the port mapper, and asks all of its group to register anew at the next connection.
+    /// Our answer to that takes the place back. What was sent to the other meanwhile is lost: mostly REMOVEs.
+    /// </summary>
+    private void OnHijacked(TimeSpan now)
+    {
+        statistics.Count(Counter.Usurpations);
+        statistics.Lose(LossCause.Usurped, now);
+        if (_hijackedGate.TryPass(now, out string suppressed))
+        {
+            Log.KernelUsurped(log, suppressed);
+        }
+        if (mappings.Count > 0)
+        {
+            audit.Schedule(now);
+        }
+    }
+
+    /// <summary>The kernel has no use for our answer to its registration: somebody else answered in our name. True when hello shall be said.</summary>
+    public bool OnLost(TimeSpan now)
+    {
+        OnHijacked(now);
+        if (now < _nextReclaim)
+        {
+            return false;
+        }
+        _nextReclaim = now + KernelSession.HelloPause;
+        return true;
+    }
+
+    public void Answer(TimeSpan now)
+    {
+        while (_pending.Count > 0 && _pending.Peek().Due <= now)
+        {
+            PendingRegistration pending = _pending.Peek();
+            _pending.Dequeue();
+            replies.Send(
+                new KernelReply
+                {
+                    Kind = KernelReplyKind.RegisterPid,
+                    Client = pending.Client,
+                    RequestSequence = pending.Sequence,
+                    Device = pending.Device,
+                    Abi = AbiOf(pending.Client),
+                },
+                pending.AnswerBy);
+        }
+        SetTimer();
+    }
+
+    /// <summary>The ABI that was agreed with a client; the lowest with one that we did not ask.</summary>
+    private ushort AbiOf(byte client) => Math.Max(state.Clients[client].Abi, KernelProtocol.OldestAbi);
+
+    private void SetTimer()
+    {
+        if (_pending.Count > 0)
+        {
+            timers.Set(Timer.Registration, _pending.Peek().Due);
+        }
+        else
+        {
+            timers.Stop(Timer.Registration);
+        }
+    }
+}

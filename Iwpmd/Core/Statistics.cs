@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.State;
+
+namespace Iwpmd.Core;
+
+/// <summary>What is counted, and what users lost; in the state.</summary>
+internal sealed class Statistics(StateLayout state)
+{
+    public void Count(Counter counter, long count = 1) => state.Counters[(int)counter] += (ulong)count;
+
+    /// <summary>A user lost something: health tells of it for a while.</summary>
+    public void Lose(LossCause cause, TimeSpan now, long count = 1)
+    {
+        using var health = new RowChange<HealthRow>(ref state.Health);
+        health.Row.Losses[(int)cause].Add((ulong)count, now);
+    }
+}
