@@ -48,7 +48,7 @@ public class DeviceTests
             """{"device":"irdma0","driver":"irdma","interface":"ens1f0","addresses":["10.0.0.9","fd00::1"],"state":"served","mappings":2}""",
             JsonSerializer.Serialize(json.RootElement.GetProperty("devices")[0]));
         var text = new StringWriter();
-        Metrics.Write(Stage.Read(Stage.Busy()), s_devices, DateTime.UnixEpoch, text);
+        Metrics.Write(Stage.Read(Stage.Busy()), s_devices, MetricFormat.Text, DateTime.UnixEpoch, text);
         Assert.Contains("\niwpmd_device_info{device=\"siw0\",driver=\"siw\",interface=\"eth0\",state=\"registered\"} 1\n", text.ToString());
         Assert.Contains("\niwpmd_device_address_info{device=\"irdma0\",address=\"fd00::1\"} 1\n", text.ToString());
         Assert.Contains("\niwpmd_device_mappings{device=\"siw0\"} 6\n", text.ToString());

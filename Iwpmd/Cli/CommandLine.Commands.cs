@@ -58,8 +58,12 @@ internal static partial class CommandLine
         Option<string?> config = ConfigOption();
         var output = new Option<string?>("--output", "-o") { Description = "write to this file instead of stdout, in one step", HelpName = "FILE" };
         Check(output, text => text.Length > 0, "the name of a file");
-        var command = new Command("metrics", "print metrics in the text format of Prometheus") { config, output };
-        command.SetAction(result => Metrics.Execute(ConfigPath(result, config), result.GetValue(output)));
+        var open = new Option<bool>("--openmetrics") { Description = "in the format OpenMetrics" };
+        var command = new Command("metrics", "print metrics in the text format of Prometheus") { config, output, open };
+        command.SetAction(result => Metrics.Execute(
+            ConfigPath(result, config),
+            result.GetValue(output),
+            result.GetValue(open) ? MetricFormat.OpenMetrics : MetricFormat.Text));
         return command;
     }
 

@@ -3,17 +3,35 @@ using System.Globalization;
 
 namespace Iwpmd.Cli;
 
-/// <summary>The text format of Prometheus, version 0.0.4: HELP and TYPE of a metric before its samples. It must not know what is measured.</summary>
-internal sealed class MetricPage(TextWriter text, DateTime utcNow, TimeSpan now)
+/// <summary>The two formats of a page of metrics.</summary>
+internal enum MetricFormat
+{
+    /// <summary>Prometheus, version 0.0.4.</summary>
+    Text,
+
+    /// <summary>OpenMetrics, version 1.0.0.</summary>
+    OpenMetrics,
+}
+
+/// <summary>HELP and TYPE of a metric before its samples. It must not know what is measured.</summary>
+internal sealed class MetricPage(TextWriter text, MetricFormat format, DateTime utcNow, TimeSpan now)
 {
     private const string Prefix = "iwpmd_";
 
-    /// <summary>A counter's samples end in _total, and so must its head.</summary>
+    /// <summary>A counter's samples end in _total; its head has that too, but not in OpenMetrics.</summary>
     public void Head(string name, string type, string help)
     {
-        string whole = Prefix + name + (type == "counter" ? "_total" : "");
+        bool isOpen = format == MetricFormat.OpenMetrics;
+        string whole = Prefix + name + (type == "counter" && !isOpen ? "_total" : "");
         text.Write($"# HELP {whole} {help}\n# TYPE {whole} {type}\n");
+        if (isOpen && name.EndsWith("_seconds", StringComparison.Ordinal))
+        {
+            text.Write($"# UNIT {whole} seconds\n");
+        }
     }
+
+    /// <summary>Nothing comes after it.</summary>
+    public void End() => text.Write(format == MetricFormat.OpenMetrics ? "# EOF\n" : "");
 
     public void Value(string name, string labels, double value) =>
         text.Write(string.Create(CultureInfo.InvariantCulture, $"{Prefix}{name}{(labels.Length == 0 ? "" : $"{{{labels}}}")} {value:R}\n"));

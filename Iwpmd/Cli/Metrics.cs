@@ -9,14 +9,14 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
 
-/// <summary><c>iwpmd metrics</c>: the state in the text format of Prometheus, to stdout or, in one step, to a file.</summary>
+/// <summary><c>iwpmd metrics</c>: the state in a format of Prometheus, to stdout or, in one step, to a file.</summary>
 internal static class Metrics
 {
     /// <summary>
     /// 0 whenever the metrics were written, since <c>iwpmd_up</c> tells the rest; nothing is written by a user who
     /// cannot know.
     /// </summary>
-    public static int Execute(string? configPath, string? outputPath)
+    public static int Execute(string? configPath, string? outputPath, MetricFormat format)
     {
         LoadedConfiguration loaded = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null);
         StateReading reading = new StateReader(loaded.Configuration.StateDirectory).Read();
@@ -26,7 +26,7 @@ internal static class Metrics
             return ExitStatus.NotPermitted;
         }
         var text = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
-        Write(reading, RdmaDevices.Read(), DateTime.UtcNow, text);
+        Write(reading, RdmaDevices.Read(), format, DateTime.UtcNow, text);
         byte[] bytes = Encoding.UTF8.GetBytes(text.ToString());
         if (outputPath is null)
         {
@@ -43,11 +43,17 @@ internal static class Metrics
         return ExitStatus.Output;
     }
 
-    public static void Write(StateReading reading, DateTime utcNow, TextWriter text) => Write(reading, [], utcNow, text);
+    public static void Write(StateReading reading, DateTime utcNow, TextWriter text) => Write(reading, [], MetricFormat.Text, utcNow, text);
 
-    public static void Write(StateReading reading, RdmaDevice[] devices, DateTime utcNow, TextWriter text)
+    public static void Write(StateReading reading, RdmaDevice[] devices, MetricFormat format, DateTime utcNow, TextWriter text)
     {
-        var page = new MetricPage(text, utcNow, reading.Now);
+        var page = new MetricPage(text, format, utcNow, reading.Now);
+        Write(page, reading, devices);
+        page.End();
+    }
+
+    private static void Write(MetricPage page, StateReading reading, RdmaDevice[] devices)
+    {
         page.Head("up", "gauge", "Whether the port mapper runs and looks at its sockets.");
         page.Value("up", "", reading.Condition == DaemonCondition.Running ? 1 : 0);
         page.Single("healthy", "Whether port mapping works as it should: iwpmd status tells what is wrong.", Health.Of(reading).Severity == Severity.Healthy ? 1 : 0);

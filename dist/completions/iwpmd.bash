@@ -29,7 +29,7 @@ _iwpmd() {
     status) words='--json --watch --config --help' ;;
     mappings) words='--json --watch --address --port --config --help' ;;
     peers) words='--json --watch --address --config --help' ;;
-    metrics) words='--output --config --help' ;;
+    metrics) words='--output --openmetrics --config --help' ;;
     ping)
         words='--count --port --help'
         if [[ $word != -* ]]; then
