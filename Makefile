@@ -17,6 +17,10 @@ INITDIR ?= $(SYSCONFDIR)/init.d
 OUTSIDE_USR = $(filter-out /usr,$(PREFIX))
 FIREWALLDDIR ?= $(if $(OUTSIDE_USR),$(SYSCONFDIR),/usr/lib)/firewalld/services
 DRACUTDIR ?= /usr/lib/dracut/modules.d
+# Debian's; elsewhere it is in the folder of a version of Python.
+SOSDIR ?= /usr/lib/python3/dist-packages/sos/report/plugins
+MONITORING = dist/prometheus/iwpmd.rules.yml dist/prometheus/iwpmd.dashboard.json
+WIRESHARKDIR ?= $(or $(wildcard /usr/lib/$(MULTIARCH)),/usr/lib64)/wireshark/plugins
 INITRAMFSDIR ?= $(if $(OUTSIDE_USR),$(SYSCONFDIR),/usr/share)/initramfs-tools
 
 # MSBuild properties of your own (-p:NAME=VALUE); what was built with others is built anew.
@@ -35,6 +39,7 @@ HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCH ?= $(HERE)
 RID = $(if $(filter arm64,$(ARCH)),linux-arm64,linux-x64)
 OUT = out$(if $(filter $(HERE),$(ARCH)),,/$(ARCH))
+MULTIARCH = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-linux-gnu
 CROSS = $(if $(filter $(HERE),$(ARCH)),,$(if $(filter arm64,$(ARCH)),aarch64-linux-gnu-,x86_64-linux-gnu-))
 # The oldest glibc on which the dynamic executable starts.
 GLIBC = 2.28
@@ -44,7 +49,7 @@ SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bi
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v quiet \
 	$(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
-.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist
+.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist doc
 .PHONY: reproduce clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
@@ -167,6 +172,10 @@ bench: bench-deps all static ## measures it beside rdma-core's daemon; root
 bench-lab: bench-lab-deps all ## the same on a real kernel; root
 	bench/lab
 
+doc: ## renders the manual pages to HTML, in out/doc
+	@dist/need --check doc
+	dist/manual out/doc
+
 clean: ## removes what was built, downloaded and unpacked
 	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj
 
@@ -212,6 +221,10 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 644 -t $(DESTDIR)$(DRACUTDIR)/95iwpmd dist/dracut/iwpmd-boot.service
 	install -D -m 755 dist/initramfs/hook $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
 	install -D -m 644 -t $(DESTDIR)$(DATADIR) dist/91-iwpmd-boot.rules
+	install -D -m 644 -t $(DESTDIR)$(WIRESHARKDIR) dist/wireshark/iwpm.lua
+	install -D -m 755 -t $(DESTDIR)$(DATADIR) dist/wireshark/strace-to-pcap
+	install -D -m 644 -t $(DESTDIR)$(DATADIR) $(MONITORING)
+	install -D -m 644 -t $(DESTDIR)$(SOSDIR) dist/sos/iwpmd.py
 	$(PLACES) $(addprefix $(DESTDIR),$(UNITDIR)/iwpmd.service $(UNITDIR)/iwpmd-metrics.service $(INITDIR)/iwpmd \
 		$(DRACUTDIR)/95iwpmd/module-setup.sh $(INITRAMFSDIR)/hooks/iwpmd $(MANDIR)/man8/iwpmd.8)
 	sed -i -e 's:/usr/lib/sysusers\.d:$(SYSUSERSDIR):' -e 's:/usr/share/initramfs-tools:$(INITRAMFSDIR):' \
@@ -232,7 +245,8 @@ uninstall: ## removes what `make install` installed; the configuration too with 
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json THIRD-PARTY-NOTICES NEWS UPGRADING.md deviations.md operation.md)
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/examples/,dracut-iwpmd.conf initramfs-iwpmd.conf)
 	rm -f $(addprefix $(DESTDIR)$(DRACUTDIR)/95iwpmd/,module-setup.sh iwpmd-boot.service)
-	rm -f $(DESTDIR)$(DATADIR)/91-iwpmd-boot.rules
+	rm -f $(addprefix $(DESTDIR)$(DATADIR)/,91-iwpmd-boot.rules strace-to-pcap $(notdir $(MONITORING)))
+	rm -f $(DESTDIR)$(WIRESHARKDIR)/iwpm.lua $(DESTDIR)$(SOSDIR)/iwpmd.py
 	@for folder in $(DOCDIR)/examples $(DOCDIR) $(DRACUTDIR)/95iwpmd $(DATADIR); do \
 		[ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
 	@if [ '$(PURGE)' = 1 ]; then rm -f $(CONFIGURATION); \

@@ -66,6 +66,8 @@ public sealed class DistTests : IDisposable
             $"{prefix}/lib/sysusers.d/iwpmd.conf", $"{units}/iwpmd-metrics.service", $"{units}/iwpmd-metrics.timer", $"{units}/iwpmd.service", $"{prefix}/lib/udev/rules.d/90-iwpmd.rules",
             $"{prefix}/sbin/iwpmd", $"{share}/bash-completion/completions/iwpmd", $"{share}/doc/iwpmd/NEWS", $"{share}/doc/iwpmd/THIRD-PARTY-NOTICES", $"{share}/doc/iwpmd/UPGRADING.md", $"{share}/doc/iwpmd/deviations.md", $"{share}/doc/iwpmd/operation.md",
             $"{share}/doc/iwpmd/examples/dracut-iwpmd.conf", $"{share}/doc/iwpmd/examples/initramfs-iwpmd.conf", $"{share}/doc/iwpmd/iwpmd.spdx.json", $"{share}/iwpmd/91-iwpmd-boot.rules",
+            $"{share}/iwpmd/iwpmd.dashboard.json", $"{share}/iwpmd/iwpmd.rules.yml", $"{share}/iwpmd/strace-to-pcap",
+            "/usr/lib/python3/dist-packages/sos/report/plugins/iwpmd.py", "/usr/lib/x86_64-linux-gnu/wireshark/plugins/iwpm.lua",
             $"{share}/man/man5/iwpmd.conf.5", $"{share}/man/man8/iwpmd.8", $"{share}/zsh/site-functions/_iwpmd"]).Order(StringComparer.Ordinal), files);
         string[] named = [$"{prefix}/sbin/iwpmd", $"{prefix}/lib/udev/rules.d", $"{share}/iwpmd"];
         Assert.All((string[])["/etc/init.d/iwpmd", $"{units}/iwpmd.service", $"{units}/iwpmd-metrics.service"], file => Assert.Contains(named[0], Text(file)));
