@@ -28,6 +28,19 @@ public partial class DocumentTests
         Assert.Equal(missing, string.Join('\n', Missing("README.md", text)));
 
     [Fact]
+    public void The_architecture_lists_each_source_file_and_its_journeys_name_methods_that_are_there()
+    {
+        string text = Read("doc/architecture.md");
+        string[] sources = [.. Repository.Sources("Iwpmd").Where(path => !path.StartsWith("Iwpmd/Os/Interop/"))];
+        (string File, string Method)[] steps = [.. Step().Matches(text[text.IndexOf("## Journey")..]).SelectMany(
+            step => step.Groups[2].Captures.Select(method => (step.Groups[1].Value, method.Value)))];
+
+        Assert.True(sources.Length > 100 && steps.Length > 15, $"{sources.Length} sources, {steps.Length} steps");
+        Assert.DoesNotContain(sources, path => !text.Contains($"`{path["Iwpmd/".Length..]}`"));
+        Assert.DoesNotContain(steps, step => !Read("Iwpmd/" + step.File).Contains($" {step.Method}("));
+    }
+
+    [Fact]
     public void The_facts_of_the_protocol_have_one_number_each_and_those_that_sources_cite_are_among_them()
     {
         string[] facts = [.. Fact().Matches(Read("doc/protocol.md")).Select(fact => fact.Groups[1].Value)];
@@ -83,6 +96,9 @@ public partial class DocumentTests
 
     [GeneratedRegex(@"^(?:- |\| )([A-Z]\d\.\d+) ", RegexOptions.Multiline)]
     private static partial Regex Fact();
+
+    [GeneratedRegex(@"`([\w./]+\.cs)`\s(?:(?:,\s|and\s)?([A-Z]\w+)\s?)+")]
+    private static partial Regex Step();
 
     [GeneratedRegex(@"protocol\.md ((, |and )?[A-Z]\d\.\d+)+")]
     private static partial Regex Citation();
