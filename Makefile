@@ -11,6 +11,7 @@ ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 DOCDIR ?= $(PREFIX)/share/doc/iwpmd
 DATADIR ?= $(PREFIX)/share/iwpmd
+HELPERDIR ?= $(PREFIX)/libexec/iwpmd
 # What reads these looks in /usr and /etc only, whatever the prefix. The daemon reads /etc/iwpmd.conf.
 SYSCONFDIR = /etc
 INITDIR ?= $(SYSCONFDIR)/init.d
@@ -46,11 +47,13 @@ GLIBC = 2.28
 
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') \
 	Iwpmd/Iwpmd.csproj $(wildcard Iwpmd/glibc.c Iwpmd/*.lock.json) Directory.Build.props Directory.Build.targets
+# Beside the packages of `make source` no others are taken, and none is asked for over a network.
+OFF_LINE = $(if $(wildcard nuget),--source $(CURDIR)/nuget -p:RestorePackagesPath=$(CURDIR)/$(OUT)/build/packages)
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v quiet \
-	$(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
+	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
 .PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist doc
-.PHONY: reproduce clean FORCE
+.PHONY: sysext source offline reproduce clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 
@@ -65,6 +68,8 @@ help: ## prints this list
 		FOR 'what deps is for: build, cross, install, demo, lab, lasting, deb, rpm, bench, check' \
 		PROPERTIES 'properties of MSBuild: -p:NAME=VALUE'
 
+STRIP = $(CROSS)strip --remove-section=.comment
+
 # What it was built with. With other properties the linker would not run again by itself.
 BUILT_WITH = $(OUT)/build/properties
 ifneq ($(file < $(BUILT_WITH)),$(PUBLISH))
@@ -76,16 +81,15 @@ $(BUILT_WITH):
 	@echo '$(PUBLISH)' > $@
 
 # What a target asked for must have installed comes first, with -j too.
-NEEDED_FIRST = $(addsuffix -deps,$(filter lab lab-lasting fuzz bench bench-lab deb rpm reproduce,$(MAKECMDGOALS)))
+NEEDED_FIRST = $(addsuffix -deps,$(filter \
+	lab lab-lasting fuzz bench bench-lab deb rpm sysext source offline reproduce,$(MAKECMDGOALS)))
 
 $(OUT)/iwpmd: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
 	@dist/need --check $(if $(CROSS),cross,build)
 	@echo 'compiling $@, usually 1 to 2 minutes'
 	$(PUBLISH) --artifacts-path $(OUT)/build/dynamic -o $(OUT)/build/dynamic/publish
-	$(CROSS)strip -o $@.new $(OUT)/build/dynamic/publish/iwpmd
-	@needed=$$($(CROSS)objdump -T $@.new | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -1); echo "$@ needs $$needed"; \
-		[ "$$(printf '%s\nGLIBC_$(GLIBC)\n' "$$needed" | sort -V | tail -1)" = GLIBC_$(GLIBC) ] || \
-		{ $(CROSS)objdump -T $@.new | grep -w "$$needed"; echo 'which is above $(GLIBC): see Iwpmd/glibc.c'; exit 1; }
+	$(STRIP) -o $@.new $(OUT)/build/dynamic/publish/iwpmd
+	@needed=$$(dist/glibc $@.new $(GLIBC)) && echo "$@ needs glibc $$needed"
 	mv $@.new $@
 
 # What is in it, for whoever must know that (SPDX).
@@ -105,7 +109,7 @@ $(OUT)/iwpmd-static: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
 	@dist/need --check $(if $(CROSS),cross,build)
 	@echo 'compiling $@, usually 1 to 2 minutes'
 	$(PUBLISH) -p:IwpmdStatic=true --artifacts-path $(OUT)/build/static -o $(OUT)/build/static/publish
-	$(CROSS)strip -o $@ $(OUT)/build/static/publish/iwpmd
+	$(STRIP) -o $@ $(OUT)/build/static/publish/iwpmd
 
 # What a container has; see dist/container/Containerfile.
 image: $(OUT)/image/usr/sbin/iwpmd ## builds out/image, the tree of a container
@@ -127,13 +131,14 @@ FOR ?= check
 deps: ## installs Debian's packages for FOR=build, install, demo, lab, lasting, deb, rpm, bench or (all tests) check
 	@dist/need $(FOR)
 
-.PHONY: lab-deps lab-lasting-deps fuzz-deps bench-deps bench-lab-deps deb-deps rpm-deps reproduce-deps
-lab-deps fuzz-deps bench-deps deb-deps rpm-deps: %-deps:
+.PHONY: lab-deps lab-lasting-deps fuzz-deps bench-deps bench-lab-deps deb-deps rpm-deps sysext-deps source-deps
+.PHONY: offline-deps reproduce-deps
+lab-deps fuzz-deps bench-deps deb-deps rpm-deps sysext-deps offline-deps: %-deps:
 	@dist/need $*
 lab-lasting-deps:
 	@dist/need lasting
 bench-lab-deps: lab-deps
-reproduce-deps: deb-deps rpm-deps
+reproduce-deps source-deps: deb-deps rpm-deps
 
 # The main job on a real kernel: two emulated hosts, our daemon in each, RDMA connections between them.
 demo: ## shows RDMA connections between two emulated hosts; root
@@ -193,6 +198,11 @@ dist: ## makes the sources of a release, out/iwpmd-VERSION.tar.gz
 reproduce: reproduce-deps dist ## builds a release in two folders and compares; root
 	dist/reproduce out/iwpmd-$(VERSION).tar.gz
 
+# RELEASES: bookworm, trixie, sid.
+offline: offline-deps source all ## builds the source packages off line in trees of Debian; root
+	$(MAKE) ARCH=arm64 all
+	dist/offline $(RELEASES)
+
 # What a package of any kind takes. What was built goes with it, so that it is not built twice.
 BUILT = $(OUT)/iwpmd $(OUT)/iwpmd.spdx.json $(OUT)/THIRD-PARTY-NOTICES
 PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config LICENSE \
@@ -200,6 +210,7 @@ PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config L
 PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
 # Where the program and its files are, in what names them.
 PLACES = sed -i -e 's:/usr/sbin/iwpmd\b:$(SBINDIR)/iwpmd:' -e 's:/usr/lib/udev/rules\.d:$(UDEVDIR):' -e 's:/usr/share/iwpmd\b:$(DATADIR):' \
+	-e 's:/usr/libexec/iwpmd\b:$(HELPERDIR):' \
 	-e 's:/usr/lib/systemd/system:$(UNITDIR):' -e 's:/usr/share/doc/iwpmd:$(DOCDIR):' -e 's:/usr/lib/firewalld/services:$(FIREWALLDDIR):'
 
 # What an administrator may have changed is left alone. rdma-core reads the list of modules, see there.
@@ -210,7 +221,11 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 644 dist/completions/iwpmd.bash $(DESTDIR)$(BASHDIR)/iwpmd
 	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) dist/completions/_iwpmd
 	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) dist/90-iwpmd.rules
-	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service dist/iwpmd-metrics.service dist/iwpmd-metrics.timer
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR) dist/iwpmd.service dist/iwpmd-metrics.service dist/iwpmd-metrics.timer \
+		dist/iwpmd-again.service
+	install -d $(DESTDIR)$(UNITDIR)/sysinit.target.wants
+	ln -sf ../iwpmd-again.service $(DESTDIR)$(UNITDIR)/sysinit.target.wants/
+	install -D -m 755 dist/iwpmd-ended $(DESTDIR)$(HELPERDIR)/ended
 	install -D -m 644 dist/iwpmd.sysusers $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf
 	install -D -m 644 -t $(DESTDIR)$(FIREWALLDDIR) dist/firewalld/iwpmd.xml
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR) $(OUT)/iwpmd.spdx.json $(OUT)/THIRD-PARTY-NOTICES NEWS UPGRADING.md \
@@ -239,7 +254,8 @@ CONFIGURATION = $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/rdma/
 uninstall: ## removes what `make install` installed; the configuration too with PURGE=1
 	rm -f $(DESTDIR)$(SBINDIR)/iwpmd $(DESTDIR)$(MANDIR)/man8/iwpmd.8 $(DESTDIR)$(MANDIR)/man5/iwpmd.conf.5
 	rm -f $(DESTDIR)$(BASHDIR)/iwpmd $(DESTDIR)$(ZSHDIR)/_iwpmd $(DESTDIR)$(UDEVDIR)/90-iwpmd.rules
-	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,iwpmd.service iwpmd-metrics.service iwpmd-metrics.timer)
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,iwpmd.service iwpmd-metrics.service iwpmd-metrics.timer iwpmd-again.service \
+		sysinit.target.wants/iwpmd-again.service) $(DESTDIR)$(HELPERDIR)/ended
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf $(DESTDIR)$(FIREWALLDDIR)/iwpmd.xml $(DESTDIR)$(INITDIR)/iwpmd
 	rm -f $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json THIRD-PARTY-NOTICES NEWS UPGRADING.md deviations.md operation.md)
@@ -247,30 +263,75 @@ uninstall: ## removes what `make install` installed; the configuration too with 
 	rm -f $(addprefix $(DESTDIR)$(DRACUTDIR)/95iwpmd/,module-setup.sh iwpmd-boot.service)
 	rm -f $(addprefix $(DESTDIR)$(DATADIR)/,91-iwpmd-boot.rules strace-to-pcap $(notdir $(MONITORING)))
 	rm -f $(DESTDIR)$(WIRESHARKDIR)/iwpm.lua $(DESTDIR)$(SOSDIR)/iwpmd.py
-	@for folder in $(DOCDIR)/examples $(DOCDIR) $(DRACUTDIR)/95iwpmd $(DATADIR); do \
+	@for folder in $(DOCDIR)/examples $(DOCDIR) $(DRACUTDIR)/95iwpmd $(DATADIR) $(HELPERDIR) \
+		$(UNITDIR)/sysinit.target.wants; do \
 		[ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
 	@if [ '$(PURGE)' = 1 ]; then rm -f $(CONFIGURATION); \
 	else for file in $(wildcard $(CONFIGURATION)); do echo "left: $$file (PURGE=1 removes it)"; done; fi
+
+DEB = iwpmd_$(VERSION)-1_$(ARCH).deb
+# What the sources have besides, in the folder $(1): debian.
+DEBIAN = cp -r deb $(1)/debian && rm $(1)/debian/test* $(1)/debian/store && \
+	printf 'iwpmd ($(VERSION)-1) unstable; urgency=medium\n\n%s\n\n -- %s  %s\n' \
+	"$$(dist/changelog deb)" "$$(sed -n 's/^Maintainer: //p' deb/control)" \
+	"$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > $(1)/debian/changelog
 
 deb: deb-deps $(BUILT) ## builds the Debian package
 	rm -rf $(OUT)/deb/tree
 	mkdir -p $(OUT)/deb/tree
 	$(PACK) | tar --extract --directory=$(OUT)/deb/tree
-	cp -r deb $(OUT)/deb/tree/debian
-	printf 'iwpmd ($(VERSION)) unstable; urgency=medium\n\n%s\n\n -- %s  %s\n' "$$(dist/changelog deb)" \
-		"$$(sed -n 's/^Maintainer: //p' deb/control)" "$$(date --utc --rfc-email --date=@$$SOURCE_DATE_EPOCH)" > $(OUT)/deb/tree/debian/changelog
-	cd $(OUT)/deb/tree && dpkg-buildpackage --build=binary --no-sign $(if $(CROSS),--host-arch $(ARCH) --no-check-builddeps)
-	mv $(OUT)/deb/iwpmd_$(VERSION)_$(ARCH).deb out/
-	lintian --allow-root --fail-on=error,warning out/iwpmd_$(VERSION)_$(ARCH).deb
+	$(call DEBIAN,$(OUT)/deb/tree)
+	cd $(OUT)/deb/tree && dpkg-buildpackage --build=binary --no-sign --no-pre-clean --no-check-builddeps \
+		$(if $(CROSS),--host-arch $(ARCH))
+	mv $(OUT)/deb/$(DEB) out/
+	lintian --allow-root --fail-on=error,warning out/$(DEB)
 
 RPM_ARCH = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
+RPMBUILD = HOME=$(CURDIR)/$(OUT)/rpm rpmbuild --quiet --define '_topdir $(CURDIR)/$(OUT)/rpm' \
+	--define '_buildhost iwpmd' \
+	--define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1'
+RPMLINT = HOME=$(CURDIR)/$(OUT)/rpm rpmlint --config rpm/rpmlint.toml
+# With the version, its date and the list of changes, which are elsewhere in the sources.
+SPEC = { echo '%global iwpmd_version $(VERSION)'; cat rpm/iwpmd.spec; printf '* %s %s - 1:$(VERSION)-1\n' \
+	"$$(LC_ALL=C date --utc --date=@$$SOURCE_DATE_EPOCH '+%a %b %d %Y')" \
+	"$$(sed -n 's/^Maintainer: //p' deb/control)"; dist/changelog rpm; }
 
 rpm: rpm-deps $(BUILT) ## builds the rpm
 	rm -rf $(OUT)/rpm
 	mkdir -p $(OUT)/rpm/SOURCES
 	$(PACK) --transform='s:^:iwpmd-$(VERSION)/:S' --gzip --file=$(OUT)/rpm/SOURCES/iwpmd-$(VERSION).tar.gz
-	HOME=$(CURDIR)/$(OUT)/rpm rpmbuild -bb --quiet --target $(RPM_ARCH) --define '_topdir $(CURDIR)/$(OUT)/rpm' --define 'iwpmd_version $(VERSION)' \
-		--define '_buildhost iwpmd' --define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
-		--define "iwpmd_date $$(LC_ALL=C date --utc --date=@$$SOURCE_DATE_EPOCH '+%a %b %d %Y')" rpm/iwpmd.spec
+	$(SPEC) > $(OUT)/rpm/iwpmd.spec
+	$(RPMBUILD) -bb --target $(RPM_ARCH) --define 'iwpmd_built 1' $(OUT)/rpm/iwpmd.spec
 	mv $(OUT)/rpm/RPMS/*/iwpmd-*.rpm out/
-	HOME=$(CURDIR)/$(OUT)/rpm rpmlint --config rpm/rpmlint.toml out/iwpmd-$(VERSION)-*.$(RPM_ARCH).rpm
+	$(RPMLINT) out/iwpmd-$(VERSION)-*.$(RPM_ARCH).rpm
+
+# For systems whose /usr is an image: see systemd-sysext(8). /etc is theirs; without a configuration the defaults hold.
+SYSEXT = iwpmd-$(VERSION)-$(ARCH)
+sysext: sysext-deps $(BUILT) ## builds a system extension, out/iwpmd-VERSION-ARCH.raw
+	rm -rf $(OUT)/sysext
+	$(MAKE) install PREFIX=/usr DESTDIR=$(CURDIR)/$(OUT)/sysext
+	rm -r $(OUT)/sysext/etc
+	mkdir -p $(OUT)/sysext/usr/lib/extension-release.d
+	printf '%s\n' ID=_any ARCHITECTURE=$(if $(filter arm64,$(ARCH)),arm64,x86-64) EXTENSION_RELOAD_MANAGER=1 \
+		> $(OUT)/sysext/usr/lib/extension-release.d/extension-release.$(SYSEXT)
+	mksquashfs $(OUT)/sysext out/$(SYSEXT).raw -noappend -all-root -quiet -no-progress
+
+# What a distribution builds from, without a network: the upstream archive, the NuGet packages that the build needs as
+# an archive of their own, and source packages of both kinds. Nothing in the first was built.
+source: source-deps dist ## makes source packages that are built off line, in out/source
+	rm -rf out/source
+	mkdir -p out/source/iwpmd-$(VERSION) $(OUT)/rpm
+	dist/nuget out/source/iwpmd-$(VERSION)-nuget.tar.gz linux-x64 linux-arm64
+	cp out/iwpmd-$(VERSION).tar.gz out/source/
+	cd out/source && ln iwpmd-$(VERSION).tar.gz iwpmd_$(VERSION).orig.tar.gz && \
+		ln iwpmd-$(VERSION)-nuget.tar.gz iwpmd_$(VERSION).orig-nuget.tar.gz && \
+		tar --extract --file=iwpmd-$(VERSION).tar.gz && \
+		tar --extract --directory=iwpmd-$(VERSION) --file=iwpmd-$(VERSION)-nuget.tar.gz
+	$(call DEBIAN,out/source/iwpmd-$(VERSION))
+	cd out/source && dpkg-source --build iwpmd-$(VERSION) && rm -r iwpmd-$(VERSION)
+	$(SPEC) > out/source/iwpmd.spec
+	$(RPMBUILD) -bs --define '_sourcedir $(CURDIR)/out/source' \
+		--define '_srcrpmdir $(CURDIR)/out/source' out/source/iwpmd.spec
+	rm out/source/iwpmd.spec
+	lintian --allow-root --fail-on=error,warning out/source/iwpmd_$(VERSION)-1.dsc
+	$(RPMLINT) out/source/iwpmd-$(VERSION)-1.src.rpm
