@@ -30,7 +30,7 @@ public class AdmissionTests
     }
 
     /// <summary>The host asks and Acks.</summary>
-    private static void Prove(World world, string source)
+    private static void MarkValidated(World world, string source)
     {
         Ask(world, source, handle: 1);
         Ack(world);
@@ -64,7 +64,7 @@ public class AdmissionTests
     public void A_host_that_proved_itself_is_served_whatever_strangers_do()
     {
         World world = Listening(new AdmissionSettings { RequestRate = 100 });
-        Prove(world, "10.0.0.2");
+        MarkValidated(world, "10.0.0.2");
         for (int i = 0; i < 100_000; i++)
         {
             Ask(world, Stranger(i), handle: (ulong)i + 5000);
@@ -115,7 +115,7 @@ public class AdmissionTests
     public void One_host_gets_so_many_answers_a_second_proved_or_not()
     {
         World world = Listening(new AdmissionSettings { SourceRate = 10 });
-        Prove(world, "10.0.0.2");
+        MarkValidated(world, "10.0.0.2");
         for (ulong i = 0; i < 50; i++)
         {
             Ask(world, "10.0.0.2", handle: 100 + i);
@@ -167,7 +167,7 @@ public class AdmissionTests
         World world = Listening(new AdmissionSettings { RequestRate = 10_000 });
         for (int i = 0; i < 5000; i++)
         {
-            Prove(world, Stranger(i));
+            MarkValidated(world, Stranger(i));
         }
         for (int i = 5000; i < 200_000; i++)
         {
@@ -201,7 +201,7 @@ public class AdmissionTests
     public void A_proven_host_that_says_no_Acks_has_the_credit_of_a_few()
     {
         World world = Listening();
-        Prove(world, "10.0.0.2");
+        MarkValidated(world, "10.0.0.2");
         for (int i = 0; i < 256; i++)
         {
             Ask(world, Stranger(i), handle: (ulong)i + 1);

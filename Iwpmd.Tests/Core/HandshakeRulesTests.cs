@@ -13,7 +13,7 @@ public class HandshakeRulesTests
     private static void Hello(World world, uint sequence = 1, uint abi = 4) =>
         world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = abi });
 
-    private static void Outcome(World world, KernelOperation operation, int result = 0, KernelReply? of = null) =>
+    private static void Ack(World world, KernelOperation operation, int result = 0, KernelReply? of = null) =>
         world.FromKernel(new KernelRequest { Operation = operation, Sequence = (of ?? world.LastToKernel).Sequence, Result = result });
 
     private static void Register(World world, uint sequence, string library = "iWarpPortMapperUser") => world.FromKernel(new KernelRequest
@@ -42,7 +42,7 @@ public class HandshakeRulesTests
         Hello(world, sequence: 100);
         KernelReply request = world.LastToKernel;
         replay(world);
-        Outcome(world, KernelOperation.Done, of: request);
+        Ack(world, KernelOperation.Done, of: request);
     }
 
     [Fact]
@@ -64,7 +64,7 @@ public class HandshakeRulesTests
         Assert.Equal(2, world.Row("10.0.0.1:5000").References);
         world.Remove("10.0.0.1:5001");
         Assert.Equal(1, world.Mapper.Mappings.Count);
-        Assert.Equal(2ul, world.Counter(Counter.HeldDropped));
+        Assert.Equal(2ul, world.Counter(Counter.DeferredDropped));
     }
 
     [Theory]
@@ -91,7 +91,7 @@ public class HandshakeRulesTests
         Assert.Equal((KernelReplyKind.MapInfo, (ushort)3), (world.LastToKernel.Kind, world.LastToKernel.Abi));
         Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
 
-        Outcome(world, KernelOperation.Done);
+        Ack(world, KernelOperation.Done);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
         Register(world, 2);
         world.Pass(PortMapper.RegistrationDelay);
@@ -129,13 +129,13 @@ public class HandshakeRulesTests
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
         world.Drain();
-        Outcome(world, KernelOperation.Error, -22);
+        Ack(world, KernelOperation.Error, -22);
         KernelReply[] asked = [.. world.ToKernel.Skip(1)];
         Assert.Equal([(2, 3), (3, 3)], asked.Select(reply => ((int)reply.Client, (int)reply.Abi)));
 
-        Outcome(world, KernelOperation.Error, -22, asked[1]);
+        Ack(world, KernelOperation.Error, -22, asked[1]);
         Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
-        Outcome(world, KernelOperation.Done, 0, asked[0]);
+        Ack(world, KernelOperation.Done, 0, asked[0]);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
     }
 
@@ -153,7 +153,7 @@ public class HandshakeRulesTests
         world.Mapper.OnOverrun(world.Now); // the reason of it
         world.Drain();
         Hello(world, abi: 4);
-        Outcome(world, KernelOperation.Done);
+        Ack(world, KernelOperation.Done);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
     }
 
@@ -163,7 +163,7 @@ public class HandshakeRulesTests
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
         world.Drain();
-        Outcome(world, KernelOperation.Done);
+        Ack(world, KernelOperation.Done);
         Assert.Equal(HandshakeState.Unanswered, world.Mapper.Kernel);
         Assert.Single(world.ToKernel);
     }
@@ -191,7 +191,7 @@ public class HandshakeRulesTests
         Register(world, 50);
         world.Pass(PortMapper.RegistrationDelay);
         world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unknown, -110), world.Now);
-        Assert.Equal(0ul, world.Counter(Counter.Usurpations));
+        Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
     }
 
     [Fact]
@@ -200,10 +200,10 @@ public class HandshakeRulesTests
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
         world.Drain();
-        Outcome(world, KernelOperation.Error, -22);
+        Ack(world, KernelOperation.Error, -22);
         foreach (KernelReply asked in world.ToKernel.Skip(1).ToArray())
         {
-            Outcome(world, KernelOperation.Error, -22, asked);
+            Ack(world, KernelOperation.Error, -22, asked);
         }
         Assert.Equal((HandshakeState.Unusable, -22), (world.Mapper.Kernel, world.Mapper.KernelResult));
     }
@@ -371,7 +371,7 @@ public class HandshakeRulesTests
         KernelReply request = world.LastToKernel;
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
         world.MapInfoNumber(1);
-        Outcome(world, KernelOperation.Done, of: request);
+        Ack(world, KernelOperation.Done, of: request);
         Assert.Equal((KernelReplyKind.AddMapping, 55u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Equal(1, world.Row("0.0.0.0:5000").References);
     }
@@ -383,7 +383,7 @@ public class HandshakeRulesTests
         Register(world, 1); // the first number of a new iw_cm
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
         Hello(world, 2);
-        Outcome(world, KernelOperation.Done);
+        Ack(world, KernelOperation.Done);
         world.Pass(PortMapper.RegistrationDelay);
         Assert.Equal((KernelReplyKind.RegisterPid, 1u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
     }
@@ -395,7 +395,7 @@ public class HandshakeRulesTests
         Register(world, 50);
         Register(world, 1); // the first number of a new iw_cm
         Hello(world, 2);
-        Outcome(world, KernelOperation.Done);
+        Ack(world, KernelOperation.Done);
         world.Pass(PortMapper.RegistrationDelay);
         Assert.Equal([1u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid)
             .Select(reply => reply.RequestSequence));
@@ -409,7 +409,7 @@ public class HandshakeRulesTests
         world.Drain();
         Register(world, 5);
         Hello(world, 6);
-        Outcome(world, KernelOperation.Done);
+        Ack(world, KernelOperation.Done);
         world.Pass(PortMapper.RegistrationDelay);
         Assert.Equal((KernelReplyKind.RegisterPid, 5u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Single(world.ToKernel, reply => reply.Kind == KernelReplyKind.Hello);
@@ -424,7 +424,7 @@ public class HandshakeRulesTests
         Register(world, 50);
         world.Pass(PortMapper.RegistrationDelay);
         Assert.Equal((KernelReplyKind.RegisterPid, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
-        Assert.Equal(1ul, world.Counter(Counter.Usurpations));
+        Assert.Equal(1ul, world.Counter(Counter.RegistrationHijacks));
         Assert.True(world.Mapper.Audit.IsDue(world.Now + TimeSpan.FromSeconds(10)));
     }
 
@@ -436,7 +436,7 @@ public class HandshakeRulesTests
         Register(world, 51);
         world.Pass(PortMapper.RegistrationDelay);
         Assert.Equal([50u, 51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid).Select(reply => reply.RequestSequence));
-        Assert.Equal(0ul, world.Counter(Counter.Usurpations));
+        Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
     }
 
     [Fact]
@@ -452,12 +452,12 @@ public class HandshakeRulesTests
             if (world.Mapper.Kernel == HandshakeState.HelloSent)
             {
                 Hello(world, 60);
-                Outcome(world, KernelOperation.Done);
+                Ack(world, KernelOperation.Done);
             }
             world.Pass(TimeSpan.FromSeconds(4));
         }
         Assert.Single(world.ToKernel, reply => reply.Kind == KernelReplyKind.Hello);
-        Assert.InRange(world.Counter(Counter.Usurpations), 3ul, 5ul);
+        Assert.InRange(world.Counter(Counter.RegistrationHijacks), 3ul, 5ul);
     }
 
     [Fact]

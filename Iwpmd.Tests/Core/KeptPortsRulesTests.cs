@@ -96,7 +96,7 @@ public class KeptPortsRulesTests
         Assert.Equal((PeerMessageType.Accept, 4420), (accept.Type, accept.Accepting.Port));
         Assert.Equal(KernelReplyKind.RemoteInfo, world.LastToKernel.Kind);
         world.FromPeer("10.0.0.2:41111", accept.AsAck());
-        Assert.False(world.Mapper.Admission.IsProven(InetEndpoint.Parse("10.0.0.2:1")));
+        Assert.False(world.Mapper.Admission.IsValidated(InetEndpoint.Parse("10.0.0.2:1")));
         Assert.Equal(0ul, world.Counter(Counter.PeerDropped));
     }
 

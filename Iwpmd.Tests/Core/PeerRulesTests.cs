@@ -266,8 +266,8 @@ public class PeerRulesTests
     {
         World world = Asked();
         world.Answer(PeerMessageType.Accept, 45000, from: "10.9.9.9:3935");
-        Assert.True(world.Mapper.Admission.IsProven(s_remote));
-        Assert.False(world.Mapper.Admission.IsProven(InetEndpoint.Parse("10.9.9.9:3935")));
+        Assert.True(world.Mapper.Admission.IsValidated(s_remote));
+        Assert.False(world.Mapper.Admission.IsValidated(InetEndpoint.Parse("10.9.9.9:3935")));
     }
 
     [Theory]

@@ -137,9 +137,9 @@ public class TableTests
         var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity), secret: 1);
         int[] slots = [.. Enumerable.Range(1, 32).Select(h => Open(conversations, (ulong)h))];
         Assert.Equal(-1, Open(conversations, 65));
-        conversations.Settle(slots[5], TimeSpan.FromSeconds(9));
-        conversations.Settle(slots[3], TimeSpan.FromSeconds(9));
-        conversations.Settle(slots[7], TimeSpan.FromSeconds(9));
+        conversations.Complete(slots[5], TimeSpan.FromSeconds(9));
+        conversations.Complete(slots[3], TimeSpan.FromSeconds(9));
+        conversations.Complete(slots[7], TimeSpan.FromSeconds(9));
         conversations.Close(slots[3]);
         Assert.True(Open(conversations, 66) >= 0); // the row that was closed
         Assert.True(Open(conversations, 67) >= 0);

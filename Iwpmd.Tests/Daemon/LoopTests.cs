@@ -105,8 +105,8 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_replay_that_the_kernel_cuts_short_is_no_refusal()
     {
-        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done });
-        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.NoMemory.Number }); // "Insufficient skbs for map info"
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.NoMemory.Number }); // "Insufficient skbs for map info"
         _kernel.Say(Register(1));
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
         Assert.Equal(KernelReplyKind.MapInfo, _kernel.Next().Kind);
@@ -120,7 +120,7 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_hello_that_was_lost_is_said_again_and_is_no_refusal()
     {
-        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
         _kernel.Say(Register(1));
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind);
@@ -155,7 +155,7 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_reply_that_the_kernel_lost_is_sent_again()
     {
-        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
         _kernel.Say(Add(5000, 7));
         Assert.Equal(_kernel.Next(), _kernel.Next());
         Assert.Equal(MappingState.Held, _state.Mappings[0].State);
@@ -164,7 +164,7 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void An_outcome_that_was_lost_is_not_waited_for_while_requests_keep_coming()
     {
-        _kernel.LosesOutcome = true;
+        _kernel.LosesAck = true;
         _kernel.Say(Add(5000, 7));
         Assert.Equal(7u, _kernel.Next().RequestSequence);
         var clock = Stopwatch.StartNew();
@@ -284,7 +284,7 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_reply_that_the_kernel_refuses_gives_the_port_back()
     {
-        _kernel.Outcomes.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.Invalid.Number });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.Invalid.Number });
         _kernel.Say(Add(5000, 7));
         ushort port = _kernel.Next().MappedLocal.Port;
         _kernel.Say(Add(5001, 8));

@@ -49,7 +49,7 @@ public sealed class TornReadTests : IDisposable
             change.Row.References = (int)n;
             change.Row.Generation = n;
             change.Row.CreatedAt = n;
-            change.Row.TouchedAt = ~(long)n;
+            change.Row.LastChangedAt = ~(long)n;
         }
     }
 
@@ -60,13 +60,13 @@ public sealed class TornReadTests : IDisposable
         StateGeometry shape = StateLayout.GeometryOf(Capacity);
         for (int reads = 0; reads < Reads;)
         {
-            if (!StateMigration.TryRead(view.Bytes, shape.MappingsAt, shape.MappingSize, reads % Rows, out MappingRow row, out bool isUntouched))
+            if (!StateMigration.TryRead(view.Bytes, shape.MappingsAt, shape.MappingSize, reads % Rows, out MappingRow row, out bool isNeverWritten))
             {
                 continue; // the writer was interrupted in its middle
             }
             reads++;
             uint n = row.Generation;
-            torn += isUntouched || (row.Local.High == n && row.Local.Scope == n && row.MappedPort == (ushort)n && row.References == (int)n && row.CreatedAt == n && row.TouchedAt == ~(long)n) ? 0 : 1;
+            torn += isNeverWritten || (row.Local.High == n && row.Local.Scope == n && row.MappedPort == (ushort)n && row.References == (int)n && row.CreatedAt == n && row.LastChangedAt == ~(long)n) ? 0 : 1;
             values.Add(n);
         }
         return (torn, values);

@@ -13,7 +13,7 @@ public class CommandLineTests
         using Process process = Tool.Start(Binaries.Ours, "iwpmd", options);
         Task<string> errors = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(Patience.Exit));
+        Assert.True(process.WaitForExit(Timeouts.Exit));
         return (process.ExitCode, output, errors.GetAwaiter().GetResult());
     }
 

@@ -87,7 +87,7 @@ public sealed class FaultTests : IDisposable
         Assert.Contains("\niwpmd_recent_losses{cause=\"no_free_port\"} 2\n", Command.Run(_host, "metrics").Output);
         Assert.Contains("no TCP port was free: widen port_range\n", Command.Run(_host, "doctor").Output);
         const string Line = "STATUS=degraded: serving 1 mappings, 2 requests of the kernel refused: no TCP port was free: widen port_range";
-        Assert.True(SpinWait.SpinUntil(() => manager.Texts.Contains(Line), Patience.Answer), string.Join('\n', manager.Texts));
+        Assert.True(SpinWait.SpinUntil(() => manager.Texts.Contains(Line), Timeouts.Answer), string.Join('\n', manager.Texts));
     }
 
     [Fact]
@@ -215,7 +215,7 @@ public sealed class FaultTests : IDisposable
         finally
         {
             _ = TestLibc.kill(process, NativeCalls.SIGKILL);
-            Assert.True(NativeCalls.AwaitExit(process, Patience.Exit));
+            Assert.True(NativeCalls.AwaitExit(process, Timeouts.Exit));
         }
     }
 
@@ -239,7 +239,7 @@ public sealed class FaultTests : IDisposable
             var waited = Stopwatch.StartNew();
             while (!peer.ReceiveAll().Any())
             {
-                Assert.True(waited.Elapsed < Patience.Answer, "no Request comes");
+                Assert.True(waited.Elapsed < Timeouts.Answer, "no Request comes");
                 asked = _kernel.Send(Scene.Query($"10.0.0.1:{6000 + asked % 1000}", "10.0.0.2:7174")); // the host is remembered for five seconds
                 Thread.Sleep(500);
             }

@@ -41,11 +41,11 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         for (int i = 0; i < PeerCount; i++)
         {
             _peers.Add(new KnownPeer(_outside, $"10.0.0.{i + 2}", mapped));
-            _peers[i].Prove();
+            _peers[i].MarkValidated();
         }
         double[] idle = Adds(TimeSpan.FromSeconds(1));
         Known(TimeSpan.FromSeconds(1));
-        int told = RemoteInfosOfStrangers();
+        int told = RemoteInfosOfUnvalidated();
         long rss = Rss();
         long cpu = CpuTicks();
 
@@ -61,7 +61,7 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         Adds(TimeSpan.FromSeconds(0.2)); // afterwards service is as before
         (int askedAfter, int answeredAfter) = Known(TimeSpan.FromSeconds(1));
         long growth = Rss() - rss;
-        told = RemoteInfosOfStrangers() - told;
+        told = RemoteInfosOfUnvalidated() - told;
         TimeSpan took = clock.Elapsed;
 
         double nanoseconds = double.Parse(figures[1], CultureInfo.InvariantCulture) / Count;
@@ -139,7 +139,7 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         return result;
     }
 
-    private int RemoteInfosOfStrangers() => _kernel.Messages.Count(m => m.IsRequest && m.Kind == KernelReplyKind.RemoteInfo && m.Reply.Remote.Low >> 24 == 11);
+    private int RemoteInfosOfUnvalidated() => _kernel.Messages.Count(m => m.IsRequest && m.Kind == KernelReplyKind.RemoteInfo && m.Reply.Remote.Low >> 24 == 11);
 
     private long Rss() => long.Parse(File.ReadLines($"/proc/{_kernel.Processes[0]}/status").First(line => line.StartsWith("VmRSS:")).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) << 10;
 
@@ -162,7 +162,7 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
 
         public int Answered { get; set; }
 
-        public void Prove()
+        public void MarkValidated()
         {
             Ask();
             Answer(_socket.Receive().Bytes);

@@ -71,7 +71,7 @@ public sealed class HandOverTests : IDisposable
     {
         for (var waited = Stopwatch.StartNew(); Ports().Length < count; Thread.Sleep(5))
         {
-            Assert.True(waited.Elapsed < Patience.Answer, $"{Ports().Length} of {count} were answered");
+            Assert.True(waited.Elapsed < Timeouts.Answer, $"{Ports().Length} of {count} were answered");
         }
         return Ports();
 
@@ -99,14 +99,14 @@ public sealed class HandOverTests : IDisposable
                 }
             },
             TaskCreationOptions.LongRunning);
-        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref answered) > 3 * Outstanding || load.IsCompleted, Patience.Answer));
+        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref answered) > 3 * Outstanding || load.IsCompleted, Timeouts.Answer));
         daemon.Signal(TestLibc.SIGTERM);
         Assert.Equal(0, daemon.ExpectExit());
         Volatile.Write(ref ended, true);
         await Task.WhenAny(load);
         await load;
         StartManaged();
-        Assert.True(SpinWait.SpinUntil(() => _kernel.Added == sent, Patience.Answer), $"{_kernel.Added} of {sent} were answered");
+        Assert.True(SpinWait.SpinUntil(() => _kernel.Added == sent, Timeouts.Answer), $"{_kernel.Added} of {sent} were answered");
     }
 
     private DaemonProcess StartProber(ushort[] ports)
@@ -320,12 +320,12 @@ public sealed class HandOverTests : IDisposable
             Assert.Equal(Errno.None, UnixMessageSocket.Connect("/run/iwpmd/takeover", out int connection));
             if (how != "nothing")
             {
-                Assert.Equal(Errno.None, PassedFds.Send(connection, [how == "no receipt" ? (byte)'T' : (byte)'x'], [], Patience.Answer));
+                Assert.Equal(Errno.None, PassedFds.Send(connection, [how == "no receipt" ? (byte)'T' : (byte)'x'], [], Timeouts.Answer));
             }
             if (how == "no receipt")
             {
                 var received = new HandedOverFds();
-                Assert.True(SocketFd.WaitReadable(connection, Patience.Answer));
+                Assert.True(SocketFd.WaitReadable(connection, Timeouts.Answer));
                 Assert.Equal(Errno.None, received.Empty(connection, KernelProtocol.NetlinkProtocol));
                 Assert.True(received.File >= 0);
             }
@@ -355,7 +355,7 @@ public sealed class HandOverTests : IDisposable
             Assert.DoesNotContain("is refused", daemon.Errors);
         }
         daemon.ExpectLog("daemon: a request of user 0 is refused: it says nothing");
-        Assert.True(SpinWait.SpinUntil(() => daemon.Errors.Split("it says nothing").Length == 5, Patience.Answer));
+        Assert.True(SpinWait.SpinUntil(() => daemon.Errors.Split("it says nothing").Length == 5, Timeouts.Answer));
         silent.ForEach(SocketFd.Close);
         Assert.Equal(0, Command.Run(_host, "reload").Status);
     }

@@ -40,8 +40,8 @@ public class HandshakeTests
             kernel.SetReplayDatagram(perDatagram);
         });
 
-        Assert.Equal(most, KernelProtocol.MostReplayed(pageSize));
-        Assert.Contains($"of which it can name {KernelProtocol.MostReplayed(Environment.SystemPageSize)}:", scene.Daemon.ExpectLog($"kernel: replay: incomplete: {most} mappings"));
+        Assert.Equal(most, KernelProtocol.MaxReplayed(pageSize));
+        Assert.Contains($"of which it can name {KernelProtocol.MaxReplayed(Environment.SystemPageSize)}:", scene.Daemon.ExpectLog($"kernel: replay: incomplete: {most} mappings"));
         Assert.Contains($"ready: {most} mappings", scene.Daemon.ExpectLog("daemon: ready"));
         Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.MapInfoNumber));
     }
@@ -105,7 +105,7 @@ public class HandshakeTests
         foreach (bool isFree in (bool[])[false, true])
         {
             scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
-            scene.Settle();
+            scene.Drain();
             Assert.Equal(isFree, scene.IsFree(known));
         }
     }
@@ -147,7 +147,7 @@ public class HandshakeTests
         Assert.False(scene.IsFree(port));
         scene.Kernel.LetGo(KernelReplyKind.AddMapping);
         scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
-        scene.Settle();
+        scene.Drain();
         Assert.True(scene.IsFree(port));
     }
 

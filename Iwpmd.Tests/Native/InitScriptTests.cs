@@ -44,7 +44,7 @@ public sealed class InitScriptTests : IDisposable
         int first = _kernel.Socket.ProcessId;
 
         Assert.Equal((0, ""), Run("restart"));
-        Assert.True(NativeCalls.AwaitExit(first, Patience.Exit));
+        Assert.True(NativeCalls.AwaitExit(first, Timeouts.Exit));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         Assert.Equal((0, ""), Run("status"));
 

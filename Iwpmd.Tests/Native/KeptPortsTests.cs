@@ -31,10 +31,10 @@ public sealed class KeptPortsTests
         AddBoth(scene);
         Assert.True(IsHeld(scene));
         scene.Kernel.Send(Scene.Remove("0.0.0.0:4420"));
-        scene.Settle();
+        scene.Drain();
         Assert.True(IsHeld(scene));
         scene.Kernel.Send(Scene.Remove("[::]:4420"));
-        scene.Settle();
+        scene.Drain();
         Assert.True(scene.IsFree(4420) && scene.IsFree(4420, AddressFamily.InterNetworkV6));
     }
 
@@ -84,7 +84,7 @@ public sealed class KeptPortsTests
         Assert.True(IsHeld(scene));
         scene.Kernel.Send(Scene.Remove("0.0.0.0:4420"));
         scene.Kernel.Send(Scene.Remove("[::]:4420"));
-        scene.Settle();
+        scene.Drain();
         Assert.True(scene.IsFree(4420));
         next.Stop();
     }

@@ -26,7 +26,7 @@ public class MappingTests
         Assert.True(scene.IsFree(5000, family));
 
         scene.Kernel.Send(Scene.Remove(local));
-        scene.Settle();
+        scene.Drain();
         Assert.True(scene.IsFree(port, family));
         scene.Daemon.Stop();
     }
@@ -57,11 +57,11 @@ public class MappingTests
         Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("0.0.0.0:5000")));
         scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
         scene.Kernel.Send(Scene.Remove("0.0.0.0:5000"));
-        scene.Settle();
+        scene.Drain();
         Assert.False(scene.IsFree(port));
 
         scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
-        scene.Settle();
+        scene.Drain();
         Assert.True(scene.IsFree(port));
     }
 
@@ -86,7 +86,7 @@ public class MappingTests
             scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
         }
 
-        scene.Settle();
+        scene.Drain();
         Assert.All(ports, port => Assert.True(scene.IsFree(port)));
     }
 
@@ -98,7 +98,7 @@ public class MappingTests
 
         scene.Kernel.SendRaw(KernelBytes.Of(scene.Kernel.Announce(Scene.Add("10.0.0.1:5001"))), source: 4711);
         scene.Kernel.SendRaw(KernelBytes.Of(scene.Kernel.Announce(Scene.Remove("10.0.0.1:5000"))), source: 4711);
-        scene.Settle();
+        scene.Drain();
 
         scene.Daemon.ExpectLog("a netlink message of process 4711");
         Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.AddMapping));

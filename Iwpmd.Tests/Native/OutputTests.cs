@@ -40,7 +40,7 @@ public sealed class OutputTests : IDisposable
     {
         var waited = Stopwatch.StartNew();
         Assert.Equal(74, Shell($"iwpmd {command} | head -n 1 > /dev/null").Status);
-        Assert.True(waited.Elapsed < Patience.Answer);
+        Assert.True(waited.Elapsed < Timeouts.Answer);
     }
 
     [Fact]

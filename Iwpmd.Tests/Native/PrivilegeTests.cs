@@ -19,7 +19,7 @@ public sealed class PrivilegeTests : IDisposable
         foreach (int process in _kernel.Processes)
         {
             _ = TestLibc.kill(process, NativeCalls.SIGKILL);
-            Assert.True(NativeCalls.AwaitExit(process, Patience.Exit));
+            Assert.True(NativeCalls.AwaitExit(process, Timeouts.Exit));
         }
         _kernel.Dispose();
         _host.Dispose();
@@ -74,7 +74,7 @@ public sealed class PrivilegeTests : IDisposable
         Start();
         ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
         _kernel.Processes.ToList().ForEach(process => TestLibc.kill(process, TestLibc.SIGTERM));
-        Assert.True(NativeCalls.AwaitExit(_kernel.Processes[0], Patience.Exit));
+        Assert.True(NativeCalls.AwaitExit(_kernel.Processes[0], Timeouts.Exit));
         Assert.True(_host.IsTcpPortFree(port));
 
         _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");

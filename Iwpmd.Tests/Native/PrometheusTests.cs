@@ -128,7 +128,7 @@ public sealed partial class PrometheusTests : IDisposable
                     Assert.DoesNotContain(alerts, alert => alert.GetProperty("labels").GetProperty("alertname").GetString() is not ("IwpmdPortUnprotected" or "IwpmdLosses"));
                     return;
                 }
-                Assert.True(waited.Elapsed < Patience.Answer * 2, $"the alert {(fires ? "does not fire" : "is not over")}: {string.Join(", ", alerts)}\n{server.Errors}\n{exporter.Errors}");
+                Assert.True(waited.Elapsed < Timeouts.Answer * 2, $"the alert {(fires ? "does not fire" : "is not over")}: {string.Join(", ", alerts)}\n{server.Errors}\n{exporter.Errors}");
                 Thread.Sleep(200);
             }
         }

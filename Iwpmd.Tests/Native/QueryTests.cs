@@ -161,7 +161,7 @@ public sealed class QueryTests : IDisposable
         byte[]? copy = null;
         for (var waited = Stopwatch.StartNew(); copy is null; copy = peer.ReceiveAll().Select(arrival => arrival.Bytes).FirstOrDefault())
         {
-            Assert.True(waited.Elapsed < Patience.Answer, "no answer to a copy"); // none within 0.25 s of the last
+            Assert.True(waited.Elapsed < Timeouts.Answer, "no answer to a copy"); // none within 0.25 s of the last
             peer.Send(mapper, request);
             Thread.Sleep(50);
         }

@@ -48,7 +48,7 @@ public sealed class StartTests : IDisposable
 
         Assert.Equal(0, TestLibc.kill(daemon, TestLibc.SIGTERM));
         syslog.Expect("daemon: ending: SIGTERM");
-        Assert.True(NativeCalls.AwaitExit(daemon, Patience.Exit));
+        Assert.True(NativeCalls.AwaitExit(daemon, Timeouts.Exit));
     }
 
     [Fact]
@@ -60,7 +60,7 @@ public sealed class StartTests : IDisposable
 
         Assert.Equal(69, status);
         Assert.StartsWith("iwpmd: kernel: iw_cm is not loaded", line);
-        Assert.True(NativeCalls.AwaitExit(_kernel.Socket.ProcessId, Patience.Exit));
+        Assert.True(NativeCalls.AwaitExit(_kernel.Socket.ProcessId, Timeouts.Exit));
     }
 
     [Fact]

@@ -10,7 +10,7 @@ namespace Iwpmd.Tests.Native;
 /// <summary>The program takes what the manual says, as the renderers show it: each synopsis is compared with --help, each example is run.</summary>
 public sealed partial class SynopsisAndExampleTests
 {
-    private const int UsurpedPort = 41003;
+    private const int TakenPort = 41003;
 
     [Fact]
     public void Each_synopsis_names_the_options_that_the_program_takes_and_no_other()
@@ -46,10 +46,10 @@ public sealed partial class SynopsisAndExampleTests
     {
         foreach (ManualPage page in ManualPage.Rendered("iwpmd.8"))
         {
-            using Scene scene = new Scene(configuration: $"port_range={UsurpedPort}-{UsurpedPort}\n").Ready();
-            Assert.Equal(UsurpedPort, scene.AddMapping("10.0.0.1:5000"));
+            using Scene scene = new Scene(configuration: $"port_range={TakenPort}-{TakenPort}\n").Ready();
+            Assert.Equal(TakenPort, scene.AddMapping("10.0.0.1:5000"));
             scene.Daemon.Stop();
-            using Socket other = scene.Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, UsurpedPort));
+            using Socket other = scene.Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, TakenPort));
             scene.Restart().ExpectLog("daemon: ready");
             Dictionary<string, CommandResult> seen = page.Examples().Where(line => line.Length > 0).ToDictionary(line => line, line => RunAsShown(scene, line));
 

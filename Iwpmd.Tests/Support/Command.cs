@@ -26,7 +26,7 @@ internal static class Command
         using Process process = host.Run(() => Process.Start(start)!);
         Task<string> errors = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(Patience.Exit));
+        Assert.True(process.WaitForExit(Timeouts.Exit));
         return new CommandResult(process.ExitCode, output, errors.GetAwaiter().GetResult());
     }
 }

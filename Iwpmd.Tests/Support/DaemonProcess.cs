@@ -77,7 +77,7 @@ internal sealed class DaemonProcess : IDisposable
     {
         for (var waited = Stopwatch.StartNew(); File.ReadAllText($"/proc/{Id}/stat").Split(") ")[1][0] != state; Thread.Sleep(1))
         {
-            Assert.True(waited.Elapsed < Patience.Answer, complaint);
+            Assert.True(waited.Elapsed < Timeouts.Answer, complaint);
         }
     }
 
@@ -93,7 +93,7 @@ internal sealed class DaemonProcess : IDisposable
                 {
                     return found;
                 }
-                TimeSpan left = Patience.Answer - waited.Elapsed;
+                TimeSpan left = Timeouts.Answer - waited.Elapsed;
                 Assert.True(left > TimeSpan.Zero, $"\"{part}\" is not in the log:\n{_log}");
                 Monitor.Wait(_log, left);
             }
@@ -103,8 +103,8 @@ internal sealed class DaemonProcess : IDisposable
     /// <summary>Waits for the process to end by itself; returns its status.</summary>
     public int ExpectExit()
     {
-        Assert.True(_process.WaitForExit(Patience.Exit), $"process {Id} does not end:\n{Errors}");
-        _reader.Join(Patience.Exit);
+        Assert.True(_process.WaitForExit(Timeouts.Exit), $"process {Id} does not end:\n{Errors}");
+        _reader.Join(Timeouts.Exit);
         return _process.ExitCode;
     }
 

@@ -44,7 +44,7 @@ internal sealed class DatagramInbox : IDisposable
             {
                 return found;
             }
-            TimeSpan left = Patience.Answer - waited.Elapsed;
+            TimeSpan left = Timeouts.Answer - waited.Elapsed;
             Assert.True(left > TimeSpan.Zero && _socket.Poll(left, SelectMode.SelectRead), $"\"{part}\" did not come to {Path}; came:\n  {string.Join("\n  ", _texts)}");
         }
     }

@@ -52,7 +52,7 @@ internal sealed class DifferentialRun : IDisposable
     public void Start(Func<Host, SimulatedKernel, DaemonProcess> start) => _daemon = start(_host, Kernel);
 
     /// <summary>Does it, waits until the daemon has served it, and keeps what the daemon did.</summary>
-    public void Step(string name, Action action, params string[] deviations) => Step(name, action, Settle, deviations);
+    public void Step(string name, Action action, params string[] deviations) => Step(name, action, Drain, deviations);
 
     /// <summary>A request of the kernel.</summary>
     public void Ask(string name, KernelRequest request, params string[] deviations) => Step(name, () => Kernel.Send(request), deviations);
@@ -112,20 +112,20 @@ internal sealed class DifferentialRun : IDisposable
     /// When this returns the daemon has served all that was sent before: a request that it must refuse comes back through UDP, which flushes the cable, and then twice through
     /// netlink, since a daemon that waits for several sockets at once may serve them in any order.
     /// </summary>
-    public void Settle()
+    public void Drain()
     {
-        SettlePeers();
+        DrainPeers();
         for (int i = 0; i < 2; i++)
         {
             uint sequence = Kernel.Send(Scene.Query("0.0.0.0:9", "10.0.0.2:9"));
             _barriers.Add(sequence);
             Kernel.Expect(KernelReplyKind.HandleError, sequence);
         }
-        SettlePeers();
+        DrainPeers();
         Collect();
     }
 
-    public void SettlePeers()
+    public void DrainPeers()
     {
         ulong handle = _barrierHandle++;
         _barrier.Send(PortMapperOf("10.0.0.4"), Peer.Request(handle, "10.0.0.4:9", "10.0.0.1:9", "10.0.0.4:9"));

@@ -24,7 +24,7 @@ internal sealed class DifferentialScript(DifferentialRun run)
             Requests(family);
         }
         MixedFamilies();
-        Strangers();
+        UnvalidatedHosts();
         Malformed();
     }
 
@@ -171,7 +171,7 @@ internal sealed class DifferentialScript(DifferentialRun run)
         run.Ask("mixed: REMOVE of it", Scene.Remove("10.0.0.1:5301"), "mixed query");
     }
 
-    private void Strangers()
+    private void UnvalidatedHosts()
     {
         (PeerMessage Message, IPEndPoint From) asked = (default, new IPEndPoint(IPAddress.None, 0));
         run.Step("stranger: QUERY", () =>

@@ -32,13 +32,13 @@ internal sealed class FakeKernel : IDisposable
     public NetlinkSocket Daemon { get; }
 
     /// <summary>What comes back for the next message, in the place of DONE with 0; then the rule holds again.</summary>
-    public ConcurrentQueue<KernelRequest> Outcomes { get; } = new();
+    public ConcurrentQueue<KernelRequest> Acks { get; } = new();
 
     /// <summary>What happens before the outcome of the next message.</summary>
     public ConcurrentQueue<Action> Meanwhile { get; } = new();
 
     /// <summary>The outcome of the next message is not told.</summary>
-    public volatile bool LosesOutcome;
+    public volatile bool LosesAck;
 
     public void Say(params KernelRequest[] requests) => SayBytes([.. requests.SelectMany(r => KernelBytes.Of(r, portId: PortId))]);
 
@@ -83,8 +83,8 @@ internal sealed class FakeKernel : IDisposable
             }
             long at = Stopwatch.GetTimestamp();
             KernelReply reply = KernelBytes.ToReply(buffer[..length]);
-            bool other = Outcomes.TryDequeue(out KernelRequest outcome);
-            if (reply.Kind == KernelReplyKind.Hello && outcome.Operation != KernelOperation.Error)
+            bool other = Acks.TryDequeue(out KernelRequest ack);
+            if (reply.Kind == KernelReplyKind.Hello && ack.Operation != KernelOperation.Error)
             {
                 Say(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
             }
@@ -92,11 +92,11 @@ internal sealed class FakeKernel : IDisposable
             {
                 meanwhile();
             }
-            if (!LosesOutcome)
+            if (!LosesAck)
             {
-                Say((other ? outcome : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
+                Say((other ? ack : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
             }
-            LosesOutcome = false;
+            LosesAck = false;
             _told.Add((reply, at));
         }
     }

@@ -8,7 +8,7 @@ internal sealed class KernelJudge
 {
     private const int NoBufferSpace = -105;
 
-    private static readonly TimeSpan KernelPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan KernelTimeout = TimeSpan.FromSeconds(10);
     /// <summary>Within this the asking thread of a busy host may still be on its way back from the multicast.</summary>
     private static readonly TimeSpan MulticastTime = TimeSpan.FromMilliseconds(250);
 
@@ -59,7 +59,7 @@ internal sealed class KernelJudge
             return;
         }
         KernelRequest request = asked.Request;
-        string? fault = message.At - asked.At > KernelPatience ? "too late: this crashes the kernel"
+        string? fault = message.At - asked.At > KernelTimeout ? "too late: this crashes the kernel"
             : reply.Client != request.Client ? "names another client"
             : reply.Kind == KernelReplyKind.HandleError ? null
             : (int)reply.Kind != (int)request.Operation && request.Operation != KernelOperation.Malformed ? $"answers a {request.Operation}"

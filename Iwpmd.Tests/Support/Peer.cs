@@ -40,7 +40,7 @@ internal sealed class Peer : IDisposable
     /// <summary>The next datagram, which must come.</summary>
     public (byte[] Bytes, IPEndPoint From) Receive()
     {
-        Assert.True(_socket.Poll(Patience.Answer, SelectMode.SelectRead), $"no datagram came to {Address}");
+        Assert.True(_socket.Poll(Timeouts.Answer, SelectMode.SelectRead), $"no datagram came to {Address}");
         return Take();
     }
 

@@ -63,7 +63,7 @@ internal sealed class Scene : IDisposable
     public MappingError ExpectRefusal(KernelRequest request) => Kernel.Expect(KernelReplyKind.HandleError, Kernel.Send(request)).Error;
 
     /// <summary>All that was sent before was served when this returns.</summary>
-    public void Settle() => AddRemove("10.255.255.1:9");
+    public void Drain() => AddRemove("10.255.255.1:9");
 
     public bool IsFree(int port, AddressFamily family = AddressFamily.InterNetwork) => Host.IsTcpPortFree(port, family);
 

@@ -62,13 +62,13 @@ internal sealed class ServiceManager : IDisposable
     {
         Assert.Equal(Errno.None, UnixMessageSocket.Listen(_passPath, out int listening));
         DaemonProcess daemon = DaemonProcess.Start(_host, kernel, [s_passFds.Value, _passPath, Binaries.Ours, "-s", "-l", "debug", .. options], ("NOTIFY_SOCKET", _path));
-        Assert.True(SocketFd.WaitReadable(listening, Patience.Answer), "passfds does not come");
+        Assert.True(SocketFd.WaitReadable(listening, Timeouts.Answer), "passfds does not come");
         Assert.Equal(Errno.None, UnixMessageSocket.Accept(listening, 1 << 20, out int connection, out _));
         lock (_lock)
         {
             foreach ((_, int fd) in _stored)
             {
-                Assert.Equal(Errno.None, PassedFds.Send(connection, [1], [fd], Patience.Answer));
+                Assert.Equal(Errno.None, PassedFds.Send(connection, [1], [fd], Timeouts.Answer));
             }
         }
         SocketFd.Close(connection);

@@ -95,7 +95,7 @@ internal sealed unsafe partial class SimulatedKernel
             socket?.HandTo(question.ProcessId, player);
         }
         int[] fds = socket is null ? [] : [socket.Fd, socket.PageFd];
-        Assert.Equal(Errno.None, PassedFds.Send(player, [(byte)(socket is null ? 0 : 1)], fds, Patience.Answer));
+        Assert.Equal(Errno.None, PassedFds.Send(player, [(byte)(socket is null ? 0 : 1)], fds, Timeouts.Answer));
         if (socket is null)
         {
             SocketFd.Close(player);

@@ -144,7 +144,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
         Volatile.Write(ref _memory->HoldReceive, 1);
         for (var waited = Stopwatch.StartNew(); Volatile.Read(ref _memory->HoldReceive) != 2; Thread.Sleep(1))
         {
-            Assert.True(waited.Elapsed < Patience.Answer, "the daemon does not receive");
+            Assert.True(waited.Elapsed < Timeouts.Answer, "the daemon does not receive");
         }
     }
 
@@ -219,7 +219,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
                     _expected.Add(found);
                     return found;
                 }
-                TimeSpan left = Patience.Answer - waited.Elapsed;
+                TimeSpan left = Timeouts.Answer - waited.Elapsed;
                 Assert.True(left > TimeSpan.Zero, $"{what} did not come; came:\n  {string.Join("\n  ", _messages)}");
                 Monitor.Wait(_lock, left);
             }

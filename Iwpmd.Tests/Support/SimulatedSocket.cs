@@ -57,7 +57,7 @@ internal sealed unsafe class SimulatedSocket : IDisposable
     /// <summary>Waits for room, as the kernel does with ADD, QUERY and REMOVE; false when there was none in time.</summary>
     public bool SendBlocking(ReadOnlySpan<byte> datagram, uint charge)
     {
-        for (long deadline = Environment.TickCount64 + (long)Patience.Answer.TotalMilliseconds; !HasRoom; Thread.Sleep(1))
+        for (long deadline = Environment.TickCount64 + (long)Timeouts.Answer.TotalMilliseconds; !HasRoom; Thread.Sleep(1))
         {
             if (Environment.TickCount64 > deadline)
             {

@@ -88,7 +88,7 @@ internal sealed class Mappings(ViewOptions options) : IView
             row.References.ToString(CultureInfo.InvariantCulture),
             device.Text.IsEmpty ? row.Client.ToString(CultureInfo.InvariantCulture) : $"{row.Client} ({device})",
             Words.Duration(now - new TimeSpan(row.CreatedAt)),
-            Words.Duration(now - new TimeSpan(row.TouchedAt)),
+            Words.Duration(now - new TimeSpan(row.LastChangedAt)),
             row.Purpose == MappingPurpose.Unknown ? "-" : NameOf(row.Purpose),
             row.Flags.ToString(CultureInfo.InvariantCulture),
         ];
@@ -108,7 +108,7 @@ internal sealed class Mappings(ViewOptions options) : IView
         Json.Name(json, "device"u8, reading.State!.Clients[row.Client].Device);
         json.WriteNumber("flags"u8, row.Flags);
         Json.Seconds(json, "age_seconds"u8, now - new TimeSpan(row.CreatedAt));
-        Json.Seconds(json, "idle_seconds"u8, now - new TimeSpan(row.TouchedAt));
+        Json.Seconds(json, "idle_seconds"u8, now - new TimeSpan(row.LastChangedAt));
         json.WriteEndObject();
     }
 }

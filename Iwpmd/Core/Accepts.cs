@@ -86,11 +86,11 @@ internal sealed class Accepts(
             conversations.Close(slot); // a guess at the mapped port: there is no second one
             return "the Ack does not name the mapped port";
         }
-        if (row.IsSettled == 0 && row.Asked.Port != message.Accepting.Port) // what was in the Request itself proves nothing
+        if (row.IsComplete == 0 && row.Asked.Port != message.Accepting.Port) // what was in the Request itself proves nothing
         {
             Confirm(slot, arrival.From, now);
         }
-        conversations.Settle(slot, Earlier(new TimeSpan(row.Deadline), now + Conversations.Lifetime));
+        conversations.Complete(slot, Earlier(new TimeSpan(row.Deadline), now + Conversations.Lifetime));
         return null;
     }
 
@@ -136,7 +136,7 @@ internal sealed class Accepts(
 
     private void Confirm(int slot, in InetEndpoint peer, TimeSpan now)
     {
-        admission.Prove(peer, now);
+        admission.MarkValidated(peer, now);
         switch (conversations[slot].RemoteInfo)
         {
             case RemoteInfoCredit.OfMapping:

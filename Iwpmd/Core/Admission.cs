@@ -32,28 +32,28 @@ internal readonly record struct Refusals(long OverAll, long OverSource, long Den
 /// </summary>
 internal sealed class Admission
 {
-    public const int ProvenHosts = 32768;
-    private const int Strangers = 2048;
+    public const int ValidatedHosts = 32768;
+    private const int UnvalidatedSources = 2048;
     private const int Mappings = 1024, Rejections = 8192; // shared by those whose numbers are equal in the last bits
 
     /// <summary>
     /// A REMOTE_INFO stays in the kernel until its connection comes, for ever if it was made up. So many a mapping before the peer's Ack, which gives them back, then one a second;
     /// all others wait for the Ack, which is there before the connection as a rule.
     /// </summary>
-    private static readonly TokenRate s_unconfirmed = TokenRate.Of(perSecond: 1, atOnce: 256);
+    private static readonly TokenRate s_unconfirmed = TokenRate.Of(perSecond: 1, burst: 256);
 
     /// <summary>The same for one proven host, whose address may be used by another one.</summary>
-    private const int UnconfirmedOfProven = 64;
+    private const int UnconfirmedOfValidated = 64;
 
     private AdmissionSettings _settings;
     private TokenRate _allRate, _sourceRate, _remoteInfoRate;
-    private readonly SourceTable _strangers, _proven;
+    private readonly SourceTable _unvalidated, _validated;
     private readonly TokenBucket[] _remoteInfos = new TokenBucket[Mappings], _unconfirmed = new TokenBucket[Mappings];
     private readonly Rejection[] _rejections = new Rejection[Rejections];
     private readonly ulong _secret;
     private TokenBucket _all;
     private Refusals _refusals;
-    private long _inVain;
+    private long _unserved;
 
     private record struct Rejection(uint Hash, uint Milliseconds);
 
@@ -61,8 +61,8 @@ internal sealed class Admission
     {
         (_settings, _secret) = (settings, secret);
         Apply(settings);
-        _strangers = new SourceTable(Strangers, secret);
-        _proven = new SourceTable(ProvenHosts, secret);
+        _unvalidated = new SourceTable(UnvalidatedSources, secret);
+        _validated = new SourceTable(ValidatedHosts, secret);
     }
 
     public void Apply(AdmissionSettings settings)
@@ -86,18 +86,18 @@ internal sealed class Admission
             Deny();
             return false;
         }
-        ref Source proven = ref _proven.Find(source);
-        bool isStranger = Unsafe.IsNullRef(ref proven);
-        if (!(isStranger ? ref _strangers.FindOrAdd(source) : ref proven).Bucket.TryTake(_sourceRate, now))
+        ref Source validated = ref _validated.Find(source);
+        bool isUnvalidated = Unsafe.IsNullRef(ref validated);
+        if (!(isUnvalidated ? ref _unvalidated.FindOrAdd(source) : ref validated).Bucket.TryTake(_sourceRate, now))
         {
             _refusals = _refusals with { OverSource = _refusals.OverSource + 1 };
-            _inVain += isStranger ? 1 : 0;
+            _unserved += isUnvalidated ? 1 : 0;
             return false;
         }
-        if (isStranger && !_all.TryTake(_allRate, now)) // last: one host that lies about nothing takes nothing from the others
+        if (isUnvalidated && !_all.TryTake(_allRate, now)) // last: one host that lies about nothing takes nothing from the others
         {
             _refusals = _refusals with { OverAll = _refusals.OverAll + 1 };
-            _inVain++;
+            _unserved++;
             return false;
         }
         return true;
@@ -107,52 +107,52 @@ internal sealed class Admission
     public void Deny()
     {
         _refusals = _refusals with { Denied = _refusals.Denied + 1 };
-        _inVain++;
+        _unserved++;
     }
 
     /// <summary>Datagrams of hosts that have not proved themselves, and of which nothing came, since the last call.</summary>
-    public long TakeInVain()
+    public long DrainUnservedCount()
     {
-        long taken = _inVain;
-        _inVain = 0;
+        long taken = _unserved;
+        _unserved = 0;
         return taken;
     }
 
     /// <summary>What this host sent means nothing.</summary>
-    public void CountInVain(in InetEndpoint source) => _inVain += IsProven(source) ? 0 : 1;
+    public void CountUnserved(in InetEndpoint source) => _unserved += IsValidated(source) ? 0 : 1;
 
     /// <summary>Writes the v4 addresses, or v6 networks of 64 bits, of the hosts that proved themselves; returns how many.</summary>
-    public int CopyProven(IpFamily family, Span<ulong> to) => _proven.Copy(family, to);
+    public int CopyValidated(IpFamily family, Span<ulong> to) => _validated.Copy(family, to);
 
     /// <summary>How many hosts proved themselves so far; one that was not seen for long counts anew.</summary>
-    public long ProvenInAll { get; private set; }
+    public long ValidatedTotal { get; private set; }
 
     /// <summary>The source is there: it named what it can only have from us.</summary>
-    public void Prove(in InetEndpoint source, TimeSpan now)
+    public void MarkValidated(in InetEndpoint source, TimeSpan now)
     {
         if (!IsAllowed(source))
         {
             return; // it can make no Requests, so it needs no row
         }
-        ref Source stranger = ref _strangers.Find(source);
-        ref Source proven = ref _proven.FindOrAdd(source);
-        proven.Unconfirmed = 0;
-        if (proven.Bucket.FullAt < now.Ticks) // a new one, or one that was not seen for long: others make room before it now
+        ref Source unvalidated = ref _unvalidated.Find(source);
+        ref Source validated = ref _validated.FindOrAdd(source);
+        validated.Unconfirmed = 0;
+        if (validated.Bucket.FullAt < now.Ticks) // a new one, or one that was not seen for long: others make room before it now
         {
-            ProvenInAll++;
-            proven.Bucket = Unsafe.IsNullRef(ref stranger) ? TokenBucket.FullFrom(now) : stranger.Bucket;
+            ValidatedTotal++;
+            validated.Bucket = Unsafe.IsNullRef(ref unvalidated) ? TokenBucket.FullFrom(now) : unvalidated.Bucket;
         }
     }
 
-    public bool IsProven(in InetEndpoint source) => !Unsafe.IsNullRef(ref _proven.Find(source));
+    public bool IsValidated(in InetEndpoint source) => !Unsafe.IsNullRef(ref _validated.Find(source));
 
     /// <summary>On whose account the kernel hears of a peer that asks for the mapping in this slot, before it has answered.</summary>
     public RemoteInfoCredit CreditRemoteInfo(int slot, in InetEndpoint source, TimeSpan now)
     {
-        ref Source proven = ref _proven.Find(source);
-        if (!Unsafe.IsNullRef(ref proven) && proven.Unconfirmed < UnconfirmedOfProven)
+        ref Source validated = ref _validated.Find(source);
+        if (!Unsafe.IsNullRef(ref validated) && validated.Unconfirmed < UnconfirmedOfValidated)
         {
-            proven.Unconfirmed++;
+            validated.Unconfirmed++;
             return RemoteInfoCredit.OfHost;
         }
         return _unconfirmed[slot % Mappings].TryTake(s_unconfirmed, now) ? RemoteInfoCredit.OfMapping : RemoteInfoCredit.None;
@@ -161,14 +161,14 @@ internal sealed class Admission
     /// <summary>An Ack came for what the kernel was told on this account.</summary>
     public void GiveBack(RemoteInfoCredit account, int slot, in InetEndpoint source)
     {
-        ref Source proven = ref _proven.Find(source);
+        ref Source validated = ref _validated.Find(source);
         if (account == RemoteInfoCredit.OfMapping)
         {
             _unconfirmed[slot % Mappings].GiveBack(s_unconfirmed);
         }
-        else if (account == RemoteInfoCredit.OfHost && !Unsafe.IsNullRef(ref proven) && proven.Unconfirmed > 0)
+        else if (account == RemoteInfoCredit.OfHost && !Unsafe.IsNullRef(ref validated) && validated.Unconfirmed > 0)
         {
-            proven.Unconfirmed--;
+            validated.Unconfirmed--;
         }
     }
 

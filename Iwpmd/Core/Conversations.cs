@@ -78,16 +78,16 @@ internal sealed class Conversations
     public void Reschedule(int slot, TimeSpan due) => _due.Set(slot, due);
 
     /// <summary>Nothing is owed any more: it answers copies until <paramref name="until"/>, and makes room when it must.</summary>
-    public void Settle(int slot, TimeSpan until)
+    public void Complete(int slot, TimeSpan until)
     {
         _due.Set(slot, until);
-        if (this[slot].IsSettled != 0)
+        if (this[slot].IsComplete != 0)
         {
             return;
         }
         using (var change = Change(slot))
         {
-            change.Row.IsSettled = 1;
+            change.Row.IsComplete = 1;
         }
         if (this[slot].Role == ConversationRole.Querying)
         {
@@ -106,7 +106,7 @@ internal sealed class Conversations
         link = _next[slot];
         ref Role role = ref _roles[(int)row.Role];
         role.Count--;
-        if (row.IsSettled != 0 || row.Role == ConversationRole.Accepting)
+        if (row.IsComplete != 0 || row.Role == ConversationRole.Accepting)
         {
             (_older[slot] == 0 ? ref role.Oldest : ref _newer[_older[slot] - 1]) = _newer[slot];
             (_newer[slot] == 0 ? ref role.Newest : ref _older[_newer[slot] - 1]) = _older[slot];
@@ -154,13 +154,13 @@ internal sealed class Conversations
     {
         Span<ConversationRow> rows = _state.Conversations;
         int touched = 0;
-        for (; touched < rows.Length && !StateRow.IsUntouched(ref rows[touched]); touched++)
+        for (; touched < rows.Length && !StateRow.IsNeverWritten(ref rows[touched]); touched++)
         {
             ref ConversationRow row = ref rows[touched];
             bool isWhole = StateRow.IsSound(ref row) && row.Role is ConversationRole.Querying or ConversationRole.Accepting && (uint)row.Slot < (uint)_state.Mappings.Length;
             if (isWhole && _roles[(int)row.Role].Count < _limit)
             {
-                bool waits = row.Role == ConversationRole.Querying && row.IsSettled == 0;
+                bool waits = row.Role == ConversationRole.Querying && row.IsComplete == 0;
                 Enter(touched, waits ? TimeSpan.Zero : new TimeSpan(row.LastSentAt) + Lifetime);
                 continue;
             }
@@ -181,7 +181,7 @@ internal sealed class Conversations
         _next[slot] = head;
         head = slot + 1;
         _due.Set(slot, due);
-        if (row.Role == ConversationRole.Accepting || row.IsSettled != 0)
+        if (row.Role == ConversationRole.Accepting || row.IsComplete != 0)
         {
             AllowEviction(slot);
         }

@@ -15,12 +15,12 @@ internal enum EndpointUse : byte
 /// <summary>
 /// The audit: after messages of the kernel may have been lost (nobody read, or the buffer overflowed) the rows are
 /// compared with the endpoints that the host's iWARP devices really have open. One look proves nothing, since a REMOVE
-/// may be on its way: a row is changed when two looks, <see cref="Mappings.SettledAge"/> apart, say the same and nothing
+/// may be on its way: a row is changed when two looks, <see cref="Mappings.RecordingTime"/> apart, say the same and nothing
 /// was said about it in between.
 /// </summary>
 internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerTable timers, ILogger log)
 {
-    private const int MostTries = 30;
+    private const int MaxTries = 30;
 
     private int[] _counted = [], _countedBefore = []; // by slot: its endpoints in this audit and the last
     private TimeSpan _lastAt, _begunAt;
@@ -34,10 +34,10 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     public void Schedule(TimeSpan now)
     {
         _suspectBefore = now.Ticks;
-        timers.Set(Timer.Audit, now + Mappings.SettledAge); // what the kernel does with a request of a moment ago is over by then
+        timers.Set(Timer.Audit, now + Mappings.RecordingTime); // what the kernel does with a request of a moment ago is over by then
         _lastAt = TimeSpan.Zero;
         _tries = 0;
-        SetSuspected(1);
+        SetAuditPending(1);
     }
 
     /// <summary>Requests may be served while it is taken: rows that they touch wait for the next one.</summary>
@@ -70,7 +70,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         {
             return; // messages were lost meanwhile: another one begins later
         }
-        timers.Set(Timer.Audit, now + Mappings.SettledAge);
+        timers.Set(Timer.Audit, now + Mappings.RecordingTime);
         if (whyIncomplete is not null)
         {
             OnIncomplete(whyIncomplete);
@@ -84,8 +84,8 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
             {
                 continue;
             }
-            bool isSettled = _lastAt > TimeSpan.Zero && row.TouchedAt < _lastAt.Ticks && _countedBefore[slot] == _counted[slot];
-            if (!isSettled)
+            bool isConfirmed = _lastAt > TimeSpan.Zero && row.LastChangedAt < _lastAt.Ticks && _countedBefore[slot] == _counted[slot];
+            if (!isConfirmed)
             {
                 suspected++;
                 continue;
@@ -102,7 +102,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         {
             timers.Stop(Timer.Audit);
             (_counted, _countedBefore) = ([], []);
-            SetSuspected(0);
+            SetAuditPending(0);
         }
     }
 
@@ -110,17 +110,17 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     {
         _lastAt = TimeSpan.Zero;
         Array.Clear(_countedBefore);
-        if (++_tries == MostTries)
+        if (++_tries == MaxTries)
         {
             Log.CensusGivenUp(log, why);
             timers.Stop(Timer.Audit);
-            SetSuspected(0);
+            SetAuditPending(0);
         }
     }
 
-    private void SetSuspected(uint value)
+    private void SetAuditPending(uint value)
     {
         using var change = new RowChange<HealthRow>(ref state.Health);
-        change.Row.IsDoubted = value;
+        change.Row.IsAuditPending = value;
     }
 }

@@ -8,7 +8,7 @@ namespace Iwpmd.Core;
 /// <summary>The messages to the kernel: their numbers, refusals, and what comes too late to be answered.</summary>
 internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogger log)
 {
-    private LogGate _tooOldGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogGate _tooOldLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
 
     /// <summary>The number of the next message.</summary>
     public uint NextSequence { get; set; }
@@ -44,7 +44,7 @@ internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogge
         }
         statistics.Count(Counter.TooOld);
         statistics.Lose(LossCause.TooOld, now);
-        if (_tooOldGate.TryPass(now, out string suppressed))
+        if (_tooOldLimiter.TryPass(now, out string suppressed))
         {
             Log.KernelTooOld(log, operation, suppressed);
         }

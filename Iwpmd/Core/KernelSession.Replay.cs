@@ -14,7 +14,7 @@ internal sealed partial class KernelSession
     private Replay _noReplay;
 
     /// <summary>How many mappings the kernel of this host can name.</summary>
-    public int MostReplayed { get; init; }
+    public int MaxReplayed { get; init; }
 
     /// <summary>MAPINFOs of one client; Announced is what MAPINFO_NUM said, -1 before it came.</summary>
     private struct Replay
@@ -149,7 +149,7 @@ internal sealed partial class KernelSession
             bool usable = _replays[0].Client != 0 || _replays[1].Client != 0;
             SetKernel(usable ? HandshakeState.Ready : HandshakeState.Unusable);
             WasReady |= usable;
-            MayServeHeld = true;
+            MayServeDeferred = true;
         }
     }
 
@@ -166,7 +166,7 @@ internal sealed partial class KernelSession
             {
                 continue;
             }
-            bool young = now.Ticks - row.TouchedAt < Mappings.SettledAge.Ticks;
+            bool young = now.Ticks - row.LastChangedAt < Mappings.RecordingTime.Ticks;
             if (_replayed[slot] == 0 && complete && !young)
             {
                 _mappings.Remove(slot);
@@ -180,7 +180,7 @@ internal sealed partial class KernelSession
         Log.KernelReplayed(_log, replay.Received, replay.Client, replay.Accepted, released);
         if (!complete)
         {
-            Log.KernelReplayIncomplete(_log, replay.Received, replay.Client, MostReplayed);
+            Log.KernelReplayIncomplete(_log, replay.Received, replay.Client, MaxReplayed);
         }
     }
 

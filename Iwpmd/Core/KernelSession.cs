@@ -34,7 +34,7 @@ internal sealed partial class KernelSession
     private readonly Statistics _statistics;
     private readonly TimerTable _timers;
     private readonly ILogger _log;
-    private LogGate _overrunGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogGate _overrunLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _helloSequence;
 
     public KernelSession(StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
@@ -44,7 +44,7 @@ internal sealed partial class KernelSession
     }
 
     /// <summary>Requests that waited for the handshake need wait no longer.</summary>
-    public bool MayServeHeld { get; private set; }
+    public bool MayServeDeferred { get; private set; }
 
     public HandshakeState State => _state.Health.Kernel;
 
@@ -58,7 +58,7 @@ internal sealed partial class KernelSession
     public bool HasFailed => !WasReady && State is HandshakeState.Unusable or HandshakeState.Unanswered;
 
     /// <summary>The kernel has not yet told all that it knows.</summary>
-    public bool IsIntroducing => State is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
+    public bool IsInHandshake => State is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
 
     /// <summary>
     /// Goes on where an earlier process stood, on its netlink socket. Nothing is asked of the kernel: HELLO would make the registration incomplete, and a listen that
@@ -72,7 +72,7 @@ internal sealed partial class KernelSession
             return false;
         }
         WasReady = true;
-        if ((exit == PredecessorExit.Crash || _state.Health.IsDoubted != 0) && _mappings.Count > 0)
+        if ((exit == PredecessorExit.Crash || _state.Health.IsAuditPending != 0) && _mappings.Count > 0)
         {
             _audit.Schedule(now);
         }
@@ -91,7 +91,7 @@ internal sealed partial class KernelSession
             _audit.Schedule(now);
         }
         _timers.Stop(Timer.Hello);
-        MayServeHeld = false;
+        MayServeDeferred = false;
         _replayStartedAt = now;
         _replayed.AsSpan(0, _mappings.HighWater).Clear();
         SetKernel(HandshakeState.HelloSent);
@@ -103,7 +103,7 @@ internal sealed partial class KernelSession
     {
         _statistics.Count(Counter.KernelOverruns);
         _statistics.Lose(LossCause.Overrun, now);
-        if (_overrunGate.TryPass(now, out string suppressed))
+        if (_overrunLimiter.TryPass(now, out string suppressed))
         {
             Log.KernelOverrun(_log, suppressed);
         }
@@ -152,7 +152,7 @@ internal sealed partial class KernelSession
         {
             _timers.Set(Timer.Hello, now + HelloPause);
             Log.KernelUnanswered(_log, result);
-            MayServeHeld = true;
+            MayServeDeferred = true;
         }
     }
 

@@ -22,7 +22,7 @@ internal sealed class MappingTable
         _next = new int[state.Mappings.Length];
         _free = new SlotPool(_next.Length);
         int touched = 0; // counted, since nothing protects the header's number
-        while (touched < _next.Length && !StateRow.IsUntouched(ref state.Mappings[touched]))
+        while (touched < _next.Length && !StateRow.IsNeverWritten(ref state.Mappings[touched]))
         {
             touched++;
         }
@@ -73,7 +73,7 @@ internal sealed class MappingTable
         using (var change = Change(slot))
         {
             uint sequence = change.Row.Sequence, generation = change.Row.Generation;
-            change.Row = values with { Sequence = sequence, Generation = generation + 1, References = 1, CreatedAt = now.Ticks, TouchedAt = now.Ticks };
+            change.Row = values with { Sequence = sequence, Generation = generation + 1, References = 1, CreatedAt = now.Ticks, LastChangedAt = now.Ticks };
         }
         Chain(slot, values.Local.Port);
         Count++;

@@ -14,14 +14,14 @@ namespace Iwpmd.Core;
 internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
 {
     /// <summary>A row may be younger than the kernel's record of it, which is made after our answer.</summary>
-    public static readonly TimeSpan SettledAge = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan RecordingTime = TimeSpan.FromSeconds(10);
 
-    private static readonly TimeSpan ClaimRetry = TimeSpan.FromSeconds(2), GatePeriod = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ClaimRetry = TimeSpan.FromSeconds(2), LimiterPeriod = TimeSpan.FromSeconds(10);
 
     private readonly MappingTable _table = new(state);
     private int _unprotected;
-    private LogGate _protectedGate = new(GatePeriod, burst: 100), _unprotectedGate = new(GatePeriod, burst: 100);
-    private LogGate _tableFullGate = new(GatePeriod, burst: 1), _classesGate = new(GatePeriod, burst: 1), _notKeptGate = new(GatePeriod, burst: 20);
+    private LogGate _protectedLimiter = new(LimiterPeriod, burst: 100), _unprotectedLimiter = new(LimiterPeriod, burst: 100);
+    private LogGate _tableFullLimiter = new(LimiterPeriod, burst: 1), _classesLimiter = new(LimiterPeriod, burst: 1), _notKeptLimiter = new(LimiterPeriod, burst: 20);
 
     /// <summary>A listener on one of these is mapped to the same number, if that is free.</summary>
     public PortSet Kept { get; set; } = PortSet.None;
@@ -87,7 +87,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         {
             using var change = _table.Change(slot);
             change.Row.References++;
-            change.Row.TouchedAt = now.Ticks;
+            change.Row.LastChangedAt = now.Ticks;
         }
         return slot;
     }
@@ -146,7 +146,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         }
         using var change = _table.Change(slot);
         change.Row.References--;
-        change.Row.TouchedAt = now.Ticks;
+        change.Row.LastChangedAt = now.Ticks;
     }
 
     /// <summary>Claims a port for a new row, or for <paramref name="slot"/>, which is in fallback; -1 when that is not possible.</summary>
@@ -187,7 +187,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
     private void WarnOfClasses(int slot, in KernelRequest request, TimeSpan now)
     {
         ref readonly MappingRow row = ref this[slot];
-        if (row.State == MappingState.Advertised != request.NoPortMap && _classesGate.TryPass(now, out string suppressed))
+        if (row.State == MappingState.Advertised != request.NoPortMap && _classesLimiter.TryPass(now, out string suppressed))
         {
             Log.MappingOfTwoClasses(log, row.Local, row.Mapped, suppressed);
         }
@@ -197,7 +197,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
     {
         statistics.Count(Counter.TableFull);
         statistics.Lose(LossCause.TableFull, now);
-        if (_tableFullGate.TryPass(now, out string suppressed))
+        if (_tableFullLimiter.TryPass(now, out string suppressed))
         {
             Log.MappingTableFull(log, local, Capacity, suppressed);
         }
@@ -219,7 +219,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
             return kept;
         }
         ClaimResult result = ports.TryClaimAny(local.Family, local.Port, out port);
-        if (isToKeep && result == ClaimResult.Claimed && _notKeptGate.TryPass(now, out string suppressed))
+        if (isToKeep && result == ClaimResult.Claimed && _notKeptLimiter.TryPass(now, out string suppressed))
         {
             string reason = kept == ClaimResult.Taken ? "is in use by another program" : "could not be had";
             Log.MappingNotKept(log, local, local.WithPort(port), local.Port, reason, suppressed);
@@ -261,7 +261,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         }
         CountUnprotected(+1);
         ref readonly MappingRow row = ref this[slot];
-        if (_unprotectedGate.TryPass(now, out string suppressed))
+        if (_unprotectedLimiter.TryPass(now, out string suppressed))
         {
             Log.MappingUnprotected(log, row.Local, row.Mapped, row.MappedPort, suppressed);
         }
@@ -289,7 +289,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
             {
                 SetState(slot, MappingState.Held);
                 CountUnprotected(-1);
-                if (_protectedGate.TryPass(now, out string suppressed))
+                if (_protectedLimiter.TryPass(now, out string suppressed))
                 {
                     Log.MappingProtected(log, row.Local, row.Mapped, suppressed);
                 }

@@ -22,7 +22,7 @@ internal sealed record PortMapperSettings
     public AdmissionSettings Admission { get; init; } = new();
 
     /// <summary>How many mappings the kernel of this host can name.</summary>
-    public int MostReplayed { get; init; } = KernelProtocol.MostReplayed(4096);
+    public int MaxReplayed { get; init; } = KernelProtocol.MaxReplayed(4096);
 }
 
 /// <summary>From which source address an answer to a query is taken.</summary>
@@ -38,7 +38,7 @@ internal enum AnswerSource
 internal readonly record struct PeerArrival(InetEndpoint From, InetEndpoint To, uint Interface);
 
 /// <summary>A request that waits for the replay to end.</summary>
-internal readonly record struct HeldRequest(KernelRequest Request, TimeSpan NotBefore);
+internal readonly record struct DeferredRequest(KernelRequest Request, TimeSpan NotBefore);
 
 /// <summary>
 /// The contract of the core: requests, messages and the time go in by Handle and Expire, what became of a message to the
@@ -62,7 +62,7 @@ internal sealed class PortMapper
     public static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(250);
 
     /// <summary>More than a receive buffer of the default size can hold.</summary>
-    private const int HeldLimit = 16384;
+    private const int DeferredLimit = 16384;
 
     private readonly StateLayout _state;
     private readonly ILogger _log;
@@ -75,10 +75,10 @@ internal sealed class PortMapper
     private readonly Conversations _conversations;
     private readonly Queries _queries;
     private readonly Accepts _accepts;
-    private readonly Fifo<HeldRequest> _held = new(16);
-    private LogGate _undeliveredGate = new(TimeSpan.FromSeconds(10), burst: 20);
-    private LogGate _saidGate = new(TimeSpan.FromSeconds(10), burst: 5000);
-    private LogGate _droppedGate = new(TimeSpan.FromSeconds(10), burst: 100);
+    private readonly Fifo<DeferredRequest> _deferred = new(16);
+    private LogGate _undeliveredLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogGate _messageLimiter = new(TimeSpan.FromSeconds(10), burst: 5000);
+    private LogGate _droppedLimiter = new(TimeSpan.FromSeconds(10), burst: 100);
 
     /// <param name="state">Formatted; what it holds is kept.</param>
     /// <param name="random">64 random bits a call.</param>
@@ -92,7 +92,7 @@ internal sealed class PortMapper
         _replies = new KernelReplies(Outbox, _statistics, log);
         _mappings = new Mappings(state, ports, _replies, _statistics, _timers, log) { Kept = settings.KeptPorts };
         Audit = new EndpointAudit(state, _mappings, _timers, log);
-        _session = new KernelSession(state, _mappings, Audit, _replies, _statistics, _timers, log) { MostReplayed = settings.MostReplayed };
+        _session = new KernelSession(state, _mappings, Audit, _replies, _statistics, _timers, log) { MaxReplayed = settings.MaxReplayed };
         _registrations = new Registrations(state, _mappings, Audit, _replies, _statistics, _timers, log);
         _conversations = new Conversations(state, random());
         Admission = new Admission(settings.Admission, random());
@@ -120,10 +120,10 @@ internal sealed class PortMapper
     public bool HasFailed => _session.HasFailed;
 
     /// <summary>The kernel has not yet told all that it knows.</summary>
-    public bool IsIntroducing => _session.IsIntroducing;
+    public bool IsInHandshake => _session.IsInHandshake;
 
     /// <summary>True while requests wait in memory for the replay or for their time.</summary>
-    public bool HoldsRequests => _held.Count > 0 || _registrations.Count > 0 || IsIntroducing;
+    public bool HasDeferredRequests => _deferred.Count > 0 || _registrations.Count > 0 || IsInHandshake;
 
     /// <summary>When Expire has something to do; MaxValue when nothing waits.</summary>
     public TimeSpan NextDeadline => Times.Earlier(_conversations.NextDue, _timers.Next);
@@ -195,14 +195,14 @@ internal sealed class PortMapper
         {
             _session.OnHandshake(request, now);
         }
-        else if (IsIntroducing)
+        else if (IsInHandshake)
         {
-            Hold(request, notBefore, now); // what the kernel replays claims certain ports: they come first
+            Defer(request, notBefore, now); // what the kernel replays claims certain ports: they come first
         }
         else if (request.Operation == KernelOperation.RegisterPid && _session.IsFromNewKernel(request, now))
         {
             _registrations.Clear();
-            Hold(request, notBefore, now);
+            Defer(request, notBefore, now);
         }
         else
         {
@@ -217,11 +217,11 @@ internal sealed class PortMapper
         {
             case KernelReplyKind.Hello:
                 _session.OnHelloSent(reply.Sequence, sent, now);
-                ServeHeld(now);
+                ServeDeferred(now);
                 break;
             case KernelReplyKind.MapInfo:
                 _session.OnMapInfoSent(reply.Sequence, sent, now);
-                ServeHeld(now);
+                ServeDeferred(now);
                 break;
             case KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping when sent.Delivery != Delivery.Taken:
                 OnMappingUndelivered(reply, sent, now);
@@ -241,7 +241,7 @@ internal sealed class PortMapper
             return;
         }
         PeerMessage message = WithScopes(arrival, received);
-        if (_log.IsEnabled(LogLevel.Debug) && _saidGate.TryPass(now, out string suppressed))
+        if (_log.IsEnabled(LogLevel.Debug) && _messageLimiter.TryPass(now, out string suppressed))
         {
             Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle, suppressed);
         }
@@ -277,8 +277,8 @@ internal sealed class PortMapper
     public void Drop(in InetEndpoint from, string? reason, TimeSpan now)
     {
         _statistics.Count(Counter.PeerDropped);
-        Admission.CountInVain(from);
-        if (_log.IsEnabled(LogLevel.Debug) && _droppedGate.TryPass(now, out string suppressed))
+        Admission.CountUnserved(from);
+        if (_log.IsEnabled(LogLevel.Debug) && _droppedLimiter.TryPass(now, out string suppressed))
         {
             Log.PeerDropped(_log, from, reason, suppressed);
         }
@@ -311,14 +311,14 @@ internal sealed class PortMapper
         }
     }
 
-    private void Hold(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
+    private void Defer(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
-        if (_held.Count < HeldLimit)
+        if (_deferred.Count < DeferredLimit)
         {
-            _held.Enqueue() = new HeldRequest(request, notBefore);
+            _deferred.Enqueue() = new DeferredRequest(request, notBefore);
             return;
         }
-        _statistics.Count(Counter.HeldDropped);
+        _statistics.Count(Counter.DeferredDropped);
         _statistics.Lose(LossCause.TooManyHeld, now);
         if (request.Operation == KernelOperation.RemoveMapping)
         {
@@ -329,19 +329,19 @@ internal sealed class PortMapper
         _replies.Refuse(request, MappingError.CannotCreate, notBefore + PortMapper.AnswerWithin, "too many requests wait for the replay");
     }
 
-    private void ServeHeld(TimeSpan now)
+    private void ServeDeferred(TimeSpan now)
     {
-        while (_session.MayServeHeld && _held.Count > 0)
+        while (_session.MayServeDeferred && _deferred.Count > 0)
         {
-            HeldRequest held = _held.Peek();
-            _held.Dequeue();
-            Serve(held.Request, held.NotBefore + AnswerWithin, now);
+            DeferredRequest deferred = _deferred.Peek();
+            _deferred.Dequeue();
+            Serve(deferred.Request, deferred.NotBefore + AnswerWithin, now);
         }
     }
 
     private void OnMappingUndelivered(in KernelReply reply, SendResult sent, TimeSpan now)
     {
-        bool isTold = _undeliveredGate.TryPass(now, out string suppressed);
+        bool isTold = _undeliveredLimiter.TryPass(now, out string suppressed);
         if (sent.Delivery == Delivery.Unknown)
         {
             if (isTold)

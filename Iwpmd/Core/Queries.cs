@@ -25,8 +25,8 @@ internal sealed class Queries
     private readonly Statistics _statistics;
     private readonly Func<ulong> _random;
     private readonly ILogger _log;
-    private LogGate _fallbackGate = new(TimeSpan.FromSeconds(10), burst: 20);
-    private LogGate _answerDroppedGate = new(TimeSpan.FromSeconds(10), burst: 5);
+    private LogGate _fallbackLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogGate _answerDroppedLimiter = new(TimeSpan.FromSeconds(10), burst: 5);
 
     public Queries(
         StateLayout state, Mappings mappings, Conversations conversations, PeerTable peers, Admission admission,
@@ -120,14 +120,14 @@ internal sealed class Queries
             return "no query waits for this Accept";
         }
         ref readonly ConversationRow row = ref _conversations[slot];
-        _admission.Prove(row.Peer, now);
-        if (row.IsSettled == 0)
+        _admission.MarkValidated(row.Peer, now);
+        if (row.IsComplete == 0)
         {
             _statistics.Count(Counter.QueriesAccepted);
             InetEndpoint mapped = ((InetEndpoint)row.Remote).WithPort(message.Accepting.Port);
             _peers.Answered(row.Peer, PeerMessageType.Accept, now - new TimeSpan(row.LastSentAt), now);
             AnswerQuery(slot, MappingError.None, mapped);
-            _conversations.Settle(slot, now + Conversations.Lifetime);
+            _conversations.Complete(slot, now + Conversations.Lifetime);
         }
         // Kept: also for every later copy, and by the socket that the Accept came to. Differs: and from the address that it
         // came to, since by that the other side knows it.
@@ -141,13 +141,13 @@ internal sealed class Queries
     {
         _statistics.Count(Counter.PeerRejects);
         int slot = FindAnswered(arrival, message, now);
-        if (slot < 0 || _conversations[slot].IsSettled != 0)
+        if (slot < 0 || _conversations[slot].IsComplete != 0)
         {
             return "no query waits for this Reject";
         }
         _statistics.Count(Counter.QueriesRejected);
         ref readonly ConversationRow row = ref _conversations[slot];
-        _admission.Prove(row.Peer, now);
+        _admission.MarkValidated(row.Peer, now);
         _peers.Answered(row.Peer, PeerMessageType.Reject, now - new TimeSpan(row.LastSentAt), now);
         AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);
         _mappings.FallBack(row.Slot);
@@ -176,7 +176,7 @@ internal sealed class Queries
             : Settings.AnswersFrom == AnswerSource.Asked && !IsSameIp(arrival.From, row.Peer)
                 ? "answers_from=asked takes none from elsewhere: set it to any"
             : null;
-        if (fault is not null && row.IsSettled == 0)
+        if (fault is not null && row.IsComplete == 0)
         {
             DropAnswer(slot, arrival.From, message.Type, fault, now);
         }
@@ -195,7 +195,7 @@ internal sealed class Queries
         {
             change.Row.Asked = source;
         }
-        if (_answerDroppedGate.TryPass(now, out string suppressed))
+        if (_answerDroppedLimiter.TryPass(now, out string suppressed))
         {
             Log.AnswerDropped(_log, type, source, row.Peer, fault, suppressed);
         }
@@ -204,7 +204,7 @@ internal sealed class Queries
     public void OnDue(int slot, TimeSpan now)
     {
         ref readonly ConversationRow row = ref _conversations[slot];
-        if (row.IsSettled != 0 || !_mappings.IsAlive(row))
+        if (row.IsComplete != 0 || !_mappings.IsAlive(row))
         {
             _conversations.Close(slot);
         }
@@ -235,7 +235,7 @@ internal sealed class Queries
         {
             return;
         }
-        if (_conversations[slot].IsSettled == 0)
+        if (_conversations[slot].IsComplete == 0)
         {
             EndUnmapped(slot, cause, now, source);
             return;
@@ -290,7 +290,7 @@ internal sealed class Queries
             {
                 change.Row.FellBack = 1;
             }
-            _conversations.Settle(slot, now + LateReason);
+            _conversations.Complete(slot, now + LateReason);
             return;
         }
         _conversations.Close(slot);
@@ -298,7 +298,7 @@ internal sealed class Queries
 
     private void LogFallback(in ConversationRow row, FallbackCause cause, FallbackCause reason, in InetEndpoint source, TimeSpan now)
     {
-        if (!_fallbackGate.TryPass(now, out string suppressed))
+        if (!_fallbackLimiter.TryPass(now, out string suppressed))
         {
             return;
         }
@@ -354,7 +354,7 @@ internal sealed class Queries
     }
 
     /// <summary>Its deadline passed without an answer; it is kept for the reason only.</summary>
-    private static bool HasFallenBack(in ConversationRow row) => row.IsSettled != 0 && row.FellBack != 0;
+    private static bool HasFallenBack(in ConversationRow row) => row.IsComplete != 0 && row.FellBack != 0;
 
     /// <summary>Whatever the scopes: those of a message are only guessed, and its handle is proof enough.</summary>
     private static bool IsSameIp(in InetEndpoint one, in InetEndpoint other) => one.WithScope(other.Scope).SameAddress(other);

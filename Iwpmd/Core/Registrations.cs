@@ -19,7 +19,7 @@ internal sealed class Registrations(
     private static readonly TimeSpan RegistrationsOfOneStart = PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(100);
 
     private readonly Fifo<PendingRegistration> _pending = new(4);
-    private LogGate _hijackedGate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogGate _hijackLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private TimeSpan _nextReclaim;
 
     /// <summary>Registrations that wait for their answer.</summary>
@@ -63,7 +63,7 @@ internal sealed class Registrations(
         }
         if (_pending.Count >= Limit)
         {
-            statistics.Count(Counter.HeldDropped);
+            statistics.Count(Counter.DeferredDropped);
             statistics.Lose(LossCause.TooManyHeld, now);
             return;
         }
@@ -77,9 +77,9 @@ internal sealed class Registrations(
     /// </summary>
     private void OnHijacked(TimeSpan now)
     {
-        statistics.Count(Counter.Usurpations);
+        statistics.Count(Counter.RegistrationHijacks);
         statistics.Lose(LossCause.Usurped, now);
-        if (_hijackedGate.TryPass(now, out string suppressed))
+        if (_hijackLimiter.TryPass(now, out string suppressed))
         {
             Log.KernelUsurped(log, suppressed);
         }

@@ -4,10 +4,10 @@ namespace Iwpmd.Core;
 /// <summary>So many a second, and so many at once after a rest.</summary>
 internal readonly record struct TokenRate(long Interval, long Depth)
 {
-    public static TokenRate Of(int perSecond, int atOnce)
+    public static TokenRate Of(int perSecond, int burst)
     {
         long interval = TimeSpan.TicksPerSecond / perSecond;
-        return new TokenRate(interval, interval * atOnce);
+        return new TokenRate(interval, interval * burst);
     }
 }
 

@@ -69,8 +69,8 @@ internal sealed class DaemonHost
     private int Serve(Holdings holdings, HandedOverFds handed, TimeSpan started)
     {
         (NetlinkSocket netlink, PeerSockets peers, TcpPorts ports, StateLayout state, _, _) = holdings;
-        var mapper = new PortMapper(state, ports, _configuration.PortMapper with { MostReplayed = KernelProtocol.MostReplayed(Environment.SystemPageSize) }, Entropy.Random64, _log);
-        var census = new EndpointCensus(mapper, _log);
+        var mapper = new PortMapper(state, ports, _configuration.PortMapper with { MaxReplayed = KernelProtocol.MaxReplayed(Environment.SystemPageSize) }, Entropy.Random64, _log);
+        var dump = new EndpointDump(mapper, _log);
         var reports = new ServiceReports(_notify, mapper, state, _log);
         using var kernel = new KernelLink(netlink, state, _log);
         using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
@@ -80,7 +80,7 @@ internal sealed class DaemonHost
         var loop = new EventLoop(mapper, kernel, peers, exchange, signals, epoll, _log)
         {
             HandOver = handOver,
-            Census = census,
+            EndpointDump = dump,
             OnWake = now => Wake(mapper, reports, holdings, now),
         };
         handOver.Reconfiguration = new Reconfiguration(_configuration, holdings, mapper, _policy, _log) { TakeFrom = from => exchange.From = from, SetLogLevel = SetLogLevel };

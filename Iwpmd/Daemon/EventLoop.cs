@@ -16,10 +16,10 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     /// <summary>While peers talk the netlink socket is looked at when there is something, and this often.</summary>
     private static readonly TimeSpan KernelPollInterval = TimeSpan.FromMilliseconds(500);
 
-    private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, CensusToken = 3, PeerToken = 4;
+    private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, EndpointDumpToken = 3, PeerToken = 4;
 
     private readonly UdpSocket[] _peers = peers.All.ToArray();
-    private readonly FloodGate _gate = new(mapper.Admission, peers, log);
+    private readonly PeerSampling _sampling = new(mapper.Admission, peers, log);
 
     /// <summary>Called at every wake-up, with the time; returns when it wants to be called next.</summary>
     public required Func<TimeSpan, TimeSpan> OnWake { get; init; }
@@ -28,16 +28,16 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     public HandOver? HandOver { get; init; }
 
     /// <summary>Null where nothing can be asked about devices.</summary>
-    public EndpointCensus? Census { get; init; }
+    public EndpointDump? EndpointDump { get; init; }
 
     /// <summary>The loop ended because another daemon has everything now: nothing may be touched any more.</summary>
     public bool HasHandedOver { get; private set; }
 
     public Errno Register()
     {
-        if (Census is not null)
+        if (EndpointDump is not null)
         {
-            Census.Watch = fd => epoll.Add(fd, CensusToken);
+            EndpointDump.Watch = fd => epoll.Add(fd, EndpointDumpToken);
         }
         Errno error = epoll.Add(kernel.Fd, KernelToken);
         error = error != Errno.None ? error : epoll.Add(signals.Fd, SignalToken);
@@ -70,7 +70,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
                     return status;
                 }
             }
-            _gate.Look(now);
+            _sampling.Update(now);
             mapper.Expire(now);
             exchange.Drain();
             if (mapper.HasFailed && !kernel.HasOverrun) // after an overrun hello is said again
@@ -82,9 +82,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
 
     private TimeSpan NextWake(TimeSpan now)
     {
-        TimeSpan next = Earlier(OnWake(now), Census?.Advance(now) ?? TimeSpan.MaxValue);
+        TimeSpan next = Earlier(OnWake(now), EndpointDump?.Advance(now) ?? TimeSpan.MaxValue);
         next = Earlier(next, HandOver?.Advance(now) ?? TimeSpan.MaxValue);
-        return Earlier(next, Earlier(mapper.NextDeadline, _gate.NextLook));
+        return Earlier(next, Earlier(mapper.NextDeadline, _sampling.NextUpdate));
     }
 
     /// <summary>Serves what is ready, but for the kernel; the exit status when that ends the loop.</summary>
@@ -94,9 +94,9 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         {
             exchange.ServePeer(_peers[one.Token - PeerToken], one);
         }
-        else if (one.Token == CensusToken)
+        else if (one.Token == EndpointDumpToken)
         {
-            Census!.Receive(now);
+            EndpointDump!.Receive(now);
         }
         else if (one.Token == SignalToken && TakeSignals() is int status)
         {

@@ -23,13 +23,13 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     private const int UnreadAckLimit = 256;
 
     private static readonly TimeSpan ExitLimit = PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan GatePeriod = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan LimiterPeriod = TimeSpan.FromSeconds(10);
 
     private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1); // Differs: one more shows what is too long, and is dropped instead of cut
     private readonly byte[] _quoted = new byte[PeerMessage.RequestSize];
     private readonly byte[] _datagram = new byte[PeerMessage.RequestSize];
-    private LogGate _sendGate = new(GatePeriod, burst: 5);
-    private LogGate _lateGate = new(GatePeriod, burst: 1);
+    private LogGate _sendLimiter = new(LimiterPeriod, burst: 5);
+    private LogGate _lateLimiter = new(LimiterPeriod, burst: 1);
     private TimeSpan _nextProbe;
 
     /// <summary>Requests and Acks are taken from these interfaces only.</summary>
@@ -110,8 +110,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     {
         NoticeOverrun();
         TimeSpan until = Clock.Now + ExitLimit;
-        bool isAside = (mapper.HoldsRequests || kernel.Inbox.Count > UnreadAckLimit) && kernel.TryAnswerAside();
-        while ((mapper.IsIntroducing || (!isAside && kernel.Inbox.Count > UnreadAckLimit)) && Clock.Now < until)
+        bool isAside = (mapper.HasDeferredRequests || kernel.Inbox.Count > UnreadAckLimit) && kernel.TryAnswerAside();
+        while ((mapper.IsInHandshake || (!isAside && kernel.Inbox.Count > UnreadAckLimit)) && Clock.Now < until)
         {
             kernel.ReceiveAll();
             _ = ServeInbox(BatchLimit);
@@ -124,12 +124,12 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             _ = ServeInbox(int.MaxValue);
             mapper.Expire(Clock.Now);
             Drain();
-            if (mapper.HoldsRequests)
+            if (mapper.HasDeferredRequests)
             {
                 Thread.Sleep(1); // a registration has its time
             }
         }
-        while (mapper.HoldsRequests && Clock.Now < until);
+        while (mapper.HasDeferredRequests && Clock.Now < until);
         NoticeOverrun(); // the handshake it begins is not ended here: so the next daemon says hello again
     }
 
@@ -179,7 +179,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         TimeSpan now = Clock.Now; // a fresh one: the process may have been stopped since the decision
         if (now > effect.AnswerBy)
         {
-            if (_lateGate.TryPass(now, out string suppressed))
+            if (_lateLimiter.TryPass(now, out string suppressed))
             {
                 Log.AnswerTooLate(log, effect.Reply.Kind, suppressed);
             }
@@ -213,7 +213,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             return;
         }
         TimeSpan now = Clock.Now;
-        if (_sendGate.TryPass(now, out string suppressed))
+        if (_sendLimiter.TryPass(now, out string suppressed))
         {
             Log.PeerSendFailed(log, effect.Message.Type, effect.To, error, suppressed);
         }

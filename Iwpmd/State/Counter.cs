@@ -30,14 +30,14 @@ internal enum Counter
     ForeignNetlink,
     ConversationsRefused,
     ClaimsFailed,
-    HeldDropped,
+    DeferredDropped,
     RequestsOverRate,
     RequestsOverSourceRate,
     RequestsDenied,
     RequestCopies,
     RemoteInfosDeferred,
     RemoteInfosDropped,
-    Usurpations,
+    RegistrationHijacks,
     TableFull,
 
     // By cause, in the order of FallbackWords.Reasons.

@@ -25,7 +25,7 @@ internal struct HealthRow : IStateRow
     public ushort LowestPort, HighestPort;
 
     /// <summary>1 while the rows must still be compared with the devices' endpoints: the next process goes on with that.</summary>
-    public uint IsDoubted;
+    public uint IsAuditPending;
 
     /// <summary>Of the ports from the lowest to the highest, those that are not chosen.</summary>
     public uint ReservedPorts;

@@ -69,7 +69,7 @@ internal struct StateHeader
 internal readonly record struct StateGeometry(
     int HeaderSize, int HealthSize, int Counters, int Clients, int ClientSize, int Mappings, int MappingSize, int Conversations, int ConversationSize, int Peers, int PeerSize)
 {
-    private const int MostRows = 1 << 20, LongestRow = 4096;
+    private const int MaxRows = 1 << 20, MaxRowSize = 4096;
 
     public StateGeometry(in StateHeader header)
         : this(
@@ -92,12 +92,12 @@ internal readonly record struct StateGeometry(
 
     /// <summary>False when no version can have made it.</summary>
     public bool IsPlausible =>
-        HeaderSize >= Unsafe.SizeOf<StateHeader>() && HeaderSize <= LongestRow && IsRow(HealthSize)
+        HeaderSize >= Unsafe.SizeOf<StateHeader>() && HeaderSize <= MaxRowSize && IsRow(HealthSize)
         && Counters is >= 0 and <= StateCapacity.Counters * 16 && Clients is >= 0 and <= StateCapacity.Clients
-        && Mappings is >= 0 and <= MostRows && Conversations is >= 0 and <= MostRows && Peers is >= 0 and <= MostRows
+        && Mappings is >= 0 and <= MaxRows && Conversations is >= 0 and <= MaxRows && Peers is >= 0 and <= MaxRows
         && IsRow(ClientSize) && IsRow(MappingSize) && IsRow(ConversationSize) && IsRow(PeerSize);
 
-    private static bool IsRow(int size) => size is >= 16 and <= LongestRow && size % sizeof(ulong) == 0;
+    private static bool IsRow(int size) => size is >= 16 and <= MaxRowSize && size % sizeof(ulong) == 0;
 }
 
 /// <summary>

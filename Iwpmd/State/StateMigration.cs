@@ -18,11 +18,11 @@ internal static class StateMigration
         int count = 0;
         for (int i = 0; i < shape.Mappings; i++)
         {
-            if (TryRead(source, shape.MappingsAt, shape.MappingSize, i, out MappingRow row, out bool isUntouched) && row.IsUsed)
+            if (TryRead(source, shape.MappingsAt, shape.MappingSize, i, out MappingRow row, out bool isNeverWritten) && row.IsUsed)
             {
                 count++;
             }
-            if (isUntouched)
+            if (isNeverWritten)
             {
                 break;
             }
@@ -77,7 +77,7 @@ internal static class StateMigration
         int dropped = 0, count = 0;
         for (int i = 0; i < shape.Mappings && count < target.Mappings.Length; i++)
         {
-            if (!TryRead(source, shape.MappingsAt, shape.MappingSize, i, out MappingRow row, out bool isUntouched))
+            if (!TryRead(source, shape.MappingsAt, shape.MappingSize, i, out MappingRow row, out bool isNeverWritten))
             {
                 dropped++;
             }
@@ -86,7 +86,7 @@ internal static class StateMigration
                 target.Mappings[count++] = row;
                 slots[i] = count;
             }
-            if (isUntouched)
+            if (isNeverWritten)
             {
                 break;
             }
@@ -100,8 +100,8 @@ internal static class StateMigration
         int count = 0;
         for (int i = 0; i < shape.Conversations && count < target.Conversations.Length; i++)
         {
-            bool isWhole = TryRead(source, shape.ConversationsAt, shape.ConversationSize, i, out ConversationRow row, out bool isUntouched);
-            if (isUntouched)
+            bool isWhole = TryRead(source, shape.ConversationsAt, shape.ConversationSize, i, out ConversationRow row, out bool isNeverWritten);
+            if (isNeverWritten)
             {
                 break;
             }
@@ -117,13 +117,13 @@ internal static class StateMigration
     }
 
     /// <summary>A whole row in our layout, its checksum made anew; false when it is damaged or never held still.</summary>
-    public static bool TryRead<T>(ReadOnlySpan<byte> source, long tableAt, int size, int index, out T row, out bool isUntouched)
+    public static bool TryRead<T>(ReadOnlySpan<byte> source, long tableAt, int size, int index, out T row, out bool isNeverWritten)
         where T : unmanaged, IStateRow
     {
         Span<uint> copy = stackalloc uint[size / sizeof(uint)];
         ReadOnlySpan<uint> live = MemoryMarshal.Cast<byte, uint>(source.Slice(checked((int)(tableAt + ((long)index * size))), size));
         row = default;
-        isUntouched = false;
+        isNeverWritten = false;
         for (int i = 0; i < ReadTries; i++)
         {
             uint before = Volatile.Read(in live[0]);
@@ -133,10 +133,10 @@ internal static class StateMigration
             {
                 continue;
             }
-            isUntouched = !copy.ContainsAnyExcept(0u);
+            isNeverWritten = !copy.ContainsAnyExcept(0u);
             ReadOnlySpan<byte> known = MemoryMarshal.AsBytes(copy)[..Math.Min(size, Unsafe.SizeOf<T>())];
             known.CopyTo(MemoryMarshal.AsBytes(new Span<T>(ref row)));
-            if (!isUntouched)
+            if (!isNeverWritten)
             {
                 StateRow.StoredChecksum(ref row) = StateRow.Checksum(ref row);
             }

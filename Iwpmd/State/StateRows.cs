@@ -67,7 +67,7 @@ internal struct MappingRow : IStateRow
     private readonly byte _unused;
     public int References;
     public uint Generation;
-    public long CreatedAt, TouchedAt;
+    public long CreatedAt, LastChangedAt;
 
     public readonly bool IsUsed => State != MappingState.Free;
 
@@ -139,7 +139,7 @@ internal struct ConversationRow : IStateRow
     public byte Client;
 
     /// <summary>1 when nothing is owed any more: the query was answered, or the Ack has come.</summary>
-    public byte IsSettled;
+    public byte IsComplete;
 
     /// <summary>Accepting: how the kernel heard of the peer.</summary>
     public RemoteInfoCredit RemoteInfo;
@@ -220,7 +220,7 @@ internal static class StateRow
     public static bool IsSound(ReadOnlySpan<uint> row) => (row[0] & 1) == 0 && (row[1] == Checksum(row) || !row.ContainsAnyExcept(0u));
 
     /// <summary>True of a row that was never written. They stand behind all others: slots are first used in order.</summary>
-    public static bool IsUntouched<T>(ref T row)
+    public static bool IsNeverWritten<T>(ref T row)
         where T : unmanaged, IStateRow => !Words(ref row).ContainsAnyExcept(0u);
 
     /// <summary>Empties the rows that an earlier process left half written, or that were damaged since.</summary>

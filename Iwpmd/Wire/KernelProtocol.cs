@@ -26,5 +26,5 @@ internal static class KernelProtocol
     /// datagrams (the twentieth is never sent), each of a page, but of 8 KiB at most, less what the kernel keeps beside
     /// it (320 bytes), and leaves the room of one mapping (288 bytes) in each. 228 with 4 KiB, 494 with more.
     /// </summary>
-    public static int MostReplayed(int pageSize) => 19 * (((Math.Min(pageSize, 8192) - 320) / 288) - 1);
+    public static int MaxReplayed(int pageSize) => 19 * (((Math.Min(pageSize, 8192) - 320) / 288) - 1);
 }

@@ -94,7 +94,7 @@ internal readonly record struct KernelRequest
     {
         if (header.Type is NLMSG_DONE or NLMSG_ERROR)
         {
-            return TryParseOutcome(header, payload, out request, out reason);
+            return TryParseAck(header, payload, out request, out reason);
         }
         request = default;
         reason = header.Type < NLMSG_MIN_TYPE ? "control message" : header.Operation switch
@@ -127,7 +127,7 @@ internal readonly record struct KernelRequest
     /// DONE carries an s32 result, the 16-byte one behind a MAPINFO batch carries none (doc/protocol.md K4.1, K4.3);
     /// ERROR carries the error and the header of the refused message.
     /// </summary>
-    private static bool TryParseOutcome(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
+    private static bool TryParseAck(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
     {
         bool done = header.Type == NLMSG_DONE;
         request = new KernelRequest

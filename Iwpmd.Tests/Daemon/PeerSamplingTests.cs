@@ -11,23 +11,23 @@ namespace Iwpmd.Tests.Daemon;
 
 /// <summary>What is read of strangers and of known hosts while a flood lasts: real sockets, a clock of our own.</summary>
 [Collection(OsCollection.Name)]
-public sealed class FloodGateTests : IDisposable
+public sealed class PeerSamplingTests : IDisposable
 {
     private const int Rate = 1000, Sent = 1000;
-    private static readonly InetEndpoint s_known = InetEndpoint.Parse("127.0.0.2:0"), s_stranger = InetEndpoint.Parse("127.0.0.3:0");
+    private static readonly InetEndpoint s_known = InetEndpoint.Parse("127.0.0.2:0"), s_unvalidated = InetEndpoint.Parse("127.0.0.3:0");
 
     private readonly Admission _admission = new(new AdmissionSettings { RequestRate = Rate }, secret: 1);
     private readonly PeerSockets _peers = PeerSockets.Open(0, [], NullLogger.Instance);
     private readonly UdpSocket _sender;
-    private readonly FloodGate _gate;
+    private readonly PeerSampling _sampling;
     private readonly byte[] _buffer = new byte[64];
     private TimeSpan _now = TimeSpan.FromSeconds(1000);
 
-    public FloodGateTests()
+    public PeerSamplingTests()
     {
         Assert.Equal(Errno.None, UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? sender, out _));
         _sender = sender!;
-        _gate = new FloodGate(_admission, _peers, NullLogger.Instance);
+        _sampling = new PeerSampling(_admission, _peers, NullLogger.Instance);
         Pass(0);
     }
 
@@ -45,7 +45,7 @@ public sealed class FloodGateTests : IDisposable
             _admission.TryAdmit(new InetEndpoint(IpFamily.V4, 0, (11u << 24) + (uint)Random.Shared.Next(1 << 24), 1), _now);
         }
         _now += TimeSpan.FromSeconds(0.1);
-        _gate.Look(_now);
+        _sampling.Update(_now);
     }
 
     private int Read(InetEndpoint from)
@@ -66,18 +66,18 @@ public sealed class FloodGateTests : IDisposable
         Pass(Rate);      // as many as may come at once
         Pass(2 * Rate / 10);
 
-        Assert.Equal(1, _gate.Share);
-        Assert.Equal(Sent, Read(s_stranger));
+        Assert.Equal(1, _sampling.SampleOneIn);
+        Assert.Equal(Sent, Read(s_unvalidated));
     }
 
     [Fact]
     public void Of_a_flood_most_is_not_read_but_all_of_known_hosts()
     {
-        _admission.Prove(s_known, _now);
+        _admission.MarkValidated(s_known, _now);
         Pass(3 * Rate); // thirty times what is served
 
-        Assert.Equal(16, _gate.Share);
-        Assert.InRange(Read(s_stranger), 1, Sent / 4);
+        Assert.Equal(16, _sampling.SampleOneIn);
+        Assert.InRange(Read(s_unvalidated), 1, Sent / 4);
         Assert.Equal(Sent, Read(s_known));
     }
 
@@ -85,10 +85,10 @@ public sealed class FloodGateTests : IDisposable
     public void Who_proves_himself_during_a_flood_is_known()
     {
         Pass(3 * Rate);
-        _admission.Prove(s_stranger, _now);
+        _admission.MarkValidated(s_unvalidated, _now);
         Pass(3 * Rate / 16);
 
-        Assert.Equal(Sent, Read(s_stranger));
+        Assert.Equal(Sent, Read(s_unvalidated));
     }
 
     [Fact]
@@ -96,26 +96,26 @@ public sealed class FloodGateTests : IDisposable
     {
         Pass(3 * Rate);
         Pass(30 * Rate / 16); // ten times as much
-        Assert.InRange(_gate.Share, 128, 512);
+        Assert.InRange(_sampling.SampleOneIn, 128, 512);
 
         for (int i = 0; i < 10; i++)
         {
             Pass(0);
         }
-        Assert.Equal(1, _gate.Share);
-        Assert.Equal(Sent, Read(s_stranger));
+        Assert.Equal(1, _sampling.SampleOneIn);
+        Assert.Equal(Sent, Read(s_unvalidated));
     }
 
     [Fact]
     public void It_ends_in_time_when_nobody_wakes_it()
     {
         Pass(30 * Rate);
-        Assert.InRange(_gate.NextLook - _now, TimeSpan.Zero, TimeSpan.FromSeconds(0.1));
+        Assert.InRange(_sampling.NextUpdate - _now, TimeSpan.Zero, TimeSpan.FromSeconds(0.1));
 
         _now += TimeSpan.FromSeconds(2);
-        _gate.Look(_now);
+        _sampling.Update(_now);
 
-        Assert.Equal((1, TimeSpan.MaxValue), (_gate.Share, _gate.NextLook));
+        Assert.Equal((1, TimeSpan.MaxValue), (_sampling.SampleOneIn, _sampling.NextUpdate));
     }
 
     [Fact]
@@ -125,6 +125,6 @@ public sealed class FloodGateTests : IDisposable
         UdpSocket socket = _peers.Find(IpFamily.V4, PeerSocket.Answering)!;
 
         Assert.Equal(socket.Port, UdpSocket.Adopt(socket.Fd)!.Port);
-        Assert.Equal(Sent, Read(s_stranger));
+        Assert.Equal(Sent, Read(s_unvalidated));
     }
 }

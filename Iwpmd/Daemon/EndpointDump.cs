@@ -11,7 +11,7 @@ namespace Iwpmd.Daemon;
 /// Asks the kernel for every connection endpoint of the host's iWARP devices and tells the core. On a socket of its own, so that nothing of the port mapper's
 /// is in the way, and a few datagrams a turn of the loop, which never waits for it: one question after the other, each ends with DONE or by its deadline.
 /// </summary>
-internal sealed class EndpointCensus(PortMapper mapper, ILogger log)
+internal sealed class EndpointDump(PortMapper mapper, ILogger log)
 {
     private const int BufferSize = 32768, ReceiveBuffer = 1024 * 1024;
 

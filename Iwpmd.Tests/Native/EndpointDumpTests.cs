@@ -10,7 +10,7 @@ using static Iwpmd.Wire.RdmaNetlink;
 namespace Iwpmd.Tests.Native;
 
 /// <summary>What the daemon asks about the host's endpoints after another process was told in its place what was meant for it, and what it makes of the answers. Ten seconds lie before each look.</summary>
-public sealed class EndpointCensusTests : IDisposable
+public sealed class EndpointDumpTests : IDisposable
 {
     private const uint Device = 3;
 
@@ -28,7 +28,7 @@ public sealed class EndpointCensusTests : IDisposable
             asked.Add(question.Operation + (question.Attributes.Count > 0 ? $" of {question[RDMA_NLDEV_ATTR_DEV_INDEX].UInt32}" : ""));
             return Truth(question, 1, "10.0.0.1:5001").Select(datagram => (datagram, 0u));
         });
-        Usurp();
+        HijackRegistration();
         Assert.Contains("1 iWARP devices, 1 endpoints: complete", _scene.Daemon.ExpectLog("kernel: census"));
         Assert.False(_scene.IsFree(ended)); // one look proves nothing
         Assert.Contains("1 mappings", _scene.Daemon.ExpectLog("set right"));
@@ -52,7 +52,7 @@ public sealed class EndpointCensusTests : IDisposable
             (bool wasSilent, isSilent) = (isSilent, false);
             return wasSilent ? [] : Noise(question, random, ref noise);
         });
-        Usurp();
+        HijackRegistration();
         Assert.Contains("ETIMEDOUT", _scene.Daemon.ExpectLog("kernel: census"));
         _scene.Daemon.ExpectLog("endpoints are shown");
         Assert.True(noise > 500, $"{noise} datagrams");
@@ -71,7 +71,7 @@ public sealed class EndpointCensusTests : IDisposable
             asked++;
             return [];
         });
-        Usurp();
+        HijackRegistration();
         // Who waits for the answer in the loop serves none before that is given up.
         Assert.InRange(AddsMeanwhile(from: () => asked > 0, until: () => Says("endpoints: ETIMEDOUT")), 3, int.MaxValue);
     }
@@ -90,7 +90,7 @@ public sealed class EndpointCensusTests : IDisposable
             asked++;
             return truth.Select(datagram => (datagram, 0u));
         });
-        Usurp();
+        HijackRegistration();
         _ = AddsMeanwhile(from: () => asked > 0, until: () => asked >= 5 && Says("kernel: census: ")); // each is answered
         Assert.Contains($"{Endpoints} endpoints: complete", _scene.Daemon.ExpectLog("kernel: census: "));
     }
@@ -101,7 +101,7 @@ public sealed class EndpointCensusTests : IDisposable
     private int AddsMeanwhile(Func<bool> from, Func<bool> until)
     {
         int count = 0;
-        for (var all = Stopwatch.StartNew(); !until() && all.Elapsed < Patience.Answer;)
+        for (var all = Stopwatch.StartNew(); !until() && all.Elapsed < Timeouts.Answer;)
         {
             bool counts = from();
             _scene.AddMapping("10.0.0.1:6000", flags: 1);
@@ -116,10 +116,10 @@ public sealed class EndpointCensusTests : IDisposable
         question, NLM_F_MULTI, [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, [.. Enumerable.Range(first, count).SelectMany(i => Listener($"10.1.0.1:{1024 + i}"))])]);
 
     /// <summary>As if somebody else had said hello: the kernel registers anew.</summary>
-    private void Usurp()
+    private void HijackRegistration()
     {
         Thread.Sleep(500); // later than the registrations of one start
-        _scene.Settle(); // the daemon dates what comes by when it last saw an empty socket
+        _scene.Drain(); // the daemon dates what comes by when it last saw an empty socket
         _scene.Kernel.Expect(KernelReplyKind.RegisterPid, _scene.Kernel.Send(Scene.Register));
         _scene.Daemon.ExpectLog("another process said hello in our place");
     }

@@ -7,7 +7,7 @@ using Xunit;
 namespace Iwpmd.Tests.Core;
 
 /// <summary>What the endpoints that the host really has say about rows that may have missed a REMOVE.</summary>
-public class CensusTests
+public class EndpointAuditTests
 {
     private static readonly TimeSpan s_apart = TimeSpan.FromSeconds(10);
 

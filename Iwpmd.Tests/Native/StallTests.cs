@@ -105,7 +105,7 @@ public sealed class LongScenes : IDisposable
 }
 
 /// <summary>The published executable when it is held up, and when it has nothing to do.</summary>
-public class PatienceTests(LongScenes scenes) : IClassFixture<LongScenes>
+public class StallTests(LongScenes scenes) : IClassFixture<LongScenes>
 {
     [Fact]
     public async Task A_thousand_ADDs_at_a_daemon_that_was_stopped_for_two_seconds_are_all_answered() => Assert.Equal(1000, await scenes.Stalled);
