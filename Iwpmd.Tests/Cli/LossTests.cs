@@ -89,7 +89,7 @@ public class LossTests
         Assert.Equal((1, "degraded"), (health.ExitStatus, health.Name));
         string problem = Assert.Single(health.Problems, problem => problem.Contains($" ago: {words.Reason}: {words.Remedy}", StringComparison.Ordinal));
         Assert.StartsWith($"{words.Describe(world.State.Health.Losses[(int)cause].Count)} ", problem);
-        Assert.StartsWith("degraded: serving ", ServiceReports.Describe(world.State.Health, 0, world.Now));
+        Assert.StartsWith("degraded: serving ", ServiceStatus.Describe(world.State.Health, 0, world.Now));
         using JsonDocument json = JsonDocument.Parse(Stage.Json(new Status(), Stage.Read(world)).Text);
         Assert.Contains(words.Name, json.RootElement.GetProperty("losses").EnumerateArray().Select(loss => loss.GetProperty("cause").GetString()));
         Assert.Contains($"\niwpmd_recent_losses{{cause=\"{words.Name}\"}} {world.State.Health.Losses[(int)cause].Count}\n", Metrics(world));
@@ -99,7 +99,7 @@ public class LossTests
         Assert.Contains(HealthOf(world).Problems, problem => problem.Contains(words.Reason, StringComparison.Ordinal));
         world.Now += TimeSpan.FromSeconds(1);
         Assert.DoesNotContain(HealthOf(world).Problems, problem => problem.Contains(words.Reason, StringComparison.Ordinal));
-        Assert.Equal("serving 0 mappings", ServiceReports.Describe(world.State.Health, 0, world.Now));
+        Assert.Equal("serving 0 mappings", ServiceStatus.Describe(world.State.Health, 0, world.Now));
         Assert.Contains($"\niwpmd_recent_losses{{cause=\"{words.Name}\"}} 0\n", Metrics(world));
     }
 

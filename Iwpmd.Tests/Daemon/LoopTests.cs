@@ -59,7 +59,7 @@ public sealed class LoopTests : IDisposable
         Assert.Equal(Errno.None, Epoll.TryCreate(out Epoll? epoll));
         var ports = new TcpPorts(new PortRange(20000, 30000), RangeOwner.Host, [], Entropy.Random64(), NullLogger.Instance);
         var mapper = new PortMapper(_state, ports, new PortMapperSettings(), Entropy.Random64, NullLogger.Instance);
-        using var kernel = new KernelLink(_kernel.Daemon, _state, NullLogger.Instance);
+        using var kernel = new KernelLink(_kernel.Daemon, new Heartbeat(_state), _state, NullLogger.Instance);
         var exchange = new Exchange(mapper, kernel, _peers, NullLogger.Instance);
         var loop = new EventLoop(mapper, kernel, _peers, exchange, signals!, epoll!, NullLogger.Instance)
         {

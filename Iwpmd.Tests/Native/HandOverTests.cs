@@ -12,7 +12,7 @@ namespace Iwpmd.Tests.Native;
 /// <summary>One daemon follows another: what the second has of the first, and what others notice of it.</summary>
 public sealed class HandOverTests : IDisposable
 {
-    private const string Prober = "prober.c";
+    private const string Prober = "Iwpmd.Tests/Support/prober.c";
 
     private readonly Host _host = new();
     private readonly SimulatedKernel _kernel = new();

@@ -158,13 +158,9 @@ internal sealed class PortMapper
     /// <summary>Does what is due; calling it early or often is harmless.</summary>
     public void Expire(TimeSpan now)
     {
-        if (_timers.IsDue(Timer.Hello, now))
+        if (now >= _timers.Next)
         {
-            _session.Start(now);
-        }
-        if (_timers.IsDue(Timer.Registration, now))
-        {
-            _registrations.Answer(now);
+            ExpireTimers(now);
         }
         for (int slot = _conversations.PeekDue(now); slot >= 0; slot = _conversations.PeekDue(now))
         {
@@ -176,14 +172,6 @@ internal sealed class PortMapper
             {
                 _conversations.Close(slot);
             }
-        }
-        if (_timers.IsDue(Timer.Claim, now))
-        {
-            _mappings.RetryUnprotected(now);
-        }
-        if (_timers.IsDue(Timer.RefusalReport, now))
-        {
-            _accepts.ReportRefusals(now);
         }
     }
 
@@ -336,6 +324,26 @@ internal sealed class PortMapper
             DeferredRequest deferred = _deferred.Peek();
             _deferred.Dequeue();
             Serve(deferred.Request, deferred.NotBefore + AnswerWithin, now);
+        }
+    }
+
+    private void ExpireTimers(TimeSpan now)
+    {
+        if (_timers.IsDue(Timer.Hello, now))
+        {
+            _session.Start(now);
+        }
+        if (_timers.IsDue(Timer.Registration, now))
+        {
+            _registrations.Answer(now);
+        }
+        if (_timers.IsDue(Timer.Claim, now))
+        {
+            _mappings.RetryUnprotected(now);
+        }
+        if (_timers.IsDue(Timer.RefusalReport, now))
+        {
+            _accepts.ReportRefusals(now);
         }
     }
 

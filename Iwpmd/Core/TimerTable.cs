@@ -27,24 +27,22 @@ internal sealed class TimerTable
 
     public TimerTable() => _due.AsSpan().Fill(TimeSpan.MaxValue);
 
-    public TimeSpan Next
-    {
-        get
-        {
-            TimeSpan next = TimeSpan.MaxValue;
-            foreach (TimeSpan due in _due)
-            {
-                next = due < next ? due : next;
-            }
-            return next;
-        }
-    }
+    /// <summary>When the first one is due; MaxValue when none is set.</summary>
+    public TimeSpan Next { get; private set; } = TimeSpan.MaxValue;
 
     public bool IsSet(Timer timer) => _due[(int)timer] != TimeSpan.MaxValue;
 
     public bool IsDue(Timer timer, TimeSpan now) => now >= _due[(int)timer];
 
-    public void Set(Timer timer, TimeSpan due) => _due[(int)timer] = due;
+    public void Set(Timer timer, TimeSpan due)
+    {
+        _due[(int)timer] = due;
+        Next = TimeSpan.MaxValue;
+        foreach (TimeSpan other in _due)
+        {
+            Next = Times.Earlier(Next, other);
+        }
+    }
 
-    public void Stop(Timer timer) => _due[(int)timer] = TimeSpan.MaxValue;
+    public void Stop(Timer timer) => Set(timer, TimeSpan.MaxValue);
 }

@@ -5,4 +5,6 @@ namespace Iwpmd.Core;
 internal static class Times
 {
     public static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;
+
+    public static TimeSpan Later(TimeSpan one, TimeSpan other) => one > other ? one : other;
 }

@@ -28,7 +28,6 @@ internal sealed class DaemonHost
     private readonly ReadyPipe? _readyPipe;
     private readonly HostSettings _host = new();
     private readonly PortPolicy _policy;
-    private bool _isReady;
 
     public DaemonHost(Configuration configuration, StartMode mode, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log)
     {
@@ -71,8 +70,8 @@ internal sealed class DaemonHost
         (NetlinkSocket netlink, PeerSockets peers, TcpPorts ports, StateLayout state, _, _) = holdings;
         var mapper = new PortMapper(state, ports, _configuration.PortMapper with { MaxReplayed = KernelProtocol.MaxReplayed(Environment.SystemPageSize) }, Entropy.Random64, _log);
         var dump = new EndpointDump(mapper, _log);
-        var reports = new ServiceReports(_notify, mapper, state, _log);
-        using var kernel = new KernelLink(netlink, state, _log);
+        var status = new ServiceStatus(_notify, _readyPipe, mapper, _policy, holdings, _log);
+        using var kernel = new KernelLink(netlink, holdings.Heartbeat, state, _log);
         using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
         using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
         using var handOver = new HandOver(holdings, _configuration.StateDirectory, _log);
@@ -81,7 +80,11 @@ internal sealed class DaemonHost
         {
             HandOver = handOver,
             EndpointDump = dump,
-            OnWake = now => Wake(mapper, reports, holdings, now),
+            OnWake = now =>
+            {
+                _policy.Follow(ports, state, now);
+                return status.Update(now);
+            },
         };
         handOver.Reconfiguration = new Reconfiguration(_configuration, holdings, mapper, _policy, _log) { TakeFrom = from => exchange.From = from, SetLogLevel = SetLogLevel };
         _ = Expect(loop.Register(), epoll, "epoll_ctl");
@@ -92,18 +95,18 @@ internal sealed class DaemonHost
         exchange.Drain();
         SetAsideRest(holdings);
         GrowDescriptorTable();
-        int status = loop.Run();
-        if (mapper.HasFailed && status != ExitStatus.Ended)
+        int exitStatus = loop.Run();
+        if (mapper.HasFailed && exitStatus != ExitStatus.Ended)
         {
             throw HandshakeFailure.Of(mapper, _host);
         }
         if (!loop.HasHandedOver)
         {
             _ = _notify.Send("STOPPING=1");
-            state.Header.EndedAt = Clock.Now.Ticks;
+            holdings.Heartbeat.End();
             handOver.StorePorts(_notify);
         }
-        return status;
+        return exitStatus;
     }
 
     /// <summary>The ports of an earlier process first, then a word to the kernel, unless it need not notice.</summary>
@@ -146,14 +149,7 @@ internal sealed class DaemonHost
     private bool TryResume(PortMapper mapper, Holdings holdings, HandedOverFds handed, TimeSpan started)
     {
         (StateLayout state, uint portId) = (holdings.State, holdings.Netlink.PortId);
-        ref StateHeader header = ref state.Header;
-        bool isItsSocket = handed.Netlink is not null && header.PortId == portId;
-        PredecessorExit exit = header.EndedAt != 0 ? PredecessorExit.Clean : PredecessorExit.Crash;
-        if (!isItsSocket)
-        {
-            header.SeenEmptyAt = handed.Netlink is null ? started.Ticks : 0; // before the socket was opened; of a stranger's nothing is known
-        }
-        (header.StartedAt, header.EndedAt, header.ProcessId, header.PortId) = (started.Ticks, 0, Environment.ProcessId, portId);
+        bool isItsSocket = holdings.Heartbeat.Begin(portId, handed.Netlink is not null, started, out PredecessorExit exit);
         bool resumed = isItsSocket && mapper.TryResume(exit, Clock.Now);
         using (var health = new RowChange<HealthRow>(ref state.Health))
         {
@@ -167,29 +163,6 @@ internal sealed class DaemonHost
         }
         Log.TakingOver(_log, portId, handed.Udp.Count, handed.TcpPorts.Count);
         return true;
-    }
-
-    /// <summary>At every wake-up. Returns when to wake next at the latest.</summary>
-    private TimeSpan Wake(PortMapper mapper, ServiceReports reports, Holdings holdings, TimeSpan now)
-    {
-        _policy.Follow(holdings.Ports, holdings.State, now);
-        if (!_isReady && mapper.Kernel == HandshakeState.Ready)
-        {
-            ReportReady(mapper, (uint)holdings.State.Header.PortId);
-        }
-        return reports.Send(_isReady, now);
-    }
-
-    private void ReportReady(PortMapper mapper, uint portId)
-    {
-        _isReady = true;
-        Log.Ready(_log, mapper.Mappings.Count, _policy.Range.Low, _policy.Range.High, portId);
-        Errno error = _notify.SendSurely("READY=1");
-        if (error != Errno.None)
-        {
-            Log.NotifyFailed(_log, error);
-        }
-        _readyPipe?.ReportReady();
     }
 
     /// <summary>Only saves time: each growth of it is waited for, some milliseconds, so there is one, before many ports come and not before HELLO.</summary>

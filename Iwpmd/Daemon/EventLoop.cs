@@ -119,7 +119,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
                 return false;
             }
         }
-        return !ready.IsEmpty && kernel.Inbox.Count == 0;
+        return !ready.IsEmpty && !exchange.IsKernelWaiting;
     }
 
     private bool TryHandOver()

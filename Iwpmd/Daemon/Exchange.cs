@@ -30,13 +30,20 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     private readonly byte[] _datagram = new byte[PeerMessage.RequestSize];
     private LogGate _sendLimiter = new(LimiterPeriod, burst: 5);
     private LogGate _lateLimiter = new(LimiterPeriod, burst: 1);
+    private readonly Fifo<PendingAck> _acks = new(4);
     private TimeSpan _nextProbe;
+    private long _handled; // arrivals from the kernel
+
+    /// <summary>An ACK whose turn comes when so many arrivals have been handled.</summary>
+    private readonly record struct PendingAck(KernelReply Reply, SendResult Sent, long After);
 
     /// <summary>Requests and Acks are taken from these interfaces only.</summary>
     public NamedInterfaces From { get; set; } = new([]);
 
     /// <summary>Messages of the kernel were read, or lost, and not yet served.</summary>
-    public bool IsKernelWaiting => kernel.Inbox.Count > 0 || kernel.HasOverrun;
+    public bool IsKernelWaiting => HasNext || kernel.HasOverrun;
+
+    private bool HasNext => kernel.Inbox.Count > 0 || _acks.Count > 0;
 
     /// <summary>Returns the time then.</summary>
     public TimeSpan ServeKernel()
@@ -145,7 +152,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     private TimeSpan ServeInbox(int limit)
     {
         TimeSpan now = Clock.Now;
-        for (int i = 0; i < limit && kernel.Inbox.Count > 0; i++)
+        for (int i = 0; i < limit && HasNext; i++)
         {
             HandleNext(now);
             if (mapper.Outbox.Count > 0)
@@ -157,21 +164,19 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         return now;
     }
 
-    /// <summary>While a message to the kernel is under way: what this leads to is sent in its turn.</summary>
-    private void HandleInbox(int outboxLimit)
-    {
-        TimeSpan now = Clock.Now;
-        while (kernel.Inbox.Count > 0 && mapper.Outbox.Count < outboxLimit)
-        {
-            HandleNext(now);
-        }
-    }
-
     private void HandleNext(TimeSpan now)
     {
+        if (_acks.Count > 0 && _acks.Peek().After <= _handled)
+        {
+            PendingAck ack = _acks.Peek();
+            _acks.Dequeue();
+            mapper.OnSent(ack.Reply, ack.Sent, now);
+            return;
+        }
         ref readonly KernelArrival arrival = ref kernel.Inbox.Peek();
         mapper.Handle(arrival.Request, arrival.NotBefore, now);
         kernel.Inbox.Dequeue();
+        _handled++;
     }
 
     private void SendToKernel(in Effect effect)
@@ -189,7 +194,10 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         SendResult? result = kernel.Send(effect.Reply);
         while (result is null)
         {
-            HandleInbox(OutboxLimit);
+            for (now = Clock.Now; HasNext && mapper.Outbox.Count < OutboxLimit;)
+            {
+                HandleNext(now); // what this leads to is sent in its turn
+            }
             result = kernel.Await();
         }
         if (result.Value.Delivery == Delivery.AckLeft)
@@ -198,9 +206,12 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         }
         if (effect.IsAckInOrder)
         {
-            HandleInbox(int.MaxValue);
+            _acks.Enqueue() = new PendingAck(effect.Reply, result.Value, _handled + kernel.Inbox.Count);
         }
-        mapper.OnSent(effect.Reply, result.Value, now);
+        else
+        {
+            mapper.OnSent(effect.Reply, result.Value, now);
+        }
     }
 
     private void SendToPeer(in Effect effect)

@@ -8,7 +8,10 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>All that a daemon holds and a next one can go on with; without a file the state ends with the process.</summary>
-internal sealed record Holdings(NetlinkSocket Netlink, PeerSockets Peers, TcpPorts Ports, StateLayout State, StateFile? File, StateOrigin Origin);
+internal sealed record Holdings(NetlinkSocket Netlink, PeerSockets Peers, TcpPorts Ports, StateLayout State, StateFile? File, StateOrigin Origin)
+{
+    public Heartbeat Heartbeat { get; } = new(State);
+}
 
 /// <summary>
 /// Gives what this daemon holds to the next one: to the service manager's store, or over a socket to a daemon that was started with --takeover.
@@ -149,7 +152,7 @@ internal sealed class HandOver : IDisposable
     public bool TryGive()
     {
         int connection = _listener.Connection;
-        _holdings.State.Header.EndedAt = Clock.Now.Ticks;
+        _holdings.Heartbeat.End();
         int[] fds = _holdings.Ports.Descriptors();
         List<int> sockets = [_holdings.Netlink.Fd, .. Array.ConvertAll(_holdings.Peers.All.ToArray(), s => s.Fd), _holdings.File!.Fd];
         Errno error = PassedFds.Send(connection, [Part], [.. sockets], Patience);
@@ -165,7 +168,7 @@ internal sealed class HandOver : IDisposable
         }
         else
         {
-            _holdings.State.Header.EndedAt = 0;
+            _holdings.Heartbeat.TakeBackEnd();
             Log.HandOverFailed(_log, "hand-over to another daemon", error == Errno.None ? Errno.TimedOut : error, "it was broken off: this daemon goes on serving");
             _listener.EndConnection();
         }

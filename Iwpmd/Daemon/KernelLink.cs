@@ -4,6 +4,7 @@ using Iwpmd.Os;
 using Iwpmd.State;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
+using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Daemon;
 
@@ -20,7 +21,7 @@ internal struct KernelArrival
 /// Differs: so no answer is lost to a receive buffer that is full of ACKs. It knows no operation but those by which the
 /// kernel learns where to ask.
 /// </summary>
-internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogger log) : IDisposable
+internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, StateLayout state, ILogger log) : IDisposable
 {
     /// <summary>The largest datagram that a kernel sends has 7.5 KB; a larger buffer would make each of its messages cost more of the socket's.</summary>
     private const int BufferSize = 8192;
@@ -74,27 +75,20 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
     }
 
     /// <summary>The bound of the age of what stands in the socket.</summary>
-    public TimeSpan SeenEmpty => new(SeenEmptyAt);
-
-    /// <summary>What stands in the socket now cannot be older: it was seen empty then, or all that stood there has been read. In the state, since a successor must know it.</summary>
-    private long SeenEmptyAt
-    {
-        get => state.Header.SeenEmptyAt;
-        set => state.Header.SeenEmptyAt = value;
-    }
+    public TimeSpan SeenEmpty => heartbeat.SeenEmpty;
 
     /// <summary>Reads until nothing is left, the inbox is full, or too much came that meant nothing.</summary>
     public void ReceiveAll()
     {
         for (int vain = 0; vain < VainLimit && Inbox.Count < InboxLimit;)
         {
-            long before = Clock.Now.Ticks; // anew each time: the process may be stopped between two receives
+            TimeSpan before = Clock.Now; // anew each time: the process may be stopped between two receives
             int had = Inbox.Count;
             Errno error = ReceiveOne(socket, awaited: null, out _);
             vain += Inbox.Count == had ? 1 : 0;
             if (error == Errno.Again)
             {
-                SeenEmptyAt = before;
+                heartbeat.SeenEmpty = before;
                 return;
             }
             if (error != Errno.None && error != Errno.NoBufferSpace && error != Errno.Interrupted)
@@ -192,7 +186,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
                 _wasSilent = false;
                 if (!_isAside && !IsLost(code))
                 {
-                    SeenEmptyAt = Math.Max(SeenEmptyAt, _sentAt.Ticks); // what stands behind the ACK came after it: so a socket that is never empty is served too
+                    heartbeat.SeenEmpty = Later(heartbeat.SeenEmpty, _sentAt); // what stands behind the ACK came after it: so a socket that is never empty is served too
                 }
                 return new SendResult(code == 0 ? Delivery.Taken : Delivery.Refused, code);
             }
@@ -262,7 +256,7 @@ internal sealed class KernelLink(NetlinkSocket socket, StateLayout state, ILogge
             return;
         }
         ref KernelArrival arrival = ref Inbox.Enqueue();
-        arrival.NotBefore = new TimeSpan(SeenEmptyAt);
+        arrival.NotBefore = heartbeat.SeenEmpty;
         if (!KernelRequest.TryParse(header, payload, out arrival.Request, out string? reason))
         {
             Inbox.TakeBack();

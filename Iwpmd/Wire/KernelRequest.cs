@@ -115,12 +115,11 @@ internal readonly record struct KernelRequest
         return awaited;
     }
 
-    /// <summary>True of the kernel's ACK of our message <paramref name="sequence"/>: 0 or -errno.</summary>
+    /// <summary>True of the kernel's ACK of our message <paramref name="sequence"/>; the result is 0 or -errno.</summary>
     public static bool TryReadAck(in NetlinkHeader header, ReadOnlySpan<byte> payload, out uint sequence, out int result)
     {
-        bool isAck = header.Type is NLMSG_DONE or NLMSG_ERROR && payload.Length >= sizeof(int);
-        (sequence, result) = (header.Sequence, isAck ? MemoryMarshal.Read<int>(payload) : 0);
-        return isAck;
+        (sequence, result) = (header.Sequence, 0);
+        return header.Type is NLMSG_DONE or NLMSG_ERROR && MemoryMarshal.TryRead(payload, out result);
     }
 
     /// <summary>

@@ -6,18 +6,23 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>What the service manager is told while the daemon runs: that it lives, and in one line how it is.</summary>
-internal sealed class ServiceReports(SystemdNotify notify, PortMapper mapper, StateLayout state, ILogger log)
+/// <summary>What the service manager is told while the daemon runs: that it is ready, that it lives, and in one line how it is.</summary>
+internal sealed class ServiceStatus(SystemdNotify notify, ReadyPipe? readyPipe, PortMapper mapper, PortPolicy policy, Holdings holdings, ILogger log)
 {
     /// <summary>Between two lines for the manager, however fast the mappings change: each is work for it and for whoever watches it.</summary>
     private static readonly TimeSpan s_statusPause = TimeSpan.FromSeconds(1);
 
     private string _status = "";
     private TimeSpan _watchdogAt, _statusAt;
+    private bool _isReady;
 
-    /// <summary>Returns when to be called next at the latest.</summary>
-    public TimeSpan Send(bool isReady, TimeSpan now)
+    /// <summary>At every wake-up. Returns when to be called next at the latest.</summary>
+    public TimeSpan Update(TimeSpan now)
     {
+        if (!_isReady && mapper.Kernel == HandshakeState.Ready)
+        {
+            ReportReady();
+        }
         TimeSpan next = now + EventLoop.Tick;
         if (!notify.IsActive)
         {
@@ -35,7 +40,7 @@ internal sealed class ServiceReports(SystemdNotify notify, PortMapper mapper, St
         if (now >= _statusAt)
         {
             _statusAt = now + s_statusPause;
-            string status = isReady ? Describe(state.Health, mapper.Mappings.Count, now) : "waiting for the kernel's replay";
+            string status = _isReady ? Describe(holdings.State.Health, mapper.Mappings.Count, now) : "waiting for the kernel's replay";
             if (status != _status)
             {
                 _status = status;
@@ -58,6 +63,18 @@ internal sealed class ServiceReports(SystemdNotify notify, PortMapper mapper, St
             }
         }
         return problem.Length == 0 ? $"serving {mappings} mappings" : $"degraded: serving {mappings} mappings, {problem}";
+    }
+
+    private void ReportReady()
+    {
+        _isReady = true;
+        Log.Ready(log, mapper.Mappings.Count, policy.Range.Low, policy.Range.High, holdings.Heartbeat.PortId);
+        Errno error = notify.SendSurely("READY=1");
+        if (error != Errno.None)
+        {
+            Log.NotifyFailed(log, error);
+        }
+        readyPipe?.ReportReady();
     }
 
     private void Notify(string line)
