@@ -179,6 +179,19 @@ connects() { # LISTEN_ADDRESS CONNECT_ADDRESS
     saw "4 of 4 established, slowest $slowest ms, 7001 -> $row_port"
 }
 
+# From a to b, twice to each of the lines ADDRESS PORT; sets worst (ms).
+connects_to_each() {
+    local address port
+    worst=0
+    while read -r address port; do
+        connect a "$address" "$port" --times 2
+        all_established 2
+        at_once
+        peers_agree b "$port"
+        [[ $slowest -le $worst ]] || worst=$slowest
+    done
+}
+
 # Live listeners and a live connection over the end and the new start of each host's daemon.
 restarts() { # HOW (of daemon)
     local host before after text
