@@ -3,18 +3,54 @@
 
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-unpacked=(busybox-static iproute2 libmnl0 libbpf1 libelf1 libcap2 libbsd0 libmd0 zlib1g strace libunwind8 libnl-3-200 libnl-route-3-200
+unpacked=(busybox-static iproute2 libmnl0 libbpf1 libelf1 libcap2 libbsd0 libmd0 zlib1g strace libunwind8
+    nftables libnftables1 libnftnl11 libxtables12 libjansson4 libgmp10 libedit2 libnl-3-200 libnl-route-3-200
     libibverbs1 libibverbs-dev ibverbs-providers librdmacm1 librdmacm-dev rdmacm-utils rdma-core apparmor)
 siw_builds=(stock map full)
 build=$out/build
 
-install_host_tools() { "$top/dist/need" lab; }
+# For a world these, with all they need.
+programs=(busybox-static iproute2 strace nftables libibverbs-dev ibverbs-providers librdmacm-dev rdmacm-utils rdma-core)
+
+install_host_tools() { if [[ -z $world ]]; then "$top/dist/need" lab; else "$top/dist/need" worlds; fi; }
+
+# A Debian system of the world's release, which compiles for it: with the folders of this machine that it needs.
+tools=$out/tools
+in_tools() {
+    if [[ -z $world ]]; then "$@"; return; fi
+    mkdir -p "$tools$top" "$tools$out"
+    # shellcheck disable=SC2016 # they are the inner shell's
+    unshare --mount sh -ec 'tools=$0 top=$1 out=$2; shift 2
+        mount -t proc proc "$tools/proc"; mount --bind "$top" "$tools$top"; mount --bind "$out" "$tools$out"
+        exec chroot "$tools" env -C "$PWD" "$@"' "$tools" "$top" "$out" "$@"
+}
 
 # Everything else is unpacked, not installed: the host gets no kernel, no service and no udev rule.
 unpack_packages() {
-    [[ -s $root/kernel && $(cat "$root/unpacked" 2> /dev/null) == "${unpacked[*]}" ]] && return
-    local release version series package
+    local wanted="${unpacked[*]}" release package
+    [[ -z $world ]] || wanted="${programs[*]}"
+    [[ -s $root/kernel && $(cat "$root/unpacked" 2> /dev/null) == "$wanted" ]] && return
     mkdir -p "$out/cache"
+    rm -f "$out"/cache/*
+    rm -rf "$root"
+    if [[ -n $world ]]; then download_world; else download; fi
+    mkdir -p "$root"
+    for package in "$out"/cache/*.deb; do dpkg-deb --extract "$package" "$root"; done
+    # Newer packages have the modules below /usr, without the links of an installed system.
+    [[ -e $root/lib/modules ]] || { mkdir -p "$root/lib" && ln -s ../usr/lib/modules "$root/lib/modules"; }
+    # The headers name their other half by the path it would be installed at.
+    [[ -n $world ]] ||
+        sed -i "s#^include /usr/src#include $root/usr/src#" "$root/usr/src/linux-headers-$release/Makefile"
+    for package in "$root"/usr/src/linux-source-*.tar.xz; do
+        tar -xJf "$package" -C "$root" --strip-components=1 --wildcards 'linux-source-*/drivers/infiniband/sw/siw'
+    done
+    rm -f "$out"/cache/*.deb "$root"/usr/src/linux-source-*.tar.xz
+    echo "$wanted" > "$root/unpacked"
+    echo "$release" > "$root/kernel"
+}
+
+download() { # sets release
+    local version series
     apt-get update -qq
     release=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: linux-image-//p' | head -1)
     [[ -n $release ]] || die "the registry offers no linux-image-amd64"
@@ -22,26 +58,52 @@ unpack_packages() {
     # Kernel, headers and source must be one version.
     version=$(apt-cache policy "linux-image-$release" | sed -n 's/.*Candidate: //p')
     say "downloading kernel $release ($version) and its source, rdma-core and tools"
-    rm -f "$out"/cache/*.deb
-    rm -rf "$root"
     (
         cd "$out/cache"
         apt-get download -qq -o APT::Sandbox::User=root "linux-image-$release=$version" "linux-headers-$release=$version" "linux-headers-${release%-amd64}-common=$version" \
             "linux-kbuild-$series=$version" "linux-source-$series=$version" "${unpacked[@]}"
     ) || die "download failed"
+}
+
+# Names and versions of all that apt would install on a system that has nothing yet.
+on_nothing() { # PACKAGE...
+    in_tools apt-get install --simulate -qq --no-install-recommends -o Dir::State::status="$out/cache/nothing" \
+        -o APT::Architecture=$arch "$@" |
+        sed -nE 's/^Inst ([^ ]+) (\[[^ ]*\] )?\(([^ ]+) .*/\1=\3/p'
+}
+
+download_world() { # sets release
+    local compiler=(gcc libc6-dev) packages
+    [[ $arch == amd64 ]] || compiler=("gcc-${triplet//_/-}" "libc6-dev-$arch-cross")
+    if [[ ! -e $tools/complete ]]; then
+        say "making a tree of $suite that compiles for $flavour (some minutes)"
+        rm -rf "$tools"
+        debootstrap --variant=minbase "$suite" "$tools" > "$out/log" 2>&1 || die "debootstrap failed, see $out/log"
+        # A mirror may be behind.
+        echo 'Acquire::Check-Valid-Until "false";' > "$tools/etc/apt/apt.conf.d/lab"
+        # shellcheck disable=SC2016
+        in_tools sh -ec 'dpkg --add-architecture "$0" && apt-get update -qq
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" && apt-get clean' \
+            $arch make xz-utils zstd busybox-static "${compiler[@]}" linux-headers-$flavour:$arch >> "$out/log" 2>&1 ||
+            die "$suite has no compiler or no headers, see $out/log"
+        touch "$tools/complete"
+    fi
+    : > "$out/cache/nothing"
+    packages=$(on_nothing "linux-image-$flavour" linux-source | grep '^linux-') ||
+        die "$suite has no linux-image-$flavour"
+    release=$(sed -nE 's/^linux-image-([0-9][^=]*)=.*/\1/p' <<< "$packages")
+    packages+=$'\n'$(on_nothing "${programs[@]}") || die "$suite has not all programs"
+    say "downloading kernel $release and the programs of $suite"
     mkdir -p "$root"
-    for package in "$out"/cache/*.deb; do dpkg -x "$package" "$root"; done
-    # The headers name their other half by the path it would be installed at.
-    sed -i "s#^include /usr/src#include $root/usr/src#" "$root/usr/src/linux-headers-$release/Makefile"
-    tar -xJf "$root/usr/src/linux-source-$series.tar.xz" -C "$root" --strip-components=1 "linux-source-$series/drivers/infiniband/sw/siw"
-    rm -f "$out"/cache/*.deb "$root/usr/src/linux-source-$series.tar.xz"
-    echo "${unpacked[*]}" > "$root/unpacked"
-    echo "$release" > "$root/kernel"
+    echo "$packages" > "$root/versions"
+    # shellcheck disable=SC2016
+    in_tools sh -ec 'cd "$0"; apt-get download -qq -o APT::Sandbox::User=root "$@"' \
+        "$out/cache" -o APT::Architecture=$arch $packages || die "download failed"
 }
 
 # A stamp keeps the digest of what a thing was made from.
 fresh() { [[ -f $1 && $(cat "$1") == "$(digest "${@:2}")" ]]; }
-digest() { sha256sum "$@" "$root/kernel" | sha256sum; }
+digest() { sha256sum < <(cat "$@" "$root/kernel"); }
 
 # Each rule must hit, or a new kernel's siw would silently be the stock one.
 patch_siw() { # FILE RULE...
@@ -54,29 +116,46 @@ patch_siw() { # FILE RULE...
     rm -f "$file.before"
 }
 
-# Once, and not by every emulated boot.
+number_at() { od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' '; } # FILE OFFSET BYTES
+
+# Once, and not by every emulated boot. On amd64 the header says where the packed kernel is; its last four bytes are the
+# size unpacked.
 unpack_kernel() {
-    local packed offset
-    packed=$root/boot/vmlinuz-$(cat "$root/kernel")
+    local packed offset length
+    packed=$(first_of "$root/boot/vmlinuz-$(cat "$root/kernel")" "$root/lib/modules/$(cat "$root/kernel")/vmlinuz")
     fresh "$build/vmlinux.stamp" "$packed" && return
-    offset=$(LC_ALL=C grep -abo -P '\xfd7zXZ\x00' "$packed" | head -1 | cut -d: -f1) || true
-    [[ -n $offset ]] || die "$packed is not packed by xz"
-    xz -dc --single-stream < <(tail -c +$((offset + 1)) "$packed") > "$build/vmlinux" || die "$packed does not unpack"
+    if [[ $arch == amd64 ]]; then
+        offset=$((($(number_at "$packed" $((0x1f1)) 1) + 1) * 512 + $(number_at "$packed" $((0x248)) 4)))
+        length=$(number_at "$packed" $((0x24c)) 4)
+        head -c $((offset + length - 4)) "$packed" | tail -c +$((offset + 1)) > "$build/payload"
+        case $(number_at "$build/payload" 0 4) in
+        $((0x587a37fd))) xz -dc "$build/payload" ;;
+        $((0xfd2fb528))) in_tools zstd -dcq "$build/payload" ;;
+        *) die "$packed is packed in an unknown way" ;;
+        esac > "$build/vmlinux" || die "$packed does not unpack"
+        rm "$build/payload"
+    else
+        cp "$packed" "$build/vmlinux"
+    fi
     digest "$packed" > "$build/vmlinux.stamp"
 }
 
+# In one folder, where only what differs is compiled anew.
 build_siw() {
     fresh "$build/siw.stamp" "$lab/build.sh" && return
-    local variant kernel
+    local variant kernel headers source=$root/drivers/infiniband/sw/siw
     kernel=$(cat "$root/kernel")
-    for variant in "${siw_builds[@]}"; do
-        say "building siw ($variant)"
-        rm -rf "${build:?}/siw-$variant"
-        cp -r "$root/drivers/infiniband/sw/siw" "$build/siw-$variant"
-        (
-            cd "$build/siw-$variant"
-            # shellcheck disable=SC2016 # $( is make's here
-            patch_siw Makefile 's/obj-$(CONFIG_RDMA_SIW)/obj-m/'
+    headers=/usr/src/linux-headers-$kernel
+    [[ -n $world ]] || headers=$root$headers
+    rm -rf "${build:?}/siw"
+    cp -r "$source" "$build/siw"
+    (
+        cd "$build/siw"
+        # shellcheck disable=SC2016 # $( is make's here
+        patch_siw Makefile 's/obj-$(CONFIG_RDMA_SIW)/obj-m/'
+        for variant in "${siw_builds[@]}"; do
+            say "building siw ($variant)"
+            cp "$source"/siw_{main,cm}.c .
             # Without this flag the kernel asks for real ports.
             [[ $variant == stock ]] || patch_siw siw_main.c '/iw_driver_flags = IW_F_NO_PORT_MAP/d'
             case $variant in
@@ -88,33 +167,75 @@ build_siw() {
                 '/^int siw_create_listen(/,/^}/s/&to_sockaddr_in\(6\?\)(id->local_addr)/\&to_sockaddr_in\1(id->m_local_addr)/' \
                 's/sock_set_reuseaddr(s->sk)/s->sk->sk_reuse = SK_FORCE_REUSE/' ;;
             esac
-            # objtool is linked with libelf, which the host may lack.
-            LD_LIBRARY_PATH=$libraries make -s -j2 -C "$root/usr/src/linux-headers-$kernel" M="$PWD" modules > make.log 2>&1 || die "siw ($variant) does not build, see $PWD/make.log"
-            strip -g siw.ko
-        )
-    done
+            # objtool is linked with libelf, which the host may lack. BTF would be made from the kernel itself.
+            in_tools env LD_LIBRARY_PATH="$libraries" make -s -j2 -C "$headers" M="$PWD" modules \
+                CONFIG_DEBUG_INFO_BTF_MODULES= ${cross:+ARCH=$arch CROSS_COMPILE=$cross} > make.log 2>&1 ||
+                die "siw ($variant) does not build, see $PWD/make.log"
+            in_tools "${cross}strip" -g -o "$build/siw-$variant.ko" siw.ko
+        done
+    )
     digest "$lab/build.sh" > "$build/siw.stamp"
 }
 
 # Puts the files and the libraries they need into a tree. Ours come before the host's.
 add_binaries() { # TREE TARGET_DIR FILE...
-    local tree=$1 target=$2 file line
-    mkdir -p "$tree$target" "$tree/usr/lib/x86_64-linux-gnu" "$tree/lib64"
-    for file in "${@:3}"; do
-        cp -L "$file" "$tree$target/"
-        LD_LIBRARY_PATH=$libraries ldd "$file" 2> /dev/null | while read -r line; do
-            case $line in
-            *'not found'*) die "$file needs ${line%% *}, which no package of the lab has" ;;
-            *'=> /'*) line=${line#*=> } && cp -Lu "${line% (*}" "$tree/usr/lib/x86_64-linux-gnu/" ;;
-            /lib*ld-*) cp -Lu "${line% (*}" "$tree/lib64/" ;;
-            esac
-        done || [[ ${PIPESTATUS[0]} -ne 0 ]] || exit 1
+    local tree=$1 target=$2 file queue name found
+    mkdir -p "$tree$target" "$tree/usr/lib/$triplet" "$tree/$loader"
+    for file in "${@:3}"; do cp -L "$file" "$tree$target/"; done
+    queue=("${@:3}")
+    while [[ ${#queue[@]} -gt 0 ]]; do
+        file=${queue[0]} queue=("${queue[@]:1}")
+        for name in $(readelf -dW "$file" 2> /dev/null | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+            found=$tree/usr/lib/$triplet/$name
+            [[ $name != ld-linux* ]] || found=$tree/$loader/$name
+            [[ ! -e $found ]] || continue
+            cp -L "$(library "$name")" "$found" || die "$file needs $name, which no package of the lab has"
+            queue+=("$found")
+        done
     done
 }
+library() { # NAME
+    local folders=("$libraries" "$root"/{,usr/}{"lib/$triplet","$loader"})
+    [[ -n $world ]] || folders+=("/lib/$triplet")
+    first_of "${folders[@]/%//$1}"
+}
+program() { first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/"$1"; }
+first_of() {
+    local file
+    for file; do [[ ! -e $file ]] || { echo "$file"; return; }; done
+    die "none of $* exists"
+}
+
+# The hosts' own would not run here when they have another processor.
+busybox() { if [[ -z $world ]]; then "$root/bin/busybox" "$@"; else "$tools/bin/busybox" "$@"; fi; }
 
 archive() { # TREE FILE
-    (cd "$1" && find . | "$root/bin/busybox" cpio -o -H newc) > "$2.new" 2> /dev/null
+    (cd "$1" && find . | busybox cpio -o -H newc) > "$2.new" 2> /dev/null
     mv "$2.new" "$2"
+}
+
+# With whatever these need, as they say themselves. What a kernel has built in, or does not have any more, is no file.
+modules=(virtio_pci virtio_blk virtio_net 9pnet_virtio 9p ext4 crc32c_generic libcrc32c crc32c_cryptoapi
+    iw_cm ib_uverbs rdma_ucm nf_tables nft_reject_inet)
+needs() { LC_ALL=C grep -aoPm1 '\0depends=\K[^\0]+' "$1" | tr ',\0' '\n\n' || true; } # MODULE
+add_modules() { # TREE KERNEL
+    local folder=lib/modules/$2 queue=("${modules[@]}" $(needs "$build/siw-stock.ko")) name file target needed
+    mkdir -p "$1/$folder"
+    cp "$root/$folder"/modules.{builtin,order,builtin.modinfo} "$1/$folder/"
+    (cd "$root" && find "$folder/" -name '*.ko*') > "$build/modules"
+    while [[ ${#queue[@]} -gt 0 ]]; do
+        name=${queue[0]//_/[_-]} queue=("${queue[@]:1}")
+        file=$(grep -m1 "/$name\.ko" "$build/modules") || continue
+        target=$1/${file%.ko*}.ko
+        [[ ! -e $target ]] || continue
+        mkdir -p "${target%/*}"
+        case $file in
+        *.xz) xz -dc "$root/$file" > "$target" ;;
+        *) cp "$root/$file" "$target" ;;
+        esac
+        mapfile -t needed < <(needs "$target")
+        queue+=("${needed[@]}")
+    done
 }
 
 build_base() {
@@ -123,37 +244,29 @@ build_base() {
     say "building the hosts' system"
     kernel=$(cat "$root/kernel")
     rm -rf "$tree"
-    mkdir -p "$tree"/{bin,sbin,dev,proc,sys,run,tmp,etc/libibverbs.d,usr/sbin,usr/bin,lib/modules} "$tree/usr/lib/x86_64-linux-gnu/libibverbs"
+    mkdir -p "$tree"/{bin,sbin,dev,proc,sys,run,tmp,etc/libibverbs.d,usr/sbin,usr/bin,lib/modules} \
+        "$tree/usr/lib/$triplet/libibverbs"
     for program in rdmatest tcpport portwatch usurp guest/agent; do
-        gcc -O2 -Wall -Wextra -I "$root/usr/include" -L "$libraries" -Wl,-rpath-link,"$libraries" -Wl,--as-needed -o "$build/$(basename "$program")" "$lab/$program.c" -lrdmacm -libverbs -lpthread
+        in_tools "${cross}gcc" -O2 -Wall -Wextra -I "$root/usr/include" -L "$libraries" -Wl,-rpath-link,"$libraries" \
+            -Wl,--as-needed -o "$build/$(basename "$program")" "$lab/$program.c" -lrdmacm -libverbs -lpthread
     done
-    add_binaries "$tree" /bin "$root/bin/busybox"
-    add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,portwatch,usurp,agent} "$root"/usr/bin/{rping,strace} "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/rdma)" "$(first_of "$root"/{bin,sbin,usr/bin,usr/sbin}/ip)"
-    add_binaries "$tree" /usr/lib/x86_64-linux-gnu/libibverbs "$libraries"/libibverbs/libsiw-rdmav*.so
+    add_binaries "$tree" /bin "$(program busybox)"
+    add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,portwatch,usurp,agent} "$root"/usr/bin/{rping,strace} \
+        "$(program rdma)" "$(program ip)" "$(program nft)"
+    add_binaries "$tree" /usr/lib/$triplet/libibverbs "$libraries"/libibverbs/libsiw-rdmav*.so
     cp "$root/etc/libibverbs.d/siw.driver" "$tree/etc/libibverbs.d/"
     # rping ends its threads with pthread_exit, which loads this one by name.
-    cp -L /lib/x86_64-linux-gnu/libgcc_s.so.1 "$tree/usr/lib/x86_64-linux-gnu/"
+    cp -L "$(library libgcc_s.so.1)" "$tree/usr/lib/$triplet/"
     # The programs are found by name; the shell that runs the scripts is busybox.
     ln -s busybox "$tree/bin/sh"
     cp "$lab/guest/init" "$tree/init"
     cp "$lab"/guest/{daemon,rows,load,early,network,device,cable,modules,settle} "$tree/usr/bin/"
     chmod 755 "$tree/init" "$tree"/usr/bin/*
-    for module in kernel/drivers/{virtio,block/virtio_blk,net/net_failover,net/virtio_net,infiniband/core} kernel/net/{9p,core,802} kernel/fs/{9p,fscache,netfs,configfs,ext4,jbd2,mbcache} \
-        kernel/lib/{libcrc32c,crc16} kernel/crypto/crc32c_generic modules.builtin modules.order modules.builtin.modinfo; do
-        (cd "$root" && find "lib/modules/$kernel/$module"* -type f 2> /dev/null) | while read -r program; do
-            mkdir -p "$tree/$(dirname "$program")" && cp "$root/$program" "$tree/$program"
-        done
-    done
-    for variant in "${siw_builds[@]}"; do cp "$build/siw-$variant/siw.ko" "$tree/lib/modules/siw-$variant.ko"; done
-    "$root/bin/busybox" depmod -b "$tree" "$kernel"
+    add_modules "$tree" "$kernel"
+    cp "$build"/siw-*.ko "$tree/lib/modules/"
+    busybox depmod -b "$tree" "$kernel"
     archive "$tree" "$build/base.cpio"
     digest "${inputs[@]}" > "$build/base.stamp"
-}
-
-first_of() {
-    local file
-    for file; do [[ ! -e $file ]] || { echo "$file"; return; }; done
-    die "none of $* exists"
 }
 
 build_all() { # [IMAGE...]

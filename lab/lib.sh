@@ -3,9 +3,18 @@
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$lab")
-out=${LAB_OUT:-$top/out/lab}
+# The hosts are made of this machine's Debian release, or of the world that LAB_WORLD names: SUITE or SUITE-FLAVOUR, as
+# trixie or sid-arm64-16k. The flavour is that of linux-image-FLAVOUR.
+world=${LAB_WORLD:-}
+out=${LAB_OUT:-$top/out/lab}${world:+-$world}
+suite=${world%%-*} flavour=${world#"$suite"}
+flavour=${flavour#-}
+case $flavour in
+arm64*) arch=arm64 triplet=aarch64-linux-gnu loader=lib cross=aarch64-linux-gnu- ;;
+*) arch=amd64 triplet=x86_64-linux-gnu loader=lib64 cross='' flavour=${flavour:-amd64} ;;
+esac
 root=$out/root
-libraries=$root/usr/lib/x86_64-linux-gnu
+libraries=$root/usr/lib/$triplet
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -14,7 +23,7 @@ die() { say "$@"; exit 1; }
 daemon_binary() { # KIND
     case $1 in
     c) echo "$root/usr/sbin/iwpmd" ;;
-    ours) echo "${IWPMD:-$top/out/iwpmd}" ;;
+    ours) echo "${IWPMD:-$top/out${cross:+/$arch}/iwpmd}" ;;
     none) echo none ;;
     *) echo "$1" ;;
     esac
