@@ -53,7 +53,7 @@ PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v qui
 	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
 .PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist doc
-.PHONY: sysext source offline reproduce clean FORCE
+.PHONY: worlds sysext source offline reproduce clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 
@@ -154,6 +154,12 @@ lab: lab-deps all static ## runs the lab's whole matrix, which takes hours; root
 
 lab-lasting: lab-lasting-deps all deb rpm ## runs restart, crash, upgrade and boot of hosts with systemd; root
 	lab/run --lasting
+
+# A quarter of the matrix with the kernels, C libraries and rdma-core of other Debian releases, on amd64 and arm64.
+worlds: all ## runs a quarter of the lab's matrix in hosts of other Debian releases and arm64; root
+	@dist/need worlds
+	$(MAKE) ARCH=arm64
+	lab/worlds
 
 # As on a machine that has nothing but the SDK: a new Debian tree. FRESH=demo or FRESH=check for one of them.
 FRESH ?= demo check
