@@ -83,7 +83,8 @@ download_world() { # sets release
         echo 'Acquire::Check-Valid-Until "false";' > "$tools/etc/apt/apt.conf.d/lab"
         # shellcheck disable=SC2016
         in_tools sh -ec 'dpkg --add-architecture "$0" && apt-get update -qq
-            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" && apt-get clean' \
+            export DEBIAN_FRONTEND=noninteractive INITRD=No
+            apt-get install -y -qq --no-install-recommends "$@" && apt-get clean' \
             $arch make xz-utils zstd busybox-static "${compiler[@]}" linux-headers-$flavour:$arch >> "$out/log" 2>&1 ||
             die "$suite has no compiler or no headers, see $out/log"
         touch "$tools/complete"
