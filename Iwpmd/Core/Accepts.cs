@@ -6,10 +6,13 @@ using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Core;
 
-/// <summary>The accepting side: which Requests of peers are served, how each is answered, and what a flood of them leaves in the log: one line a period.</summary>
+/// <summary>
+/// The accepting side: which Requests of peers are served, how each is answered, and what a flood of them writes to the
+/// log: one line a period.
+/// </summary>
 internal sealed class Accepts(
-    Mappings mappings, Conversations conversations, PeerTable peers, Admission admission, KernelReplies replies, Outbox outbox, Statistics statistics,
-    TimerTable timers, ILogger log)
+    Mappings mappings, Conversations conversations, PeerTable peers, Admission admission, KernelReplies replies,
+    Outbox outbox, Statistics statistics, TimerTable timers, ILogger log)
 {
     /// <summary>A copy of a Request within this time of its last answer gets none.</summary>
     private static readonly TimeSpan CopyIgnored = TimeSpan.FromMilliseconds(250);
@@ -30,7 +33,8 @@ internal sealed class Accepts(
     public void OnRequest(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         peers.Heard(arrival.From, now);
-        int mapping = message.Accepting.IsWildcard ? -1 : mappings.FindByLocal(message.Accepting); // Differs: an asked wildcard discloses nothing
+        // Differs: a Request for the wildcard discloses nothing
+        int mapping = message.Accepting.IsWildcard ? -1 : mappings.FindByLocal(message.Accepting);
         if (mapping < 0)
         {
             Reject(arrival, message, now);
@@ -50,12 +54,12 @@ internal sealed class Accepts(
         }
         if (slot >= 0)
         {
-            conversations.Close(slot); // the peer used its handle again
+            conversations.Close(slot); // the peer reused its handle
         }
         slot = OpenAccept(mapping, arrival, message, mappedConnecting, now);
         if (conversations[slot].RemoteInfo != RemoteInfoCredit.None)
         {
-            TellRemoteInfo(slot, now);
+            SendRemoteInfo(slot, now);
         }
         else
         {
@@ -64,14 +68,15 @@ internal sealed class Accepts(
         SendAccept(slot, arrival, message, now);
     }
 
-    /// <summary>Null, or why it means nothing here.</summary>
+    /// <summary>Null, or why it is dropped.</summary>
     public string? OnAck(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         statistics.Count(Counter.PeerAcks);
         int slot = conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
         if (slot >= 0 && !mappings.IsAlive(conversations[slot]))
         {
-            // The mapping went while the Ack was on its way. What the kernel was told of is not a lie of a stranger: nobody but us can make it go.
+            // The mapping was removed while the Ack was under way. No peer can cause that, so this is no spoofed
+            // Request: the credit is returned.
             admission.GiveBack(conversations[slot].RemoteInfo, conversations[slot].Slot, arrival.From);
             conversations.Close(slot);
             return null;
@@ -86,7 +91,8 @@ internal sealed class Accepts(
             conversations.Close(slot); // a guess at the mapped port: there is no second one
             return "the Ack does not name the mapped port";
         }
-        if (row.IsComplete == 0 && row.Asked.Port != message.Accepting.Port) // what was in the Request itself proves nothing
+        // a port that the Request named validates nothing
+        if (row.IsComplete == 0 && row.Asked.Port != message.Accepting.Port)
         {
             Confirm(slot, arrival.From, now);
         }
@@ -94,7 +100,7 @@ internal sealed class Accepts(
         return null;
     }
 
-    /// <summary>Counts a message that came by an interface from which none is taken.</summary>
+    /// <summary>Counts a message from an interface from which none is accepted.</summary>
     public void Deny(TimeSpan now)
     {
         admission.Deny();
@@ -112,7 +118,8 @@ internal sealed class Accepts(
         {
             statistics.Lose(LossCause.PeersNotServed, now, refused.OverAll + refused.OverSource);
         }
-        Log.RequestsRefused(log, refused.Sum, ReportPeriod.Seconds, refused.OverAll, refused.OverSource, refused.Denied);
+        Log.RequestsRefused(
+            log, refused.Sum, ReportPeriod.Seconds, refused.OverAll, refused.OverSource, refused.Denied);
     }
 
     private void ReportRefusalsSoon(TimeSpan now)
@@ -143,12 +150,13 @@ internal sealed class Accepts(
                 admission.GiveBack(RemoteInfoCredit.OfMapping, conversations[slot].Slot, peer);
                 break;
             case RemoteInfoCredit.None:
-                TellRemoteInfo(slot, now);
+                SendRemoteInfo(slot, now);
                 break;
         }
     }
 
-    private int OpenAccept(int mapping, in PeerArrival arrival, in PeerMessage message, in InetEndpoint mappedConnecting, TimeSpan now)
+    private int OpenAccept(
+        int mapping, in PeerArrival arrival, in PeerMessage message, in InetEndpoint mappedConnecting, TimeSpan now)
     {
         TimeSpan deadline = now + Conversations.Lifetime;
         return conversations.Open(
@@ -173,7 +181,10 @@ internal sealed class Accepts(
     private bool IsCopy(in ConversationRow row, in InetEndpoint asked, in InetEndpoint mappedConnecting) =>
         mappings.IsAlive(row) && (InetEndpoint)row.Asked == asked && (InetEndpoint)row.Mapped == mappedConnecting;
 
-    /// <summary>Differs: only ever in answer to a Request, also to a copy of one; never again unasked, which would be aimed at whoever a spoofed Request names.</summary>
+    /// <summary>
+    /// Differs: sent only in answer to a Request or a copy of one, never again on a timer: that would be aimed at
+    /// whoever a spoofed Request names.
+    /// </summary>
     private void SendAccept(int slot, in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         statistics.Count(Counter.AcceptsSent);
@@ -185,12 +196,15 @@ internal sealed class Accepts(
         outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsAccept(mappedPort));
     }
 
-    /// <summary>Differs: goes before the Accept, so that the kernel knows the peer before its connection request can come; with the Ack while many peers have not sent theirs.</summary>
-    private void TellRemoteInfo(int slot, TimeSpan now)
+    /// <summary>
+    /// Differs: sent before the Accept, so that the kernel knows the peer before its connection request can arrive;
+    /// after the Ack while many peers have not sent theirs.
+    /// </summary>
+    private void SendRemoteInfo(int slot, TimeSpan now)
     {
         ref readonly ConversationRow row = ref conversations[slot];
         ref readonly MappingRow mapping = ref mappings[row.Slot];
-        if (!admission.TryTellKernel(row.Slot, now))
+        if (!admission.TryTakeRemoteInfo(row.Slot, now))
         {
             statistics.Count(Counter.RemoteInfosDropped);
             statistics.Lose(LossCause.PeersNotTold, now);

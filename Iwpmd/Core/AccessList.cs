@@ -3,12 +3,16 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
 
-/// <summary>Which hosts may ask us: those of <paramref name="Allowed"/>, or everybody when it is empty, but none of <paramref name="Denied"/>.</summary>
+/// <summary>
+/// Which hosts may ask us: those of <paramref name="Allowed"/>, or everybody when it is empty, but none of
+/// <paramref name="Denied"/>.
+/// </summary>
 internal sealed record AccessList(InetNetwork[] Allowed, InetNetwork[] Denied)
 {
     public static AccessList Everybody { get; } = new([], []);
 
-    public bool Contains(in InetEndpoint address) => !Any(Denied, address) && (Allowed.Length == 0 || Any(Allowed, address));
+    public bool Contains(in InetEndpoint address) =>
+        !Any(Denied, address) && (Allowed.Length == 0 || Any(Allowed, address));
 
     private static bool Any(InetNetwork[] networks, in InetEndpoint address)
     {

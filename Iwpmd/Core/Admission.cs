@@ -5,16 +5,16 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
 
-/// <summary>How many Requests are served; from the configuration.</summary>
+/// <summary>How many Requests are served, as configured.</summary>
 internal sealed record AdmissionSettings
 {
-    /// <summary>A second, of all hosts that have not proved themselves.</summary>
+    /// <summary>Per second, of all unvalidated hosts together.</summary>
     public int RequestRate { get; init; } = 20000;
 
-    /// <summary>A second, of one host.</summary>
+    /// <summary>Per second, of one host.</summary>
     public int SourceRate { get; init; } = 1000;
 
-    /// <summary>REMOTE_INFOs a second and mapping; ten times that at once.</summary>
+    /// <summary>REMOTE_INFOs per second and mapping; the burst is ten times that.</summary>
     public int RemoteInfoRate { get; init; } = 1000;
 
     public AccessList Access { get; init; } = AccessList.Everybody;
@@ -27,8 +27,10 @@ internal readonly record struct Refusals(long OverAll, long OverSource, long Den
 }
 
 /// <summary>
-/// Differs: how much a stranger can have of us is bounded. Any source address can be a lie, so those that have not proved themselves share one rate, and a flood ends the service for such ones only.
-/// A host proves itself by naming what it can only know from our answer, the mapped port in an Ack or the handle of our query. Everything is of fixed size.
+/// Differs: what unvalidated hosts can have is bounded. Any source address can be spoofed, so they share one rate, and
+/// a flood ends the service for them only. Address validation (RFC 9000, section 8): a host is validated when it names
+/// what it can only know from our answer, the mapped port in an Ack or the handle of our query. Everything is of fixed
+/// size.
 /// </summary>
 internal sealed class Admission
 {
@@ -37,12 +39,13 @@ internal sealed class Admission
     private const int Mappings = 1024, Rejections = 8192; // shared by those whose numbers are equal in the last bits
 
     /// <summary>
-    /// A REMOTE_INFO stays in the kernel until its connection comes, for ever if it was made up. So many a mapping before the peer's Ack, which gives them back, then one a second;
-    /// all others wait for the Ack, which is there before the connection as a rule.
+    /// A REMOTE_INFO stays in the kernel until its connection comes, for ever if the Request was spoofed. A mapping has
+    /// so many before the peer's Ack, which returns them, then one per second; all others wait for the Ack, which as a
+    /// rule arrives before the connection.
     /// </summary>
     private static readonly TokenRate s_unconfirmed = TokenRate.Of(perSecond: 1, burst: 256);
 
-    /// <summary>The same for one proven host, whose address may be used by another one.</summary>
+    /// <summary>The same for one validated host, whose address another one may spoof.</summary>
     private const int UnconfirmedOfValidated = 64;
 
     private AdmissionSettings _settings;
@@ -73,7 +76,7 @@ internal sealed class Admission
         _remoteInfoRate = TokenRate.Of(settings.RemoteInfoRate, settings.RemoteInfoRate * 10);
     }
 
-    /// <summary>Requests a second of all hosts that have not proved themselves.</summary>
+    /// <summary>Requests per second of all unvalidated hosts.</summary>
     public int RequestRate => _settings.RequestRate;
 
     public bool IsAllowed(in InetEndpoint source) => _settings.Access.Contains(source);
@@ -94,7 +97,8 @@ internal sealed class Admission
             _unserved += isUnvalidated ? 1 : 0;
             return false;
         }
-        if (isUnvalidated && !_all.TryTake(_allRate, now)) // last: one host that lies about nothing takes nothing from the others
+        // last: one host that does not spoof takes nothing from the others
+        if (isUnvalidated && !_all.TryTake(_allRate, now))
         {
             _refusals = _refusals with { OverAll = _refusals.OverAll + 1 };
             _unserved++;
@@ -110,7 +114,7 @@ internal sealed class Admission
         _unserved++;
     }
 
-    /// <summary>Datagrams of hosts that have not proved themselves, and of which nothing came, since the last call.</summary>
+    /// <summary>Datagrams of unvalidated hosts that were read and not served since the last call.</summary>
     public long DrainUnservedCount()
     {
         long taken = _unserved;
@@ -118,26 +122,27 @@ internal sealed class Admission
         return taken;
     }
 
-    /// <summary>What this host sent means nothing.</summary>
+    /// <summary>A datagram of this host was dropped.</summary>
     public void CountUnserved(in InetEndpoint source) => _unserved += IsValidated(source) ? 0 : 1;
 
-    /// <summary>Writes the v4 addresses, or v6 networks of 64 bits, of the hosts that proved themselves; returns how many.</summary>
+    /// <summary>Writes the v4 addresses, or v6 networks of 64 bits, of the validated hosts; returns how many.</summary>
     public int CopyValidated(IpFamily family, Span<ulong> to) => _validated.Copy(family, to);
 
-    /// <summary>How many hosts proved themselves so far; one that was not seen for long counts anew.</summary>
+    /// <summary>How many hosts were validated so far; one that was not seen for long counts again.</summary>
     public long ValidatedTotal { get; private set; }
 
-    /// <summary>The source is there: it named what it can only have from us.</summary>
+    /// <summary>The host receives at this address: it named what it can only know from our answer.</summary>
     public void MarkValidated(in InetEndpoint source, TimeSpan now)
     {
         if (!IsAllowed(source))
         {
-            return; // it can make no Requests, so it needs no row
+            return; // its Requests are not served, so it needs no row
         }
         ref Source unvalidated = ref _unvalidated.Find(source);
         ref Source validated = ref _validated.FindOrAdd(source);
         validated.Unconfirmed = 0;
-        if (validated.Bucket.FullAt < now.Ticks) // a new one, or one that was not seen for long: others make room before it now
+        // a new one, or one that was not seen for long and could have been replaced
+        if (validated.Bucket.FullAt < now.Ticks)
         {
             ValidatedTotal++;
             validated.Bucket = Unsafe.IsNullRef(ref unvalidated) ? TokenBucket.FullFrom(now) : unvalidated.Bucket;
@@ -146,7 +151,9 @@ internal sealed class Admission
 
     public bool IsValidated(in InetEndpoint source) => !Unsafe.IsNullRef(ref _validated.Find(source));
 
-    /// <summary>On whose account the kernel hears of a peer that asks for the mapping in this slot, before it has answered.</summary>
+    /// <summary>
+    /// To whose credit the REMOTE_INFO of a Request for the mapping in this slot is sent before the Ack.
+    /// </summary>
     public RemoteInfoCredit CreditRemoteInfo(int slot, in InetEndpoint source, TimeSpan now)
     {
         ref Source validated = ref _validated.Find(source);
@@ -155,31 +162,39 @@ internal sealed class Admission
             validated.Unconfirmed++;
             return RemoteInfoCredit.OfHost;
         }
-        return _unconfirmed[slot % Mappings].TryTake(s_unconfirmed, now) ? RemoteInfoCredit.OfMapping : RemoteInfoCredit.None;
+        return _unconfirmed[slot % Mappings].TryTake(s_unconfirmed, now)
+            ? RemoteInfoCredit.OfMapping
+            : RemoteInfoCredit.None;
     }
 
-    /// <summary>An Ack came for what the kernel was told on this account.</summary>
-    public void GiveBack(RemoteInfoCredit account, int slot, in InetEndpoint source)
+    /// <summary>The Ack came: the credit of its REMOTE_INFO is returned.</summary>
+    public void GiveBack(RemoteInfoCredit credit, int slot, in InetEndpoint source)
     {
         ref Source validated = ref _validated.Find(source);
-        if (account == RemoteInfoCredit.OfMapping)
+        if (credit == RemoteInfoCredit.OfMapping)
         {
             _unconfirmed[slot % Mappings].GiveBack(s_unconfirmed);
         }
-        else if (account == RemoteInfoCredit.OfHost && !Unsafe.IsNullRef(ref validated) && validated.Unconfirmed > 0)
+        else if (credit == RemoteInfoCredit.OfHost && !Unsafe.IsNullRef(ref validated) && validated.Unconfirmed > 0)
         {
             validated.Unconfirmed--;
         }
     }
 
-    /// <summary>False when the kernel was told of so many peers of this mapping that it must do without.</summary>
-    public bool TryTellKernel(int slot, TimeSpan now) => _remoteInfos[slot % Mappings].TryTake(_remoteInfoRate, now);
+    /// <summary>False when the rate of REMOTE_INFOs of this mapping is exceeded.</summary>
+    public bool TryTakeRemoteInfo(int slot, TimeSpan now) =>
+        _remoteInfos[slot % Mappings].TryTake(_remoteInfoRate, now);
 
-    /// <summary>Whether this Request is a copy of one that was rejected less than <paramref name="within"/> ago; if not, it is one from now on.</summary>
+    /// <summary>
+    /// Whether this Request is a copy of one that was rejected less than <paramref name="within"/> ago; if not, it is
+    /// one from now on.
+    /// </summary>
     public bool IsRejectedAlready(in InetEndpoint source, in PeerMessage message, TimeSpan within, TimeSpan now)
     {
         ulong ports = ((ulong)source.Port << 32) | ((ulong)message.Connecting.Port << 16) | message.Accepting.Port;
-        uint hash = SecretHash.Of(_secret, source.High, source.Low, ports, message.Handle, message.Connecting.High, message.Connecting.Low, message.Accepting.High, message.Accepting.Low);
+        uint hash = SecretHash.Of(
+            _secret, source.High, source.Low, ports, message.Handle, message.Connecting.High, message.Connecting.Low,
+            message.Accepting.High, message.Accepting.Low);
         ref Rejection last = ref _rejections[hash % Rejections];
         uint milliseconds = (uint)(now.Ticks / TimeSpan.TicksPerMillisecond);
         if (last.Hash == hash && milliseconds - last.Milliseconds < within.TotalMilliseconds)
@@ -190,7 +205,7 @@ internal sealed class Admission
         return false;
     }
 
-    /// <summary>What was refused since the last call.</summary>
+    /// <summary>Counts of refused Requests since the last call.</summary>
     public Refusals TakeRefusals()
     {
         Refusals taken = _refusals;

@@ -5,10 +5,10 @@ using Iwpmd.Wire;
 namespace Iwpmd.Core;
 
 /// <summary>
-/// Queries and accepts in flight, and those that ended and still answer copies: rows in the state, found by handle, each with one absolute due time. Bounded:
-/// each role has half of the rows, so that peers cannot keep the kernel's queries out. When they are in use a settled query makes room, or the oldest accept,
-/// to whose peer nothing is owed: it can ask again.
-/// What is sent when is not known here.
+/// Queries and accepts in flight, and complete ones that still answer copies: rows in the state, found by handle, each
+/// with one absolute due time. Bounded: each role has half of the rows, so that peers cannot displace the kernel's
+/// queries. When all are in use a complete query is evicted, or the oldest accept, whose peer can ask again. It does
+/// not know what is sent.
 /// </summary>
 internal sealed class Conversations
 {
@@ -18,7 +18,7 @@ internal sealed class Conversations
     private readonly StateLayout _state;
     private readonly int[] _heads; // by hash of the handle: slot + 1, 0 is none
     private readonly int[] _next;  // slot + 1 of the next row of the chain
-    private readonly int[] _newer; // among those that can make room: slot + 1 of the next younger
+    private readonly int[] _newer; // among those that can be evicted: slot + 1 of the next younger
     private readonly int[] _older;
     private readonly DeadlineQueue _due;
     private readonly SlotPool _free;
@@ -26,7 +26,7 @@ internal sealed class Conversations
     private readonly int _limit;
     private readonly ulong _secret;
 
-    /// <summary>How many rows a role has, and those that can make room, in order: slot + 1, 0 is none.</summary>
+    /// <summary>How many rows a role has, and those that can be evicted, in order: slot + 1, 0 is none.</summary>
     private struct Role
     {
         public int Count, Oldest, Newest;
@@ -54,7 +54,10 @@ internal sealed class Conversations
 
     public RowChange<ConversationRow> Change(int slot) => new(ref _state.Conversations[slot]);
 
-    /// <summary>Opens a conversation that is due at <paramref name="due"/>; -1 when every row is in use by a query that is still owed an answer.</summary>
+    /// <summary>
+    /// Opens a conversation that is due at <paramref name="due"/>; -1 when every row is in use by a query that waits
+    /// for its answer.
+    /// </summary>
     public int Open(in ConversationRow values, TimeSpan due)
     {
         ref Role role = ref _roles[(int)values.Role];
@@ -77,7 +80,7 @@ internal sealed class Conversations
 
     public void Reschedule(int slot, TimeSpan due) => _due.Set(slot, due);
 
-    /// <summary>Nothing is owed any more: it answers copies until <paramref name="until"/>, and makes room when it must.</summary>
+    /// <summary>It is answered: it answers copies until <paramref name="until"/>, and may be evicted.</summary>
     public void Complete(int slot, TimeSpan until)
     {
         _due.Set(slot, until);
@@ -119,10 +122,12 @@ internal sealed class Conversations
         _free.Free(slot);
     }
 
-    /// <summary>A conversation that is due by <paramref name="now"/>, else -1; it must be rescheduled, settled or closed.</summary>
+    /// <summary>
+    /// A conversation that is due by <paramref name="now"/>, else -1; it must be rescheduled, completed or closed.
+    /// </summary>
     public int PeekDue(TimeSpan now) => _due.PeekDue(now);
 
-    /// <summary>Our query with this handle, whoever says so.</summary>
+    /// <summary>Our query with this handle, from whatever source.</summary>
     public int FindQuery(ulong handle)
     {
         for (int slot = _heads[Hash(handle)] - 1; slot >= 0; slot = _next[slot] - 1)
@@ -135,13 +140,17 @@ internal sealed class Conversations
         return -1;
     }
 
-    /// <summary>What <paramref name="peer"/> asked with this handle for this connecting endpoint: handles of different hosts can collide.</summary>
+    /// <summary>
+    /// What <paramref name="peer"/> asked with this handle for this connecting endpoint: handles of different hosts can
+    /// collide.
+    /// </summary>
     public int FindAccept(in InetEndpoint peer, ulong handle, in InetEndpoint connecting)
     {
         for (int slot = _heads[Hash(handle)] - 1; slot >= 0; slot = _next[slot] - 1)
         {
             ref readonly ConversationRow row = ref this[slot];
-            if (row.Handle == handle && row.Role == ConversationRole.Accepting && peer.SameAddress(row.Peer) && (InetEndpoint)row.Remote == connecting)
+            if (row.Handle == handle && row.Role == ConversationRole.Accepting && peer.SameAddress(row.Peer)
+                && (InetEndpoint)row.Remote == connecting)
             {
                 return slot;
             }
@@ -149,28 +158,32 @@ internal sealed class Conversations
         return -1;
     }
 
-    /// <summary>Goes on with those of an earlier process: a query that waits is due at once, so that its Request is sent again.</summary>
+    /// <summary>
+    /// Continues those of an earlier process: a query that waits is due at once, so that its Request is sent again.
+    /// </summary>
     private void Restore()
     {
         Span<ConversationRow> rows = _state.Conversations;
-        int touched = 0;
-        for (; touched < rows.Length && !StateRow.IsNeverWritten(ref rows[touched]); touched++)
+        int used = 0;
+        for (; used < rows.Length && !StateRow.IsNeverWritten(ref rows[used]); used++)
         {
-            ref ConversationRow row = ref rows[touched];
-            bool isWhole = StateRow.IsSound(ref row) && row.Role is ConversationRole.Querying or ConversationRole.Accepting && (uint)row.Slot < (uint)_state.Mappings.Length;
+            ref ConversationRow row = ref rows[used];
+            bool isWhole = StateRow.IsSound(ref row)
+                && row.Role is ConversationRole.Querying or ConversationRole.Accepting
+                && (uint)row.Slot < (uint)_state.Mappings.Length;
             if (isWhole && _roles[(int)row.Role].Count < _limit)
             {
                 bool waits = row.Role == ConversationRole.Querying && row.IsComplete == 0;
-                Enter(touched, waits ? TimeSpan.Zero : new TimeSpan(row.LastSentAt) + Lifetime);
+                Enter(used, waits ? TimeSpan.Zero : new TimeSpan(row.LastSentAt) + Lifetime);
                 continue;
             }
-            using (var change = Change(touched))
+            using (var change = Change(used))
             {
                 change.Row = new ConversationRow { Sequence = change.Row.Sequence };
             }
-            _free.Free(touched);
+            _free.Free(used);
         }
-        _state.Header.ConversationsHighWater = touched;
+        _state.Header.ConversationsHighWater = used;
     }
 
     private void Enter(int slot, TimeSpan due)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
-/// <summary>Which of a fixed number of slots is due next: a binary heap of absolute times with the position of each slot, so that a time can be moved.</summary>
+/// <summary>
+/// Which of a fixed number of slots is due next: a binary heap of absolute times with the position of each slot, so
+/// that a time can be moved.
+/// </summary>
 internal sealed class DeadlineQueue(int capacity)
 {
     private readonly int[] _heap = new int[capacity];
@@ -12,7 +15,9 @@ internal sealed class DeadlineQueue(int capacity)
 
     public TimeSpan Next => Count == 0 ? TimeSpan.MaxValue : new TimeSpan(_due[_heap[0]]);
 
-    /// <summary>The slot that is due first if it is due by <paramref name="now"/>, else -1; it stays until moved or removed.</summary>
+    /// <summary>
+    /// The slot that is due first if it is due by <paramref name="now"/>, else -1; it stays until moved or removed.
+    /// </summary>
     public int PeekDue(TimeSpan now) => Count > 0 && _due[_heap[0]] <= now.Ticks ? _heap[0] : -1;
 
     public void Set(int slot, TimeSpan due)

@@ -13,10 +13,10 @@ internal enum EndpointUse : byte
 }
 
 /// <summary>
-/// The audit: after messages of the kernel may have been lost (nobody read, or the buffer overflowed) the rows are
-/// compared with the endpoints that the host's iWARP devices really have open. One look proves nothing, since a REMOVE
-/// may be on its way: a row is changed when two looks, <see cref="Mappings.RecordingTime"/> apart, say the same and nothing
-/// was said about it in between.
+/// The audit: after messages of the kernel may have been lost (no daemon ran, or the buffer overflowed) the rows are
+/// compared with the endpoints that the host's iWARP devices have open. One count is not enough, since a REMOVE may be
+/// under way: a row is changed when two counts, <see cref="Mappings.RecordingTime"/> apart, are equal and no message
+/// about it came in between.
 /// </summary>
 internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerTable timers, ILogger log)
 {
@@ -24,23 +24,25 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
 
     private int[] _counted = [], _countedBefore = []; // by slot: its endpoints in this audit and the last
     private TimeSpan _lastAt, _begunAt;
-    private long _suspectBefore; // rows that are older may have missed a REMOVE
+    private long _suspectBefore; // older rows may have missed a REMOVE
     private int _tries;
 
-    /// <summary>An audit shall be made now: <see cref="Begin"/>, <see cref="Count"/> of each endpoint, <see cref="End"/>.</summary>
+    /// <summary>
+    /// An audit is due: <see cref="Begin"/>, <see cref="Count"/> of each endpoint, <see cref="End"/>.
+    /// </summary>
     public bool IsDue(TimeSpan now) => timers.IsDue(Timer.Audit, now);
 
-    /// <summary>Messages may have been lost until now: every row is suspected.</summary>
+    /// <summary>Messages may have been lost until now: every row is suspect.</summary>
     public void Schedule(TimeSpan now)
     {
         _suspectBefore = now.Ticks;
-        timers.Set(Timer.Audit, now + Mappings.RecordingTime); // what the kernel does with a request of a moment ago is over by then
+        timers.Set(Timer.Audit, now + Mappings.RecordingTime); // by then the kernel has recorded the latest requests
         _lastAt = TimeSpan.Zero;
         _tries = 0;
         SetAuditPending(1);
     }
 
-    /// <summary>Requests may be served while it is taken: rows that they touch wait for the next one.</summary>
+    /// <summary>Requests may be served during an audit: rows that they change wait for the next one.</summary>
     public void Begin(TimeSpan now)
     {
         _begunAt = now;
@@ -56,7 +58,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     public void Count(in InetEndpoint local, EndpointUse use)
     {
         int slot = !timers.IsSet(Timer.Audit) ? mappings.FindExactLocal(local) : -1;
-        // Of a listener's row the connections that it accepted are none of its own: they have its address, but no mapping.
+        // Connections that a listener accepted have its address, but no mapping: they are not counted for its row.
         if (slot >= 0 && (mappings[slot].Purpose != MappingPurpose.Listening || use == EndpointUse.Listening))
         {
             _counted[slot]++;
@@ -68,7 +70,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     {
         if (timers.IsSet(Timer.Audit))
         {
-            return; // messages were lost meanwhile: another one begins later
+            return; // messages were lost meanwhile: another audit is scheduled
         }
         timers.Set(Timer.Audit, now + Mappings.RecordingTime);
         if (whyIncomplete is not null)
@@ -76,18 +78,20 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
             OnIncomplete(whyIncomplete);
             return;
         }
-        int suspected = 0, changed = 0;
+        int suspects = 0, changed = 0;
         for (int slot = 0; slot < mappings.HighWater; slot++)
         {
             ref readonly MappingRow row = ref mappings[slot];
-            if (!row.IsUsed || row.CreatedAt >= _suspectBefore || _counted[slot] == row.References || (_counted[slot] > 0 && row.Purpose == MappingPurpose.Unknown))
+            if (!row.IsUsed || row.CreatedAt >= _suspectBefore || _counted[slot] == row.References
+                || (_counted[slot] > 0 && row.Purpose == MappingPurpose.Unknown))
             {
                 continue;
             }
-            bool isConfirmed = _lastAt > TimeSpan.Zero && row.LastChangedAt < _lastAt.Ticks && _countedBefore[slot] == _counted[slot];
+            bool isConfirmed = _lastAt > TimeSpan.Zero && row.LastChangedAt < _lastAt.Ticks
+                && _countedBefore[slot] == _counted[slot];
             if (!isConfirmed)
             {
-                suspected++;
+                suspects++;
                 continue;
             }
             changed++;
@@ -98,7 +102,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         {
             Log.CensusSettled(log, changed);
         }
-        if (suspected == 0)
+        if (suspects == 0)
         {
             timers.Stop(Timer.Audit);
             (_counted, _countedBefore) = ([], []);

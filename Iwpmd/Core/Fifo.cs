@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
-/// <summary>A queue of large structs, written and read in place: System.Collections.Generic.Queue would copy each of them three times.</summary>
+/// <summary>
+/// A queue of large structs, written and read in place: System.Collections.Generic.Queue would copy each of them three
+/// times.
+/// </summary>
 /// <param name="capacity">To begin with; a power of two.</param>
 internal sealed class Fifo<T>(int capacity)
     where T : struct
@@ -21,7 +24,7 @@ internal sealed class Fifo<T>(int capacity)
         return ref _ring[(_head + Count++) & (_ring.Length - 1)];
     }
 
-    /// <summary>The last element is not wanted after all.</summary>
+    /// <summary>Removes the last element.</summary>
     public void TakeBack() => Count--;
 
     /// <summary>The first element; the reference is good until it is dequeued.</summary>

@@ -7,7 +7,7 @@ internal enum ClaimResult
 {
     Claimed,
 
-    /// <summary>Somebody else has the port.</summary>
+    /// <summary>Another program has the port.</summary>
     Taken,
 
     /// <summary>No port of the range is free.</summary>
@@ -20,20 +20,22 @@ internal enum ClaimResult
     Failed,
 }
 
-/// <summary>The one thing the core asks of the world: TCP ports of the host, claimed so that no other program can have them.</summary>
+/// <summary>All that the core asks of the host: TCP ports, claimed so that no other program can bind them.</summary>
 internal interface ITcpPorts
 {
-    /// <summary>Claims a free port, never <paramref name="except"/>; <paramref name="port"/> is 0 unless the result is Claimed.</summary>
+    /// <summary>
+    /// Claims a free port, never <paramref name="except"/>; <paramref name="port"/> is 0 unless the result is Claimed.
+    /// </summary>
     ClaimResult TryClaimAny(IpFamily family, ushort except, out ushort port);
 
     ClaimResult TryClaim(IpFamily family, ushort port);
 
     /// <summary>
-    /// Claims a port, for both families, that may be claimed so any number of times, and is given back as often. What
-    /// other programs, or the calls above, have is taken.
+    /// Claims a port, for both families, that may be claimed so any number of times and is released as often. Ports of
+    /// other programs, or of the calls above, are taken.
     /// </summary>
     ClaimResult TryClaimShared(ushort port);
 
-    /// <summary>Gives a claimed port back.</summary>
+    /// <summary>Releases a claimed port.</summary>
     void Release(ushort port);
 }

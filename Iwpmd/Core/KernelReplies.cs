@@ -5,15 +5,19 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Core;
 
-/// <summary>The messages to the kernel: their numbers, refusals, and what comes too late to be answered.</summary>
+/// <summary>
+/// The messages to the kernel: their sequence numbers, refusals, and requests that are too old to be answered.
+/// </summary>
 internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogger log)
 {
     private LogGate _tooOldLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
 
-    /// <summary>The number of the next message.</summary>
+    /// <summary>The sequence number of the next message.</summary>
     public uint NextSequence { get; set; }
 
-    /// <summary>Differs: each message has a number of its own, by which its outcome is known; rdma-core's have none.</summary>
+    /// <summary>
+    /// Differs: each message has its own sequence number, by which its ACK is known; those of rdma-core have none.
+    /// </summary>
     public uint Send(in KernelReply reply, TimeSpan answerBy)
     {
         uint sequence = NextSequence++;
@@ -33,7 +37,15 @@ internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogge
     {
         statistics.Count(Counter.Refused);
         Log.KernelRefused(log, request.Operation, request.Sequence, error, reason);
-        Send(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, answerBy);
+        Send(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.HandleError,
+                Client = request.Client,
+                RequestSequence = request.Sequence,
+                Error = error,
+            },
+            answerBy);
     }
 
     public bool IsTooOld(KernelOperation operation, TimeSpan answerBy, TimeSpan now)

@@ -4,19 +4,22 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
 
-/// <summary>The replay: what the kernel says after MAPINFO of the mappings that its connections use, and what becomes of our rows by it.</summary>
+/// <summary>
+/// The replay: after MAPINFO the kernel reports the mappings that its connections use, and the rows are brought to
+/// that.
+/// </summary>
 internal sealed partial class KernelSession
 {
     private readonly Replay[] _replays = new Replay[2];
-    private readonly int[] _replayed; // by slot: how often it came in this replay
+    private readonly int[] _replayed; // by slot: how often it was received in this replay
     private int _openReplays;
     private TimeSpan _replayStartedAt;
     private Replay _noReplay;
 
-    /// <summary>How many mappings the kernel of this host can name.</summary>
+    /// <summary>How many mappings the kernel of this host can replay.</summary>
     public int MaxReplayed { get; init; }
 
-    /// <summary>MAPINFOs of one client; Announced is what MAPINFO_NUM said, -1 before it came.</summary>
+    /// <summary>MAPINFOs of one client; Announced is the number in MAPINFO_NUM, -1 before it.</summary>
     private struct Replay
     {
         public byte Client;
@@ -25,7 +28,8 @@ internal sealed partial class KernelSession
         public int Received, Accepted, Announced;
     }
 
-    /// <param name="helloSequence">The kernel's own number of its HELLO: what it sends later has a higher one; 0 without a HELLO.</param>
+    /// <param name="helloSequence">The kernel's sequence number of its HELLO: its later messages have higher ones; 0
+    /// without a HELLO.</param>
     private void RequestReplay(ushort abi, uint helloSequence, params ReadOnlySpan<byte> clients)
     {
         SetKernel(HandshakeState.MapInfoSent);
@@ -33,7 +37,8 @@ internal sealed partial class KernelSession
         _openReplays = clients.Length;
         for (int i = 0; i < clients.Length; i++)
         {
-            uint sequence = _replies.SendInOrder(new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi });
+            uint sequence = _replies.SendInOrder(
+                new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi });
             _replays[i] = new Replay { Client = clients[i], IsOpen = true, Sequence = sequence, Announced = -1 };
             using var change = new RowChange<ClientRow>(ref _state.Clients[clients[i]]);
             (change.Row.Abi, change.Row.HelloSequence, change.Row.IsRegistered) = (abi, helloSequence, 0);
@@ -45,7 +50,7 @@ internal sealed partial class KernelSession
         ref Replay replay = ref FindReplay(request.Client);
         if (replay.Client == 0)
         {
-            return; // Differs: what a client says that was not asked claims nothing
+            return; // Differs: a replay of a client that was not asked claims nothing
         }
         _statistics.Count(Counter.Replayed);
         replay.Received++;
@@ -55,10 +60,20 @@ internal sealed partial class KernelSession
             replay.Accepted++;
             return;
         }
-        _replies.Send(new KernelReply { Kind = KernelReplyKind.HandleError, Client = request.Client, RequestSequence = request.Sequence, Error = error }, TimeSpan.MaxValue);
+        _replies.Send(
+            new KernelReply
+            {
+                Kind = KernelReplyKind.HandleError,
+                Client = request.Client,
+                RequestSequence = request.Sequence,
+                Error = error,
+            },
+            TimeSpan.MaxValue);
     }
 
-    /// <summary>Brings the table to what the kernel says of one connection. Differs: a port that is in the kernel's use never loses its row.</summary>
+    /// <summary>
+    /// Applies one replayed connection to the table. Differs: a port that the kernel uses never loses its row.
+    /// </summary>
     private MappingError ApplyReplayedMapping(in KernelRequest request, TimeSpan now)
     {
         int slot = _mappings.FindExactLocal(request.Local);
@@ -93,9 +108,12 @@ internal sealed partial class KernelSession
         return _mappings.Rebind(slot, request.Mapped.Port, now) ? MappingError.None : MappingError.CannotCreate;
     }
 
-    /// <summary>The kernel says that this runs on its own port. Where that is to be kept it was mapped so, or should be.</summary>
+    /// <summary>
+    /// The kernel reports this connection on its local port. If keep_ports has the port it is mapped to itself.
+    /// </summary>
     private bool IsUnmapped(in KernelRequest replayed) =>
-        replayed.Mapped.Port == replayed.Local.Port && (replayed.NoPortMap || !_mappings.Kept.Contains(replayed.Local.Port));
+        replayed.Mapped.Port == replayed.Local.Port
+            && (replayed.NoPortMap || !_mappings.Kept.Contains(replayed.Local.Port));
 
     private void OnMapInfoNumber(in KernelRequest request)
     {
@@ -153,11 +171,15 @@ internal sealed partial class KernelSession
         }
     }
 
-    /// <summary>Differs: each replayed connection is a reference. After a complete replay the kernel's count of connections is ours, but for rows so young that the kernel may not have recorded them yet.</summary>
+    /// <summary>
+    /// Differs: each replayed connection is a reference. After a complete replay the kernel's count of connections
+    /// becomes ours, except for rows so young that the kernel may not have recorded them yet.
+    /// </summary>
     private void Reconcile(in Replay replay, int result, TimeSpan now)
     {
-        // An empty table is not announced; of a large one the kernel sends a part and announces nothing.
-        bool complete = replay.Announced == replay.Received || (replay.Announced < 0 && replay.Received == 0 && result == 0);
+        // The kernel does not announce an empty table; of a large one it sends a part and announces nothing.
+        bool complete = replay.Announced == replay.Received
+            || (replay.Announced < 0 && replay.Received == 0 && result == 0);
         int released = 0;
         for (int slot = 0; slot < _mappings.HighWater; slot++)
         {
@@ -185,5 +207,8 @@ internal sealed partial class KernelSession
     }
 
     /// <summary>The replay of a client that was asked for; one without a client when there is none.</summary>
-    private ref Replay FindReplay(byte client) => ref _replays[0].Client == client ? ref _replays[0] : ref _replays[1].Client == client ? ref _replays[1] : ref _noReplay;
+    private ref Replay FindReplay(byte client) =>
+        ref _replays[0].Client == client ? ref _replays[0]
+        : ref _replays[1].Client == client ? ref _replays[1]
+        : ref _noReplay;
 }

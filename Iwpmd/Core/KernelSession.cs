@@ -8,23 +8,26 @@ namespace Iwpmd.Core;
 /// <summary>How the process ended whose netlink socket was taken over.</summary>
 internal enum PredecessorExit
 {
-    /// <summary>It served all that it had read.</summary>
+    /// <summary>It served all requests that it had read.</summary>
     Clean,
 
-    /// <summary>What it had read last may be lost.</summary>
+    /// <summary>The last requests that it read may be lost.</summary>
     Crash,
 }
 
 /// <summary>
-/// Where we stand with the kernel: HELLO and replay; what is not answered is Unanswered:
+/// The handshake with the kernel: HELLO and replay; when an answer is missing the state is Unanswered:
 /// <code>
 ///  None --Start--> HelloSent --HELLO--> MapInfoSent (ABI as agreed, client iw_cm) --DONE--> Ready
-///                     '--ERROR, DONE--> MapInfoSent (ABI 3, clients 2 and 3) --DONE of either--> Ready, ERROR of both--> Unusable
+///                     '--ERROR, DONE--> MapInfoSent (ABI 3, clients 2 and 3) --DONE of either--> Ready
+///                                                                            '-ERROR of both--> Unusable
 /// </code>
 /// </summary>
 internal sealed partial class KernelSession
 {
-    /// <summary>A hello that is answered by another one makes connections fail meanwhile: so it is said again only now and then.</summary>
+    /// <summary>
+    /// While two processes take the registration from each other connections fail, so HELLO is not repeated more often.
+    /// </summary>
     public static readonly TimeSpan HelloPause = TimeSpan.FromSeconds(10);
 
     private readonly StateLayout _state;
@@ -37,33 +40,38 @@ internal sealed partial class KernelSession
     private LogGate _overrunLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _helloSequence;
 
-    public KernelSession(StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
+    public KernelSession(
+        StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics,
+        TimerTable timers, ILogger log)
     {
-        (_state, _mappings, _audit, _replies, _statistics, _timers, _log) = (state, mappings, audit, replies, statistics, timers, log);
+        (_state, _mappings, _audit, _replies, _statistics, _timers, _log) =
+            (state, mappings, audit, replies, statistics, timers, log);
         _replayed = new int[mappings.Capacity];
     }
 
-    /// <summary>Requests that waited for the handshake need wait no longer.</summary>
+    /// <summary>Requests that were deferred by the handshake may be served.</summary>
     public bool MayServeDeferred { get; private set; }
 
     public HandshakeState State => _state.Health.Kernel;
 
-    /// <summary>The kernel was ready once: should it refuse us later, iw_cm is gone and may come back.</summary>
+    /// <summary>
+    /// The kernel was ready once: a later refusal means that iw_cm was unloaded, and may be loaded again.
+    /// </summary>
     public bool WasReady { get; private set; }
 
     /// <summary>-errno of the refusal that made the kernel unusable, or why its answer is not known.</summary>
     public int Result { get; private set; }
 
-    /// <summary>The first handshake came to nothing.</summary>
+    /// <summary>The first handshake failed.</summary>
     public bool HasFailed => !WasReady && State is HandshakeState.Unusable or HandshakeState.Unanswered;
 
-    /// <summary>The kernel has not yet told all that it knows.</summary>
+    /// <summary>HELLO or the replay is not answered yet.</summary>
     public bool IsInHandshake => State is HandshakeState.HelloSent or HandshakeState.MapInfoSent;
 
     /// <summary>
-    /// Goes on where an earlier process stood, on its netlink socket. Nothing is asked of the kernel: HELLO would make the registration incomplete, and a listen that
-    /// is under way then fails; but for a MAPINFO_NUM of nothing, which does nothing: what stands in the socket behind its outcome is known to have come after it, so that
-    /// only the requests before it can be too old. False when that process had not finished its handshake: <see cref="Start"/>.
+    /// Continues the session of an earlier process on its netlink socket, without HELLO: that would make the
+    /// registration incomplete, and a listen that is under way would fail. Only <see cref="Probe"/> is sent. False when
+    /// that process had not finished its handshake: <see cref="Start"/>.
     /// </summary>
     public bool TryResume(PredecessorExit exit, TimeSpan now)
     {
@@ -80,10 +88,14 @@ internal sealed partial class KernelSession
         return true;
     }
 
-    /// <summary>Says nothing, to have an outcome: what stands in the socket behind it came after it.</summary>
-    public void Probe() => _replies.Send(new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
+    /// <summary>
+    /// Sends an empty MAPINFO_NUM, which does nothing, for its ACK: requests behind the ACK in the socket are younger
+    /// than the probe, so that only those before it can be too old.
+    /// </summary>
+    public void Probe() => _replies.Send(
+        new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
 
-    /// <summary>Says hello: at start, after messages were lost, and when iw_cm is a new one.</summary>
+    /// <summary>Sends HELLO: at start, after messages were lost, and when iw_cm was reloaded.</summary>
     public void Start(TimeSpan now)
     {
         if (_mappings.Count > 0)
@@ -95,10 +107,13 @@ internal sealed partial class KernelSession
         _replayStartedAt = now;
         _replayed.AsSpan(0, _mappings.HighWater).Clear();
         SetKernel(HandshakeState.HelloSent);
-        _helloSequence = _replies.SendInOrder(new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi });
+        _helloSequence = _replies.SendInOrder(
+            new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi });
     }
 
-    /// <summary>The receive buffer overflowed: what was lost is unknown, so ask for everything again.</summary>
+    /// <summary>
+    /// The receive buffer overflowed: which messages were lost is unknown, so everything is replayed.
+    /// </summary>
     public void OnOverrun(TimeSpan now)
     {
         _statistics.Count(Counter.KernelOverruns);
@@ -115,9 +130,11 @@ internal sealed partial class KernelSession
         switch (request.Operation)
         {
             case KernelOperation.Hello when State == HandshakeState.HelloSent:
-                // Differs: a version that is not known here is taken for the nearest one, so that the replay comes.
+                // Differs: an unknown ABI version is taken for the nearest known one, so that the replay comes.
                 Log.KernelHello(_log, (int)request.Number);
-                RequestReplay((ushort)Math.Clamp(request.Number, KernelProtocol.OldestAbi, KernelProtocol.Abi), request.Sequence, KernelProtocol.IwCm);
+                RequestReplay(
+                    (ushort)Math.Clamp(request.Number, KernelProtocol.OldestAbi, KernelProtocol.Abi), request.Sequence,
+                    KernelProtocol.IwCm);
                 break;
             case KernelOperation.MapInfo:
                 OnMapInfo(request, now);
@@ -140,10 +157,13 @@ internal sealed partial class KernelSession
             RequestReplay(KernelProtocol.OldestAbi, 0, KernelProtocol.IwCm, KernelProtocol.SecondDriver);
             return;
         }
-        OnUnanswered(sent.Code, now); // taken, and its own HELLO was lost
+        OnUnanswered(sent.Code, now); // taken, and the kernel's HELLO was lost
     }
 
-    /// <summary>No word of the kernel is no refusal. At the first handshake there is nothing to go on with; later requests are served meanwhile.</summary>
+    /// <summary>
+    /// No answer is no refusal. The first handshake fails by it; later ones are tried again, and requests are served
+    /// meanwhile.
+    /// </summary>
     private void OnUnanswered(int result, TimeSpan now)
     {
         SetKernel(HandshakeState.Unanswered);
@@ -156,10 +176,14 @@ internal sealed partial class KernelSession
         }
     }
 
-    /// <summary>A new iw_cm counts from 1 again, and speaks ABI 3 until it hears HELLO: says hello if this request comes from one.</summary>
+    /// <summary>
+    /// A reloaded iw_cm counts from 1 again, and uses ABI 3 until it gets HELLO: sends HELLO if this request is from
+    /// one.
+    /// </summary>
     public bool IsFromNewKernel(in KernelRequest request, TimeSpan now)
     {
-        if (request.Operation != KernelOperation.RegisterPid || request.Sequence > _state.Clients[request.Client].HelloSequence)
+        if (request.Operation != KernelOperation.RegisterPid
+            || request.Sequence > _state.Clients[request.Client].HelloSequence)
         {
             return false;
         }

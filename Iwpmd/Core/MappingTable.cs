@@ -5,29 +5,32 @@ using Iwpmd.Wire;
 namespace Iwpmd.Core;
 
 /// <summary>
-/// The mappings: rows in the state, slots chained by local port, a free list, reference counts. What a row means to the kernel or a peer is not known here.
-/// A slot is the index of a row; -1 is none.
+/// The mappings: rows in the state, slots chained by local port, a free list, reference counts. It does not know what a
+/// row means to the kernel or a peer. A slot is the index of a row; -1 is none.
 /// </summary>
 internal sealed class MappingTable
 {
     private readonly StateLayout _state;
-    private readonly int[] _heads = new int[ushort.MaxValue + 1]; // slot + 1 of the newest row with this local port, 0 is none
+    // slot + 1 of the newest row with this local port, 0 is none
+    private readonly int[] _heads = new int[ushort.MaxValue + 1];
     private readonly int[] _next;                                 // slot + 1 of the next row with the same port
     private readonly SlotPool _free;
 
-    /// <summary>Rebuilds the chains from what the state holds; unsound rows are emptied and counted in <see cref="Dropped"/>.</summary>
+    /// <summary>
+    /// Rebuilds the chains from the state; unsound rows are emptied and counted in <see cref="Dropped"/>.
+    /// </summary>
     public MappingTable(StateLayout state)
     {
         _state = state;
         _next = new int[state.Mappings.Length];
         _free = new SlotPool(_next.Length);
-        int touched = 0; // counted, since nothing protects the header's number
-        while (touched < _next.Length && !StateRow.IsNeverWritten(ref state.Mappings[touched]))
+        int used = 0; // counted, since the header's number is not protected by a checksum
+        while (used < _next.Length && !StateRow.IsNeverWritten(ref state.Mappings[used]))
         {
-            touched++;
+            used++;
         }
-        state.Header.MappingsHighWater = touched;
-        for (int slot = touched - 1; slot >= 0; slot--)
+        state.Header.MappingsHighWater = used;
+        for (int slot = used - 1; slot >= 0; slot--)
         {
             ref MappingRow row = ref state.Mappings[slot];
             if (!StateRow.IsSound(ref row))
@@ -73,7 +76,14 @@ internal sealed class MappingTable
         using (var change = Change(slot))
         {
             uint sequence = change.Row.Sequence, generation = change.Row.Generation;
-            change.Row = values with { Sequence = sequence, Generation = generation + 1, References = 1, CreatedAt = now.Ticks, LastChangedAt = now.Ticks };
+            change.Row = values with
+            {
+                Sequence = sequence,
+                Generation = generation + 1,
+                References = 1,
+                CreatedAt = now.Ticks,
+                LastChangedAt = now.Ticks,
+            };
         }
         Chain(slot, values.Local.Port);
         Count++;
@@ -106,8 +116,9 @@ internal sealed class MappingTable
     }
 
     /// <summary>
-    /// The mapping that answers for this address: the exact one, else one of the same port and family where either side is the wildcard.
-    /// Rows in fallback map nothing and are passed over. Differs: C iwpmd also matches across families.
+    /// The mapping that answers for this address: the exact one, else one of the same port and family where either side
+    /// is the wildcard. Rows in fallback map nothing and are passed over. Differs: C iwpmd also matches across
+    /// families.
     /// </summary>
     public int FindByLocal(in InetEndpoint local)
     {

@@ -6,22 +6,28 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Core;
 
 /// <summary>
-/// The mappings of this host: the only place where a row changes its state, and where a port is claimed, released, tried
-/// again and restored.
-/// A listener can be mapped to its own port (<c>keep_ports</c>), so that hosts without a port mapper reach it: its row is
-/// held like any other, though its mapped port is the local one, and rows of one port share it.
+/// The mappings of this host: the only place where a row changes its state, and where a port is claimed, released,
+/// tried again and restored. A listener can be mapped to its own port (<c>keep_ports</c>), so that hosts without a port
+/// mapper reach it: its row is Held like any other, though its mapped port is the local one, and rows of one port share
+/// it.
 /// </summary>
-internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
+internal sealed class Mappings(
+    StateLayout state, ITcpPorts ports, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
 {
-    /// <summary>A row may be younger than the kernel's record of it, which is made after our answer.</summary>
+    /// <summary>
+    /// Within this time of our answer the kernel has recorded the mapping: a younger row may be missing there.
+    /// </summary>
     public static readonly TimeSpan RecordingTime = TimeSpan.FromSeconds(10);
 
     private static readonly TimeSpan ClaimRetry = TimeSpan.FromSeconds(2), LimiterPeriod = TimeSpan.FromSeconds(10);
 
     private readonly MappingTable _table = new(state);
     private int _unprotected;
-    private LogGate _protectedLimiter = new(LimiterPeriod, burst: 100), _unprotectedLimiter = new(LimiterPeriod, burst: 100);
-    private LogGate _tableFullLimiter = new(LimiterPeriod, burst: 1), _classesLimiter = new(LimiterPeriod, burst: 1), _notKeptLimiter = new(LimiterPeriod, burst: 20);
+    private LogGate _protectedLimiter = new(LimiterPeriod, burst: 100),
+        _unprotectedLimiter = new(LimiterPeriod, burst: 100);
+    private LogGate _tableFullLimiter = new(LimiterPeriod, burst: 1),
+        _classesLimiter = new(LimiterPeriod, burst: 1),
+        _notKeptLimiter = new(LimiterPeriod, burst: 20);
 
     /// <summary>A listener on one of these is mapped to the same number, if that is free.</summary>
     public PortSet Kept { get; set; } = PortSet.None;
@@ -68,7 +74,8 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         }
         using (var change = new RowChange<HealthRow>(ref state.Health))
         {
-            (change.Row.RestoredOf, change.Row.Restored, change.Row.Unprotected) = ((uint)Count, (uint)(held + unbound), (uint)_unprotected);
+            (change.Row.RestoredOf, change.Row.Restored, change.Row.Unprotected) =
+                ((uint)Count, (uint)(held + unbound), (uint)_unprotected);
         }
         if (Count > 0)
         {
@@ -77,8 +84,9 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
     }
 
     /// <summary>
-    /// Differs: counts first. Every ADD and QUERY is followed by one REMOVE, also the refused and the unanswered, so it is one reference more
-    /// of the row of exactly this address, if there is one; else its REMOVE would take a live owner's.
+    /// Differs: counts first. Every ADD and QUERY is followed by one REMOVE, also the refused and the unanswered, so it
+    /// is one reference more of the row of exactly this address, if there is one; else its REMOVE would release that of
+    /// a live owner.
     /// </summary>
     public int Reference(in InetEndpoint local, TimeSpan now)
     {
@@ -149,7 +157,9 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         change.Row.LastChangedAt = now.Ticks;
     }
 
-    /// <summary>Claims a port for a new row, or for <paramref name="slot"/>, which is in fallback; -1 when that is not possible.</summary>
+    /// <summary>
+    /// Claims a port for a new row, or for <paramref name="slot"/>, which is in fallback; -1 when that is not possible.
+    /// </summary>
     public int Map(int slot, in KernelRequest request, TimeSpan now)
     {
         InetEndpoint local = request.Local;
@@ -162,32 +172,53 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         if (result != ClaimResult.Claimed)
         {
             statistics.Count(Counter.ClaimsFailed);
-            statistics.Lose(result switch { ClaimResult.NoneFree => LossCause.NoFreePort, ClaimResult.NoDescriptor => LossCause.NoDescriptor, _ => LossCause.NoSocket }, now);
+            statistics.Lose(
+                result switch
+                {
+                    ClaimResult.NoneFree => LossCause.NoFreePort,
+                    ClaimResult.NoDescriptor => LossCause.NoDescriptor,
+                    _ => LossCause.NoSocket,
+                },
+                now);
             return -1;
         }
         MappingState state = request.NoPortMap ? MappingState.Advertised : MappingState.Held;
-        MappingPurpose purpose = request.Operation == KernelOperation.AddMapping ? MappingPurpose.Listening : MappingPurpose.Connecting;
+        MappingPurpose purpose =
+            request.Operation == KernelOperation.AddMapping ? MappingPurpose.Listening : MappingPurpose.Connecting;
         if (slot < 0)
         {
-            slot = _table.Add(new MappingRow { Local = local, MappedPort = port, State = state, Client = request.Client, Flags = (ushort)request.Flags, Purpose = purpose }, now);
+            slot = _table.Add(
+                new MappingRow
+                {
+                    Local = local,
+                    MappedPort = port,
+                    State = state,
+                    Client = request.Client,
+                    Flags = (ushort)request.Flags,
+                    Purpose = purpose,
+                },
+                now);
         }
         else
         {
             using var change = _table.Change(slot);
-            (change.Row.State, change.Row.MappedPort, change.Row.Flags, change.Row.Purpose) = (state, port, (ushort)request.Flags, purpose);
+            (change.Row.State, change.Row.MappedPort, change.Row.Flags, change.Row.Purpose) =
+                (state, port, (ushort)request.Flags, purpose);
         }
         Log.MappingAdded(log, local, this[slot].Mapped, request.Client, state);
         return slot;
     }
 
     /// <summary>
-    /// A listener on the wildcard is asked for once a device. Neither its REMOVE nor a peer's Request says for which, so there is one mapping: that of the device that was first,
-    /// also for one that wants its port mapped otherwise.
+    /// The kernel sends one ADD per device for a listener on the wildcard. Neither its REMOVE nor a peer's Request
+    /// names the device, so there is one mapping: that of the first device, also for one whose port is to be mapped
+    /// otherwise.
     /// </summary>
     private void WarnOfClasses(int slot, in KernelRequest request, TimeSpan now)
     {
         ref readonly MappingRow row = ref this[slot];
-        if (row.State == MappingState.Advertised != request.NoPortMap && _classesLimiter.TryPass(now, out string suppressed))
+        if (row.State == MappingState.Advertised != request.NoPortMap
+            && _classesLimiter.TryPass(now, out string suppressed))
         {
             Log.MappingOfTwoClasses(log, row.Local, row.Mapped, suppressed);
         }
@@ -203,7 +234,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         }
     }
 
-    /// <summary>Claims a port for a new mapping: its own if that shall be kept and is free, else any other.</summary>
+    /// <summary>Claims a port for a new mapping: its own if keep_ports has it and it is free, else any other.</summary>
     private ClaimResult ClaimNew(in KernelRequest request, TimeSpan now, out ushort port)
     {
         InetEndpoint local = request.Local;
@@ -227,7 +258,9 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         return result;
     }
 
-    /// <summary>Claims the port that the kernel uses for a row: one that is mapped to itself is shared by all such rows.</summary>
+    /// <summary>
+    /// Claims the port that the kernel uses for a row: one that is mapped to itself is shared by all such rows.
+    /// </summary>
     private ClaimResult ClaimAgain(int slot, ushort port)
     {
         ref readonly MappingRow row = ref this[slot];
@@ -238,7 +271,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
     private bool TryClaim(int slot, ushort port, TimeSpan now)
     {
         ClaimResult result = ClaimAgain(slot, port);
-        if (result is not (ClaimResult.Claimed or ClaimResult.Taken)) // of one that is taken the row itself tells
+        if (result is not (ClaimResult.Claimed or ClaimResult.Taken)) // one that is taken shows as an unprotected row
         {
             statistics.Lose(LossCause.NotProtected, now);
         }
@@ -251,7 +284,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         change.Row.State = state;
     }
 
-    /// <summary>The row's port is in the kernel's use and not ours: keep it in sight and try again.</summary>
+    /// <summary>The kernel uses the row's port and another program has it: it is claimed again later.</summary>
     private void SetUnprotected(int slot, TimeSpan now)
     {
         SetState(slot, MappingState.Unprotected);
@@ -278,7 +311,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         health.Row.Unprotected = (uint)_unprotected;
     }
 
-    /// <summary>Claims again what other programs held.</summary>
+    /// <summary>Claims the unprotected ports again.</summary>
     public void RetryUnprotected(TimeSpan now)
     {
         timers.Set(Timer.Claim, now + ClaimRetry);
@@ -297,7 +330,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         }
     }
 
-    /// <summary>The port of a row goes back to the host; the row stays.</summary>
+    /// <summary>Releases the port of a row; the row stays.</summary>
     private void ReleasePort(int slot)
     {
         ref readonly MappingRow row = ref this[slot];
@@ -318,7 +351,10 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         _table.Remove(slot);
     }
 
-    /// <summary>Differs: when the kernel goes on unmapped the port is given back at once, unless another reference uses it; the row waits for its REMOVEs.</summary>
+    /// <summary>
+    /// Differs: when the kernel continues unmapped the port is released at once, unless another reference uses it; the
+    /// row waits for its REMOVEs.
+    /// </summary>
     public void FallBack(int slot)
     {
         if (this[slot].References > 1 || this[slot].State == MappingState.Fallback || this[slot].IsKept)
@@ -342,12 +378,12 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         change.Row.References = references;
     }
 
-    /// <summary>A mapping that is gone took its conversations with it, without a word.</summary>
+    /// <summary>A conversation ends with its mapping.</summary>
     public bool IsAlive(in ConversationRow row) => this[row.Slot].IsUsed && this[row.Slot].Generation == row.Generation;
 
     /// <summary>
-    /// Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for it,
-    /// but where <c>keep_ports</c> has the port.
+    /// Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for
+    /// it, but where <c>keep_ports</c> has the port.
     /// </summary>
     public int AddReplayed(in KernelRequest request, bool isUnmapped, TimeSpan now)
     {
@@ -373,7 +409,7 @@ internal sealed class Mappings(StateLayout state, ITcpPorts ports, KernelReplies
         return slot;
     }
 
-    /// <summary>The kernel is right about which port it uses: the row lets go of another one.</summary>
+    /// <summary>The kernel uses this port: the row releases its other one.</summary>
     public bool Rebind(int slot, ushort port, TimeSpan now)
     {
         ReleasePort(slot);

@@ -3,21 +3,27 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
 
-/// <summary>Which of our sockets a peer message leaves by: requests and acks from our own ephemeral port, answers from the well-known one.</summary>
+/// <summary>
+/// The socket by which a peer message is sent: Requests and Acks from an ephemeral port, answers from the well-known
+/// one.
+/// </summary>
 internal enum PeerSocket : byte
 {
     Asking,
     Answering,
 }
 
-/// <summary>One decided effect: a reply to the kernel (<see cref="IsToKernel"/>) or a message to a peer.</summary>
+/// <summary>One effect: a reply to the kernel (<see cref="IsToKernel"/>) or a message to a peer.</summary>
 internal struct Effect
 {
     public bool IsToKernel;
 
     public KernelReply Reply;
 
-    /// <summary>The last moment (CLOCK_BOOTTIME) at which the reply may be sent: a later answer crashes the kernel. MaxValue where nobody waits.</summary>
+    /// <summary>
+    /// The last moment (CLOCK_BOOTTIME) at which the reply may be sent: a later answer crashes the kernel. MaxValue for
+    /// messages that the kernel does not wait for.
+    /// </summary>
     public TimeSpan AnswerBy;
 
     /// <summary>What the kernel sent before its ACK is handled before <see cref="PortMapper.OnSent"/>.</summary>
@@ -33,7 +39,9 @@ internal struct Effect
     public InetEndpoint From;
 }
 
-/// <summary>Ordered FIFO of decided effects. It knows neither sockets nor bytes, and grows only when more is pending than ever before.</summary>
+/// <summary>
+/// The effects in order. It knows neither sockets nor bytes, and grows only when more are pending than ever before.
+/// </summary>
 internal sealed class Outbox
 {
     private readonly Fifo<Effect> _effects = new(64);
@@ -44,7 +52,7 @@ internal sealed class Outbox
 
     public void Dequeue() => _effects.Dequeue();
 
-    /// <summary>The same of a message whose ACK says that all has come that it asks for.</summary>
+    /// <summary>The same for a message whose ACK comes after all that it asks for.</summary>
     public void ToKernelInOrder(in KernelReply reply)
     {
         ref Effect effect = ref _effects.Enqueue();
@@ -52,7 +60,7 @@ internal sealed class Outbox
         (effect.Reply, effect.AnswerBy) = (reply, TimeSpan.MaxValue);
     }
 
-    // Written in place: of what stood in the element before only the other kind's fields stay, and nobody asks for those.
+    // Written in place: only the other kind's fields keep their old values, and those are not read.
     public void ToKernel(in KernelReply reply, TimeSpan answerBy)
     {
         ref Effect effect = ref _effects.Enqueue();

@@ -5,8 +5,8 @@ using Iwpmd.Wire;
 namespace Iwpmd.Core;
 
 /// <summary>
-/// The hosts whose port mappers were spoken to: rows in the state, set-associative by address; the one that was seen longest ago makes room. Holds the negative
-/// memory: until when a host counts as one without a port mapper.
+/// The hosts whose port mappers were asked: rows in the state, set-associative by address; the one that was seen
+/// longest ago is replaced. Until <see cref="PeerRow.UnreachableUntil"/> a host counts as one without a port mapper.
 /// </summary>
 internal sealed class PeerTable(StateLayout state)
 {
@@ -26,7 +26,7 @@ internal sealed class PeerTable(StateLayout state)
         return slot < 0 ? FallbackCause.None : state.Peers[slot].LastCause;
     }
 
-    /// <summary>What was taken for silence has a reason, which was told too late.</summary>
+    /// <summary>The reason of a missing answer came after the deadline.</summary>
     public void Correct(in InetEndpoint address, FallbackCause cause)
     {
         int slot = Find(address);
@@ -62,7 +62,8 @@ internal sealed class PeerTable(StateLayout state)
         int oldest = PeerSet.Oldest(state, address);
         using (var change = Change(oldest))
         {
-            change.Row = new PeerRow { Sequence = change.Row.Sequence, Address = address.WithPort(0), LastSeenAt = now.Ticks };
+            change.Row =
+                new PeerRow { Sequence = change.Row.Sequence, Address = address.WithPort(0), LastSeenAt = now.Ticks };
         }
         return oldest;
     }
@@ -82,7 +83,9 @@ internal sealed class PeerTable(StateLayout state)
         row.RoundTripWorst = Math.Max(row.RoundTripWorst, microseconds);
     }
 
-    /// <summary>The host has no port mapper, or does not answer: spare the next queries.</summary>
+    /// <summary>
+    /// The host has no port mapper, or does not answer: it is not asked again until <paramref name="until"/>.
+    /// </summary>
     public void Missed(in InetEndpoint address, FallbackCause cause, TimeSpan until, TimeSpan now)
     {
         using var change = Change(FindOrAdd(address, now));
@@ -95,7 +98,7 @@ internal sealed class PeerTable(StateLayout state)
         row.Unreachables += isTimeout ? 0u : 1;
     }
 
-    /// <summary>The host asked us, so its port mapper runs.</summary>
+    /// <summary>The host sent a Request, so its port mapper runs.</summary>
     public void Heard(in InetEndpoint address, TimeSpan now)
     {
         int slot = Find(address);

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Core;
 
-/// <summary>How the core behaves; from the configuration.</summary>
+/// <summary>The settings of the core, as configured.</summary>
 internal sealed record PortMapperSettings
 {
     public TimeSpan QueryDeadline { get; init; } = TimeSpan.FromMilliseconds(3000);
@@ -21,11 +21,11 @@ internal sealed record PortMapperSettings
 
     public AdmissionSettings Admission { get; init; } = new();
 
-    /// <summary>How many mappings the kernel of this host can name.</summary>
+    /// <summary>How many mappings the kernel of this host can replay.</summary>
     public int MaxReplayed { get; init; } = KernelProtocol.MaxReplayed(4096);
 }
 
-/// <summary>From which source address an answer to a query is taken.</summary>
+/// <summary>From which source address an answer to a query is accepted.</summary>
 internal enum AnswerSource
 {
     Any,
@@ -34,30 +34,34 @@ internal enum AnswerSource
     Asked,
 }
 
-/// <summary>Where a peer's datagram came from, to which of our addresses, and by which interface.</summary>
+/// <summary>The source of a peer's datagram, its destination among our addresses, and its interface.</summary>
 internal readonly record struct PeerArrival(InetEndpoint From, InetEndpoint To, uint Interface);
 
 /// <summary>A request that waits for the replay to end.</summary>
 internal readonly record struct DeferredRequest(KernelRequest Request, TimeSpan NotBefore);
 
 /// <summary>
-/// The contract of the core: requests, messages and the time go in by Handle and Expire, what became of a message to the
-/// kernel by <see cref="OnSent"/>; what is to be sent comes out of the <see cref="Outbox"/>. It hands each to the object
-/// that decides. It knows no descriptors, clocks or bytes. Times are CLOCK_BOOTTIME; <c>notBefore</c> is the earliest
-/// moment at which a request can have been sent.
+/// The contract of the core: requests, messages and the time go in by Handle and Expire, what became of a message to
+/// the kernel by <see cref="OnSent"/>; what is to be sent comes out of the <see cref="Outbox"/>. It hands each to the
+/// object that decides. It knows no descriptors, clocks or bytes. Times are CLOCK_BOOTTIME; <c>notBefore</c> is the
+/// earliest moment at which a request can have been sent.
 /// </summary>
 internal sealed class PortMapper
 {
     /// <summary>UDP port of port mappers.</summary>
     public const ushort Port = 3935;
 
-    /// <summary>Differs: the kernel waits 10 s for an answer and may crash on a later one, so none is sent that may be late.</summary>
+    /// <summary>
+    /// Differs: the kernel waits 10 s for an answer and may crash on a later one, so none is sent that may be late.
+    /// </summary>
     public static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(9.5);
 
     /// <summary>
-    /// Differs: iwpm_register_pid() gives its request a buffer only after the multicast has returned, and an answer before that crashes the kernel: where the asking thread can be
-    /// preempted in between, after 2 ms (seen on Linux 7.2 and 7.3 under load). Nothing that a process can see tells when it is done: binding a netlink socket waits for the delivery,
-    /// but not for what follows it. So it gets ample time of the 10 s that the kernel waits. ADD and QUERY have their buffers before they are sent, and HANDLE_ERR uses none.
+    /// Differs: iwpm_register_pid() gives its request a buffer only after the multicast has returned, and an answer
+    /// before that crashes the kernel: if the asking thread is preempted in between, after 2 ms (seen on Linux 7.2 and
+    /// 7.3 under load). A process cannot see when it is done: binding a netlink socket waits for the delivery, but not
+    /// for what follows it. So the delay is ample, within the 10 s that the kernel waits. ADD and QUERY have their
+    /// buffers before they are sent, and HANDLE_ERR uses none.
     /// </summary>
     public static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(250);
 
@@ -80,7 +84,7 @@ internal sealed class PortMapper
     private LogGate _messageLimiter = new(TimeSpan.FromSeconds(10), burst: 5000);
     private LogGate _droppedLimiter = new(TimeSpan.FromSeconds(10), burst: 100);
 
-    /// <param name="state">Formatted; what it holds is kept.</param>
+    /// <param name="state">Formatted; its rows are kept.</param>
     /// <param name="random">64 random bits a call.</param>
     public PortMapper(StateLayout state, ITcpPorts ports, PortMapperSettings settings, Func<ulong> random, ILogger log)
     {
@@ -92,13 +96,21 @@ internal sealed class PortMapper
         _replies = new KernelReplies(Outbox, _statistics, log);
         _mappings = new Mappings(state, ports, _replies, _statistics, _timers, log) { Kept = settings.KeptPorts };
         Audit = new EndpointAudit(state, _mappings, _timers, log);
-        _session = new KernelSession(state, _mappings, Audit, _replies, _statistics, _timers, log) { MaxReplayed = settings.MaxReplayed };
+        _session = new KernelSession(state, _mappings, Audit, _replies, _statistics, _timers, log)
+        {
+            MaxReplayed = settings.MaxReplayed,
+        };
         _registrations = new Registrations(state, _mappings, Audit, _replies, _statistics, _timers, log);
         _conversations = new Conversations(state, random());
         Admission = new Admission(settings.Admission, random());
         var peers = new PeerTable(state);
-        _queries = new Queries(state, _mappings, _conversations, peers, Admission, _replies, Outbox, _statistics, random, log) { Settings = settings };
-        _accepts = new Accepts(_mappings, _conversations, peers, Admission, _replies, Outbox, _statistics, _timers, log);
+        _queries = new Queries(
+            state, _mappings, _conversations, peers, Admission, _replies, Outbox, _statistics, random, log)
+        {
+            Settings = settings,
+        };
+        _accepts = new Accepts(
+            _mappings, _conversations, peers, Admission, _replies, Outbox, _statistics, _timers, log);
     }
 
     public Outbox Outbox { get; } = new();
@@ -116,38 +128,43 @@ internal sealed class PortMapper
     /// <summary>-errno of the refusal that made the kernel unusable, or why its answer is not known.</summary>
     public int KernelResult => _session.Result;
 
-    /// <summary>The first handshake came to nothing.</summary>
+    /// <summary>The first handshake failed.</summary>
     public bool HasFailed => _session.HasFailed;
 
-    /// <summary>The kernel has not yet told all that it knows.</summary>
+    /// <summary>HELLO or the replay is not answered yet.</summary>
     public bool IsInHandshake => _session.IsInHandshake;
 
-    /// <summary>True while requests wait in memory for the replay or for their time.</summary>
+    /// <summary>
+    /// True while requests are deferred in memory, for the replay or <see cref="RegistrationDelay"/>.
+    /// </summary>
     public bool HasDeferredRequests => _deferred.Count > 0 || _registrations.Count > 0 || IsInHandshake;
 
-    /// <summary>When Expire has something to do; MaxValue when nothing waits.</summary>
+    /// <summary>When Expire is due; MaxValue when nothing waits.</summary>
     public TimeSpan NextDeadline => Times.Earlier(_conversations.NextDue, _timers.Next);
 
-    /// <summary>Goes on with the rows that an earlier process left in the state.</summary>
+    /// <summary>Claims the ports of the rows that an earlier process left in the state.</summary>
     public void Restore(TimeSpan now)
     {
-        _replies.NextSequence = (uint)(now.Ticks >> 10); // not from 0: a socket that was taken over may hold ACKs of the earlier process
+        // not from 0: a socket that was taken over may hold ACKs of the earlier process
+        _replies.NextSequence = (uint)(now.Ticks >> 10);
         _mappings.Restore(now);
     }
 
-    /// <summary>Goes on where an earlier process stood; see <see cref="KernelSession.TryResume"/>.</summary>
+    /// <summary>Continues the session of an earlier process; see <see cref="KernelSession.TryResume"/>.</summary>
     public bool TryResume(PredecessorExit exit, TimeSpan now) => _session.TryResume(exit, now);
 
-    /// <summary>Says hello: at start.</summary>
+    /// <summary>Sends HELLO, at start.</summary>
     public void Start(TimeSpan now) => _session.Start(now);
 
-    /// <summary>Has the kernel acknowledge something, which bounds the age of what stands in its socket.</summary>
+    /// <summary>Has the kernel send an ACK, which bounds the age of the requests in the socket.</summary>
     public void Probe() => _session.Probe();
 
-    /// <summary>The receive buffer overflowed: what was lost is unknown, so ask for everything again.</summary>
+    /// <summary>
+    /// The receive buffer overflowed: which messages were lost is unknown, so everything is replayed.
+    /// </summary>
     public void OnOverrun(TimeSpan now) => _session.OnOverrun(now);
 
-    /// <summary>Other settings from now on; what was begun under the old ones ends as it was begun.</summary>
+    /// <summary>Changes the settings; conversations in flight end under those they began with.</summary>
     public void Apply(PortMapperSettings settings)
     {
         _queries.Settings = settings;
@@ -175,7 +192,8 @@ internal sealed class PortMapper
         }
     }
 
-    /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be older.</param>
+    /// <param name="notBefore">When the netlink socket was last seen empty before this request came: it cannot be
+    /// older.</param>
     public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
         Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
@@ -185,7 +203,7 @@ internal sealed class PortMapper
         }
         else if (IsInHandshake)
         {
-            Defer(request, notBefore, now); // what the kernel replays claims certain ports: they come first
+            Defer(request, notBefore, now); // replayed mappings need certain ports: they are claimed first
         }
         else if (request.Operation == KernelOperation.RegisterPid && _session.IsFromNewKernel(request, now))
         {
@@ -198,7 +216,10 @@ internal sealed class PortMapper
         }
     }
 
-    /// <summary>What became of <paramref name="reply"/>, one of the <see cref="Outbox"/>. Whoever waits for one that was not taken goes on unmapped.</summary>
+    /// <summary>
+    /// What became of <paramref name="reply"/>, one of the <see cref="Outbox"/>. A connection whose answer the kernel
+    /// did not take continues unmapped.
+    /// </summary>
     public void OnSent(in KernelReply reply, SendResult sent, TimeSpan now)
     {
         switch (reply.Kind)
@@ -231,7 +252,8 @@ internal sealed class PortMapper
         PeerMessage message = WithScopes(arrival, received);
         if (_log.IsEnabled(LogLevel.Debug) && _messageLimiter.TryPass(now, out string suppressed))
         {
-            Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle, suppressed);
+            Log.PeerSaid(
+                _log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle, suppressed);
         }
         string? problem = null;
         if (message.Connecting.Family != arrival.From.Family)
@@ -254,14 +276,17 @@ internal sealed class PortMapper
         }
     }
 
-    /// <summary>Counts a message that came by an interface from which none is taken.</summary>
+    /// <summary>Counts a message from an interface from which none is accepted.</summary>
     public void Deny(TimeSpan now) => _accepts.Deny(now);
 
-    /// <summary>What we sent to <paramref name="peer"/> is not received; see <see cref="Queries.HandleUnreachable"/>.</summary>
-    public void HandleUnreachable(in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now) =>
+    /// <summary>
+    /// Datagrams to <paramref name="peer"/> are not received; see <see cref="Queries.HandleUnreachable"/>.
+    /// </summary>
+    public void HandleUnreachable(
+        in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now) =>
         _queries.HandleUnreachable(peer, handle, cause, source, now);
 
-    /// <summary>Counts a datagram that means nothing here.</summary>
+    /// <summary>Counts a datagram that is dropped.</summary>
     public void Drop(in InetEndpoint from, string? reason, TimeSpan now)
     {
         _statistics.Count(Counter.PeerDropped);
@@ -281,12 +306,15 @@ internal sealed class PortMapper
             ref readonly MappingRow row = ref _mappings[slot];
             if (row.IsUsed)
             {
-                Log.MappingDumped(_log, number++, row.Local, row.Mapped, row.Client, row.References, row.Flags, row.State);
+                Log.MappingDumped(
+                    _log, number++, row.Local, row.Mapped, row.Client, row.References, row.Flags, row.State);
             }
         }
     }
 
-    /// <summary>Differs: a client that did not register is served, since after a hand-over nobody registers again.</summary>
+    /// <summary>
+    /// Differs: a client that did not register is served, since after a takeover no client registers again.
+    /// </summary>
     private void Serve(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
     {
         switch (request.Operation)
@@ -314,7 +342,9 @@ internal sealed class PortMapper
             return;
         }
         _mappings.Reference(request.Local, now);
-        _replies.Refuse(request, MappingError.CannotCreate, notBefore + PortMapper.AnswerWithin, "too many requests wait for the replay");
+        _replies.Refuse(
+            request, MappingError.CannotCreate, notBefore + PortMapper.AnswerWithin,
+            "too many requests wait for the replay");
     }
 
     private void ServeDeferred(TimeSpan now)
@@ -349,19 +379,19 @@ internal sealed class PortMapper
 
     private void OnMappingUndelivered(in KernelReply reply, SendResult sent, TimeSpan now)
     {
-        bool isTold = _undeliveredLimiter.TryPass(now, out string suppressed);
+        bool isLogged = _undeliveredLimiter.TryPass(now, out string suppressed);
         if (sent.Delivery == Delivery.Unknown)
         {
-            if (isTold)
+            if (isLogged)
             {
                 Log.KernelOutcomeUnknown(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
             }
-            Audit.Schedule(now); // the kernel may use the port: only its end frees it
+            Audit.Schedule(now); // the kernel may use the port: it is released by REMOVE or the audit
             return;
         }
         _statistics.Count(Counter.Undelivered);
         _statistics.Lose(LossCause.Undelivered, now);
-        if (isTold)
+        if (isLogged)
         {
             Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
         }
@@ -382,7 +412,9 @@ internal sealed class PortMapper
         }
     }
 
-    /// <summary>Link-local addresses in a message mean those of the interface it came in by, whatever its source.</summary>
+    /// <summary>
+    /// Link-local addresses in a message mean those of the interface it came in by, whatever its source.
+    /// </summary>
     private static PeerMessage WithScopes(in PeerArrival arrival, in PeerMessage message) => message with
     {
         Connecting = WithScope(message.Connecting, arrival.Interface),
@@ -390,5 +422,6 @@ internal sealed class PortMapper
         MappedConnecting = WithScope(message.MappedConnecting, arrival.Interface),
     };
 
-    private static InetEndpoint WithScope(in InetEndpoint endpoint, uint scope) => endpoint.IsLinkLocal ? endpoint.WithScope(scope) : endpoint;
+    private static InetEndpoint WithScope(in InetEndpoint endpoint, uint scope) =>
+        endpoint.IsLinkLocal ? endpoint.WithScope(scope) : endpoint;
 }

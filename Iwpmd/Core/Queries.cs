@@ -6,13 +6,18 @@ using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Core;
 
-/// <summary>The connecting side: the kernel's queries, our Requests to the peers' port mappers, what these answer, and what becomes of a query that nobody answers.</summary>
+/// <summary>
+/// The connecting side: the kernel's queries, our Requests to the peers' port mappers, their answers, and the fallback
+/// of a query without an answer.
+/// </summary>
 internal sealed class Queries
 {
     /// <summary>The answer to a query is decided this much before it must have been sent.</summary>
     private static readonly TimeSpan AnswerMargin = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>What ICMP says of silence comes a little later than the default deadline, when the host does not answer ARP.</summary>
+    /// <summary>
+    /// When the host does not answer ARP the ICMP error comes a little later than the default deadline.
+    /// </summary>
     private static readonly TimeSpan LateReason = TimeSpan.FromSeconds(2);
 
     private readonly StateLayout _state;
@@ -47,7 +52,8 @@ internal sealed class Queries
             return;
         }
         string? impossible = request.Local.IsWildcard ? "local address is the wildcard"
-            : request.Local.Family != request.Remote.Family ? "address families differ" // Differs: nothing could answer such a query
+            // Differs: nothing could answer such a query
+            : request.Local.Family != request.Remote.Family ? "address families differ"
             : slot < 0 && _mappings.FindByLocal(request.Local) >= 0 ? "a wildcard mapping has this port"
             : null;
         if (impossible is not null)
@@ -110,7 +116,7 @@ internal sealed class Queries
         }
     }
 
-    /// <summary>Null, or why it means nothing here.</summary>
+    /// <summary>Null, or why it is dropped.</summary>
     public string? OnAccept(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         _statistics.Count(Counter.PeerAccepts);
@@ -129,14 +135,14 @@ internal sealed class Queries
             AnswerQuery(slot, MappingError.None, mapped);
             _conversations.Complete(slot, now + Conversations.Lifetime);
         }
-        // Kept: also for every later copy, and by the socket that the Accept came to. Differs: and from the address that it
-        // came to, since by that the other side knows it.
+        // Kept: also for every later copy, and by the socket that the Accept came to. Differs: and from the address
+        // that it came to, since by that the other side knows it.
         PeerSocket via = arrival.To.Port == PortMapper.Port ? PeerSocket.Answering : PeerSocket.Asking;
         _outbox.ToPeer(via, arrival.From, arrival.To, message.AsAck());
         return null;
     }
 
-    /// <summary>Null, or why it means nothing here.</summary>
+    /// <summary>Null, or why it is dropped.</summary>
     public string? OnReject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         _statistics.Count(Counter.PeerRejects);
@@ -158,8 +164,8 @@ internal sealed class Queries
     /// <summary>
     /// Our query that this Accept or Reject answers, or -1. Differs: it must name both addresses of the query. A host
     /// with several addresses may answer from another one than was asked, as rdma-core's daemon does where routing
-    /// says so: what proves the answer is the handle, 64 random bits that only the asked host was told. For the same
-    /// reason the asked address is the one that is proven by it, not the source, which can be a lie.
+    /// says so: what authenticates the answer is the handle, 64 random bits that only the asked host received. For the
+    /// same reason the asked address is validated by it, not the source, which can be spoofed.
     /// </summary>
     private int FindAnswered(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
@@ -183,7 +189,7 @@ internal sealed class Queries
         return fault is null ? slot : -1;
     }
 
-    /// <summary>Says it once a query, which remembers from where the answer came.</summary>
+    /// <summary>Logged once per query, whose row keeps the source of the answer.</summary>
     private void DropAnswer(int slot, in InetEndpoint source, PeerMessageType type, string fault, TimeSpan now)
     {
         ref readonly ConversationRow row = ref _conversations[slot];
@@ -210,7 +216,8 @@ internal sealed class Queries
         }
         else if (now.Ticks >= row.Deadline)
         {
-            EndUnmapped(slot, row.Asked.Family == IpFamily.None ? FallbackCause.NoAnswer : FallbackCause.AnswerDropped, now);
+            EndUnmapped(
+                slot, row.Asked.Family == IpFamily.None ? FallbackCause.NoAnswer : FallbackCause.AnswerDropped, now);
         }
         else if (_peers.IsUnreachable(row.Peer, now))
         {
@@ -224,11 +231,12 @@ internal sealed class Queries
     }
 
     /// <summary>
-    /// The host, or <paramref name="source"/> by ICMP, says that nobody takes what we sent to <paramref name="peer"/>, and
-    /// quotes the handle. One that quotes too little to have it (0) is not believed: without the handle anyone can make it
-    /// up who guesses a port number, and the deadline ends the query too.
+    /// An ICMP error of the host, or of <paramref name="source"/>, for a Request to <paramref name="peer"/>, with the
+    /// handle that it quotes. One that quotes too little to have it (0) is ignored: without the handle anyone who
+    /// guesses a port number can forge it, and the deadline ends the query too.
     /// </summary>
-    public void HandleUnreachable(in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now)
+    public void HandleUnreachable(
+        in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now)
     {
         int slot = handle == 0 ? -1 : _conversations.FindQuery(handle);
         if (slot < 0 || !IsSameIp(peer, _conversations[slot].Peer))
@@ -247,13 +255,17 @@ internal sealed class Queries
         }
         _peers.Correct(row.Peer, cause);
         using var health = new RowChange<HealthRow>(ref _state.Health);
-        if (health.Row.LastFallbackCause == FallbackCause.NoAnswer && ((InetEndpoint)row.Peer).SameAddress(health.Row.LastFallbackPeer))
+        if (health.Row.LastFallbackCause == FallbackCause.NoAnswer
+            && ((InetEndpoint)row.Peer).SameAddress(health.Row.LastFallbackPeer))
         {
             health.Row.LastFallbackCause = cause;
         }
     }
 
-    /// <summary>Differs: a query that nobody will answer is answered by us, unmapped: the connection goes on at once instead of after 10 s, our own port stays protected.</summary>
+    /// <summary>
+    /// Differs: a query that the peer does not answer is answered by us, unmapped: the connection continues at once
+    /// instead of after 10 s, and its local port stays protected.
+    /// </summary>
     private void EndUnmapped(int slot, FallbackCause cause, TimeSpan now, in InetEndpoint source = default)
     {
         ref readonly ConversationRow row = ref _conversations[slot];
@@ -277,7 +289,8 @@ internal sealed class Queries
         using (var change = new RowChange<HealthRow>(ref _state.Health))
         {
             (change.Row.LastFallbackPeer, change.Row.LastFallbackAt) = (row.Peer, now.Ticks);
-            (change.Row.LastFallbackCause, change.Row.RememberedCause) = (cause, isRemembered ? reason : FallbackCause.None);
+            (change.Row.LastFallbackCause, change.Row.RememberedCause) =
+                (cause, isRemembered ? reason : FallbackCause.None);
         }
         if (_mappings.IsAlive(row))
         {
@@ -296,17 +309,21 @@ internal sealed class Queries
         _conversations.Close(slot);
     }
 
-    private void LogFallback(in ConversationRow row, FallbackCause cause, FallbackCause reason, in InetEndpoint source, TimeSpan now)
+    private void LogFallback(
+        in ConversationRow row, FallbackCause cause, FallbackCause reason, in InetEndpoint source, TimeSpan now)
     {
         if (!_fallbackLimiter.TryPass(now, out string suppressed))
         {
             return;
         }
-        string says = source.Family == IpFamily.None || IsSameIp(source, row.Peer) ? "" : $", says {source.AddressText()}";
+        string says =
+            source.Family == IpFamily.None || IsSameIp(source, row.Peer) ? "" : $", says {source.AddressText()}";
         string waited = cause == FallbackCause.NoAnswer ? $" within {Settings.QueryDeadline.TotalMilliseconds} ms" : "";
         string memory = cause == FallbackCause.Remembered ? " (a moment before; it is not asked again yet)" : "";
         string remedy = FallbackWords.Remedy(reason);
-        string text = $"{((InetEndpoint)row.Peer).AddressText()} {FallbackWords.Describe(reason)}{says}{waited}{memory}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
+        string text =
+            $"{((InetEndpoint)row.Peer).AddressText()} {FallbackWords.Describe(reason)}{says}{waited}{memory}"
+            + $"{(remedy.Length == 0 ? "" : ": ")}{remedy}";
         Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, text, suppressed);
     }
 
@@ -318,7 +335,9 @@ internal sealed class Queries
         }
         ref readonly ConversationRow row = ref _conversations[slot];
         ref readonly MappingRow mapping = ref _mappings[row.Slot];
-        _outbox.ToPeer(PeerSocket.Asking, row.Peer, default, new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
+        _outbox.ToPeer(
+            PeerSocket.Asking, row.Peer, default,
+            new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
         _conversations.Reschedule(slot, Earlier(now + Settings.QueryRetry, new TimeSpan(row.Deadline)));
     }
 
@@ -341,7 +360,7 @@ internal sealed class Queries
             new TimeSpan(row.AnswerBy));
     }
 
-    /// <summary>Differs: 64 random bits, not an address of ours that can be guessed and comes again.</summary>
+    /// <summary>Differs: 64 random bits, not an address in memory that can be guessed and is reused.</summary>
     private ulong NewHandle()
     {
         ulong handle;
@@ -353,9 +372,10 @@ internal sealed class Queries
         return handle;
     }
 
-    /// <summary>Its deadline passed without an answer; it is kept for the reason only.</summary>
+    /// <summary>Its deadline passed without an answer; it is kept for a late ICMP error only.</summary>
     private static bool HasFallenBack(in ConversationRow row) => row.IsComplete != 0 && row.FellBack != 0;
 
-    /// <summary>Whatever the scopes: those of a message are only guessed, and its handle is proof enough.</summary>
-    private static bool IsSameIp(in InetEndpoint one, in InetEndpoint other) => one.WithScope(other.Scope).SameAddress(other);
+    /// <summary>Without the scopes: those of a message are only inferred, and its handle authenticates it.</summary>
+    private static bool IsSameIp(in InetEndpoint one, in InetEndpoint other) =>
+        one.WithScope(other.Scope).SameAddress(other);
 }

@@ -6,26 +6,32 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Core;
 
 /// <summary>A registration that is answered when the kernel is ready to take the answer.</summary>
-internal readonly record struct PendingRegistration(byte Client, uint Sequence, FixedName Device, TimeSpan Due, TimeSpan AnswerBy);
+internal readonly record struct PendingRegistration(
+    byte Client, uint Sequence, FixedName Device, TimeSpan Due, TimeSpan AnswerBy);
 
-/// <summary>REG_PID: the kernel asks who its port mapper is, and others may answer in our place.</summary>
+/// <summary>REG_PID: the kernel asks who its port mapper is; another process may have answered first.</summary>
 internal sealed class Registrations(
-    StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics, TimerTable timers, ILogger log)
+    StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics,
+    TimerTable timers, ILogger log)
 {
     /// <summary>More than a receive buffer of the default size can hold.</summary>
     private const int Limit = 16384;
 
-    /// <summary>Connections that begin before the first answer came register each for itself.</summary>
-    private static readonly TimeSpan RegistrationsOfOneStart = PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(100);
+    /// <summary>Each connection that begins before the first answer sends its own REG_PID.</summary>
+    private static readonly TimeSpan RegistrationsOfOneStart =
+        PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(100);
 
     private readonly Fifo<PendingRegistration> _pending = new(4);
     private LogGate _hijackLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private TimeSpan _nextReclaim;
 
-    /// <summary>Registrations that wait for their answer.</summary>
+    /// <summary>Registrations that are not answered yet.</summary>
     public int Count => _pending.Count;
 
-    /// <summary>Those of an iw_cm that is gone: the new one counts anew, and would take an answer for one to its own.</summary>
+    /// <summary>
+    /// Drops those of an iw_cm that was unloaded: the new one counts from 1 again, and would take their answers for its
+    /// own.
+    /// </summary>
     public void Clear()
     {
         while (_pending.Count > 0)
@@ -48,7 +54,8 @@ internal sealed class Registrations(
             replies.Refuse(request, MappingError.UserLibrary, answerBy, "another library name is registered");
             return;
         }
-        if (client.IsRegistered != 0 && (answerBy - PortMapper.AnswerWithin).Ticks > client.RegisteredAt + RegistrationsOfOneStart.Ticks)
+        if (client.IsRegistered != 0
+            && (answerBy - PortMapper.AnswerWithin).Ticks > client.RegisteredAt + RegistrationsOfOneStart.Ticks)
         {
             OnHijacked(now);
         }
@@ -59,7 +66,8 @@ internal sealed class Registrations(
         using (var change = new RowChange<ClientRow>(ref client))
         {
             (change.Row.IsRegistered, change.Row.RegisteredAt) = (1, now.Ticks);
-            (change.Row.Device, change.Row.Interface, change.Row.Library) = (request.Device, request.Interface, request.Library);
+            (change.Row.Device, change.Row.Interface, change.Row.Library) =
+                (request.Device, request.Interface, request.Library);
         }
         if (_pending.Count >= Limit)
         {
@@ -67,13 +75,15 @@ internal sealed class Registrations(
             statistics.Lose(LossCause.TooManyHeld, now);
             return;
         }
-        _pending.Enqueue() = new PendingRegistration(request.Client, request.Sequence, request.Device, now + PortMapper.RegistrationDelay, answerBy);
+        _pending.Enqueue() = new PendingRegistration(
+            request.Client, request.Sequence, request.Device, now + PortMapper.RegistrationDelay, answerBy);
         SetTimer();
     }
 
     /// <summary>
-    /// Any process can say hello to the kernel, which then believes that one to be the port mapper, and asks all of its group to register anew at the next connection.
-    /// Our answer to that takes the place back. What was sent to the other meanwhile is lost: mostly REMOVEs.
+    /// Any process can send HELLO to the kernel, which then takes it for the port mapper, and sends REG_PID to the
+    /// multicast group at the next connection. Our answer reclaims the registration. Messages that went to the other
+    /// process meanwhile are lost: mostly REMOVEs.
     /// </summary>
     private void OnHijacked(TimeSpan now)
     {
@@ -89,7 +99,9 @@ internal sealed class Registrations(
         }
     }
 
-    /// <summary>The kernel has no use for our answer to its registration: somebody else answered in our name. True when hello shall be said.</summary>
+    /// <summary>
+    /// The kernel rejected our answer to REG_PID: another process answered first. True when HELLO is to be sent.
+    /// </summary>
     public bool OnLost(TimeSpan now)
     {
         OnHijacked(now);
@@ -121,7 +133,7 @@ internal sealed class Registrations(
         SetTimer();
     }
 
-    /// <summary>The ABI that was agreed with a client; the lowest with one that we did not ask.</summary>
+    /// <summary>The ABI version that was agreed with a client; the lowest one if the client was not asked.</summary>
     private ushort AbiOf(byte client) => Math.Max(state.Clients[client].Abi, KernelProtocol.OldestAbi);
 
     private void SetTimer()

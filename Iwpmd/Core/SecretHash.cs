@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
-/// <summary>A hash for tables whose keys strangers choose: who does not know the secret cannot make them all meet in one place.</summary>
+/// <summary>
+/// A keyed hash for tables whose keys other hosts choose: without the secret they cannot make keys collide.
+/// </summary>
 internal static class SecretHash
 {
     public static uint Of(ulong secret, params ReadOnlySpan<ulong> keys)

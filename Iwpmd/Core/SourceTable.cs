@@ -3,17 +3,23 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
 
-/// <summary>What is known of one source of Requests: a v4 address, or a v6 network of 64 bits, since whoever has one address of such a network has them all.</summary>
+/// <summary>
+/// What is known of one source of Requests: a v4 address, or a v6 network of 64 bits, since a host that has one address
+/// of such a network has them all.
+/// </summary>
 internal struct Source
 {
     public ulong Key;
     public TokenBucket Bucket;
 
-    /// <summary>REMOTE_INFOs that the kernel got for it since its last Ack.</summary>
+    /// <summary>REMOTE_INFOs that were sent for it since its last Ack.</summary>
     public int Unconfirmed;
 }
 
-/// <summary>Sources in a table of fixed size, set-associative by a hash that nobody outside can foresee. The one whose bucket is full the longest makes room: it loses least by it.</summary>
+/// <summary>
+/// Sources in a table of fixed size, set-associative by a keyed hash. The one whose bucket is full the longest is
+/// replaced: it loses least by it.
+/// </summary>
 internal sealed class SourceTable(int capacity, ulong secret)
 {
     private const int Ways = 16;
@@ -70,5 +76,6 @@ internal sealed class SourceTable(int capacity, ulong secret)
         address.Family == IpFamily.V4 ? ~address.Low // as no v6 address begins
         : address.High == 0 ? 1 : address.High; // ::1, and 0 is an empty row
 
-    private Span<Source> Set(ulong key) => _sources.AsSpan((int)(SecretHash.Of(secret, key) % (uint)(capacity / Ways)) * Ways, Ways);
+    private Span<Source> Set(ulong key) =>
+        _sources.AsSpan((int)(SecretHash.Of(secret, key) % (uint)(capacity / Ways)) * Ways, Ways);
 }

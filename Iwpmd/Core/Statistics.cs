@@ -3,12 +3,12 @@ using Iwpmd.State;
 
 namespace Iwpmd.Core;
 
-/// <summary>What is counted, and what users lost; in the state.</summary>
+/// <summary>Counters and losses, in the state.</summary>
 internal sealed class Statistics(StateLayout state)
 {
     public void Count(Counter counter, long count = 1) => state.Counters[(int)counter] += (ulong)count;
 
-    /// <summary>A user lost something: health tells of it for a while.</summary>
+    /// <summary>A loss for a user of the host: health reports it for <see cref="LossRow.Memory"/>.</summary>
     public void Lose(LossCause cause, TimeSpan now, long count = 1)
     {
         using var health = new RowChange<HealthRow>(ref state.Health);

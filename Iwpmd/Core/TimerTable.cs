@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
-/// <summary>The timers of the core, but for those of conversations, each of which has its own in <see cref="Conversations"/>.</summary>
+/// <summary>The timers of the core, except those of conversations, which <see cref="Conversations"/> has.</summary>
 internal enum Timer
 {
-    /// <summary>HELLO is sent again, since the kernel did not say what became of the last one.</summary>
+    /// <summary>HELLO is sent again, since the last one was not answered.</summary>
     Hello,
 
     /// <summary>The oldest registration is answered.</summary>
     Registration,
 
-    /// <summary>Ports that the kernel uses and other programs hold are claimed again.</summary>
+    /// <summary>Unprotected ports are claimed again.</summary>
     Claim,
 
-    /// <summary>The rows are compared with the endpoints of the devices; whoever can ask the devices begins it.</summary>
+    /// <summary>
+    /// The rows are compared with the endpoints of the devices; the daemon, which can ask the devices, begins it.
+    /// </summary>
     Audit,
 
-    /// <summary>What was refused to peers is logged and counted.</summary>
+    /// <summary>Requests that were not served are logged and counted.</summary>
     RefusalReport,
 }
 

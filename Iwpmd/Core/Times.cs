@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
-/// <summary>What is computed of points in time.</summary>
+/// <summary>Functions of points in time.</summary>
 internal static class Times
 {
     public static TimeSpan Earlier(TimeSpan one, TimeSpan other) => one < other ? one : other;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Core;
 
-/// <summary>So many a second, and so many at once after a rest.</summary>
+/// <summary>Tokens per second, and the burst.</summary>
 internal readonly record struct TokenRate(long Interval, long Depth)
 {
     public static TokenRate Of(int perSecond, int burst)
