@@ -168,15 +168,20 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     {
         if (_acks.Count > 0 && _acks.Peek().After <= _handled)
         {
-            PendingAck ack = _acks.Peek();
-            _acks.Dequeue();
-            mapper.OnSent(ack.Reply, ack.Sent, now);
+            HandleAck(now);
             return;
         }
         ref readonly KernelArrival arrival = ref kernel.Inbox.Peek();
         mapper.Handle(arrival.Request, arrival.NotBefore, now);
         kernel.Inbox.Dequeue();
         _handled++;
+    }
+
+    private void HandleAck(TimeSpan now)
+    {
+        PendingAck ack = _acks.Peek();
+        _acks.Dequeue();
+        mapper.OnSent(ack.Reply, ack.Sent, now);
     }
 
     private void SendToKernel(in Effect effect)
@@ -191,7 +196,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             mapper.OnSent(effect.Reply, new SendResult(Delivery.Unsent), now);
             return;
         }
-        SendResult? result = kernel.Send(effect.Reply);
+        SendResult? result = kernel.Send(effect.Reply, now);
         while (result is null)
         {
             for (now = Clock.Now; HasNext && mapper.Outbox.Count < OutboxLimit;)
@@ -206,13 +211,17 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         }
         if (effect.IsAckInOrder)
         {
-            _acks.Enqueue() = new PendingAck(effect.Reply, result.Value, _handled + kernel.Inbox.Count);
+            Defer(effect.Reply, result.Value);
         }
         else
         {
             mapper.OnSent(effect.Reply, result.Value, now);
         }
     }
+
+    /// <summary>Until what came before the ACK has been handled.</summary>
+    private void Defer(in KernelReply reply, SendResult sent) =>
+        _acks.Enqueue() = new PendingAck(reply, sent, _handled + kernel.Inbox.Count);
 
     private void SendToPeer(in Effect effect)
     {

@@ -115,13 +115,13 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
     }
 
     /// <summary>Sends one message and reads until its ACK; null when the inbox is crowded: handle some of it, then <see cref="Await"/>.</summary>
-    public SendResult? Send(in KernelReply reply)
+    public SendResult? Send(in KernelReply reply, TimeSpan now)
     {
         // What tells the kernel where to ask is said by the socket that it shall ask.
         bool isAnswer = reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.Hello or KernelReplyKind.MapInfo or KernelReplyKind.MapInfoNumber);
         _isAside = isAnswer && _aside is not null;
         (_length, _awaited, _tries) = (reply.Write(_reply, Via.PortId), reply.Sequence, 0);
-        return Complete(Transmit());
+        return Complete(Transmit(now));
     }
 
     /// <summary>Goes on with <see cref="Send"/>.</summary>
@@ -154,14 +154,14 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
             {
                 return new SendResult(Delivery.Unknown, known.Code); // a kernel that had no room for the ACK may run it later
             }
-            result = Transmit();
+            result = Transmit(Clock.Now);
         }
     }
 
     /// <summary>Null when it left, and its ACK is to be read.</summary>
-    private SendResult? Transmit()
+    private SendResult? Transmit(TimeSpan now)
     {
-        (_sentAt, _ackBy, _vain, _wasCrowded) = (Clock.Now, default, 0, false);
+        (_sentAt, _ackBy, _vain, _wasCrowded) = (now, default, 0, false);
         Errno error = Via.Send(_reply.AsSpan(0, _length));
         bool leaves = LeavesAcksUnread && !_isAside;
         return leaves ? new SendResult(Delivery.AckLeft, -error.Number)
