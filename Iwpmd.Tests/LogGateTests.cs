@@ -12,7 +12,7 @@ public class LogGateTests
         bool[] passed = [.. Enumerable.Range(0, 5).Select(second => gate.TryPass(TimeSpan.FromSeconds(second), out _))];
         Assert.Equal([true, true, false, false, false], passed);
         Assert.True(gate.TryPass(TimeSpan.FromSeconds(10), out string suppressed));
-        Assert.Equal(" (3 more like this were not shown)", suppressed);
+        Assert.Equal(" (3 similar messages suppressed)", suppressed);
         Assert.True(gate.TryPass(TimeSpan.FromSeconds(11), out suppressed));
         Assert.Equal("", suppressed);
     }

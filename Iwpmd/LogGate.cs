@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd;
 
-/// <summary>Lets the first lines of each period pass and counts the rest, so that a fault that repeats does not fill the log.</summary>
+/// <summary>
+/// Lets the first lines of each period pass and counts the rest, so that a fault that repeats does not fill the log.
+/// </summary>
 internal struct LogGate(TimeSpan period, int burst)
 {
     private TimeSpan _periodEnds;
@@ -24,7 +26,7 @@ internal struct LogGate(TimeSpan period, int burst)
         _passed++;
         if (_held > 0)
         {
-            suppressed = $" ({_held} more like this were not shown)";
+            suppressed = $" ({_held} similar messages suppressed)";
             _held = 0;
         }
         return true;

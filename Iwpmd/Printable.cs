@@ -32,5 +32,6 @@ internal static class Printable
     }
 
     private static bool IsUnsafe(char c) =>
-        char.IsControl(c) || c is '\u200e' or '\u200f' or (>= '\u2028' and <= '\u202e') or (>= '\u2066' and <= '\u2069');
+        char.IsControl(c)
+            || c is '\u200e' or '\u200f' or (>= '\u2028' and <= '\u202e') or (>= '\u2066' and <= '\u2069');
 }

@@ -55,7 +55,7 @@ public partial class CompletionTests
     public void Zsh_knows_every_command() => Assert.Equal(Commands, ZshCommand().Matches(Read(Zsh)).Select(word => word.Groups[1].Value).Order());
 
     [GeneratedRegex("""
-        (?:ViewCommand|new[ ]Command)\("([a-z]+)"
+        (?:ViewCommand|new[ ]Command)\(\s*"([a-z]+)"
         """, RegexOptions.IgnorePatternWhitespace)]
     private static partial Regex CommandName();
 

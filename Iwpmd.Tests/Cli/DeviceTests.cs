@@ -35,8 +35,8 @@ public class DeviceTests
     {
         var fresh = new World(handshake: false);
         fresh.State.Header.StartedAt = fresh.Now.Ticks;
-        Assert.All(Lines(Stage.Read(fresh)), line => Assert.EndsWith(": not asked for yet, 0 mappings", line));
-        Assert.All(Lines(Stage.Read(Stage.Busy(), DaemonCondition.Dead)), line => Assert.EndsWith(": no port mapper runs, 0 mappings", line));
+        Assert.All(Lines(Stage.Read(fresh)), line => Assert.EndsWith(": not used yet, 0 mappings", line));
+        Assert.All(Lines(Stage.Read(Stage.Busy(), DaemonCondition.Crashed)), line => Assert.EndsWith(": no port mapper runs, 0 mappings", line));
         Assert.Equal(3, Lines(Stage.Missing(DaemonCondition.Absent, "x")).Length);
     }
 

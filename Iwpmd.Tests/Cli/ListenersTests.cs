@@ -26,8 +26,8 @@ public class ListenersTests
     public void The_doctor_warns_of_a_member_that_is_not_the_daemon()
     {
         Finding foreign = DaemonChecks.CheckListeners(NetlinkMembers.Parse(Table, 20, 2), ours: 4711);
-        Assert.Equal(("warning", true), (foreign.OutcomeText, foreign.Text.StartsWith("netlink port 2147483649 hears", StringComparison.Ordinal)));
-        Assert.Equal("ok", DaemonChecks.CheckListeners([new NetlinkMember(4711, "1002")], ours: 4711).OutcomeText);
-        Assert.Equal("ok", DaemonChecks.CheckListeners([], ours: 0).OutcomeText);
+        Assert.Equal(("warning", true), (foreign.ResultText, foreign.Text.StartsWith("netlink port 2147483649 receives", StringComparison.Ordinal)));
+        Assert.Equal("ok", DaemonChecks.CheckListeners([new NetlinkMember(4711, "1002")], ours: 4711).ResultText);
+        Assert.Equal("ok", DaemonChecks.CheckListeners([], ours: 0).ResultText);
     }
 }

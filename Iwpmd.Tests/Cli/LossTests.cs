@@ -26,7 +26,7 @@ public class LossTests
         [LossCause.TooOld] = () => After(world => world.Add("10.0.0.1:5000", age: TimeSpan.FromSeconds(10))),
         [LossCause.Undelivered] = () => After(world => world.Add("10.0.0.1:5000"), world => world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Refused, -22), world.Now)),
         [LossCause.Overrun] = () => After(world => world.Mapper.OnOverrun(world.Now), world => world.Introduce()),
-        [LossCause.Usurped] = () => After(
+        [LossCause.RegistrationHijack] = () => After(
             world => world.Mapper.OnSent(new KernelReply { Kind = KernelReplyKind.RegisterPid, Client = 2 }, new SendResult(Delivery.Refused, -22), world.Now), world => world.Introduce()),
         [LossCause.Malformed] = () => After(world => world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 9 })),
         [LossCause.PeersNotServed] = () => After(

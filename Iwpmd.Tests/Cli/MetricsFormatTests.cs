@@ -60,7 +60,7 @@ public partial class MetricsFormatTests
     public void The_metrics_keep_the_rules()
     {
         Assert.Empty(Faults(Text(Stage.Read(Stage.Busy()))));
-        Assert.Empty(Faults(Text(Stage.Read(Stage.Busy(), DaemonCondition.Dead))));
+        Assert.Empty(Faults(Text(Stage.Read(Stage.Busy(), DaemonCondition.Crashed))));
     }
 
     [Theory]

@@ -83,12 +83,12 @@ public sealed class StateReaderTests : IDisposable
         Leave();
         StateReading dead = Read();
 
-        Assert.Equal((DaemonCondition.Dead, Environment.ProcessId), (dead.Condition, dead.ProcessId));
+        Assert.Equal((DaemonCondition.Crashed, Environment.ProcessId), (dead.Condition, dead.ProcessId));
         using (StateFile again = Reopen())
         {
             new StateLayout(again.Address, Capacity).Header.EndedAt = Clock.Now.Ticks;
         }
-        Assert.Equal(DaemonCondition.Ended, Read().Condition);
+        Assert.Equal(DaemonCondition.Stopped, Read().Condition);
     }
 
     [Fact]
@@ -128,7 +128,7 @@ public sealed class StateReaderTests : IDisposable
     }
 
     [Theory]
-    [InlineData(0, "mmap: EINVAL")]
+    [InlineData(0, "mmap: Invalid argument (EINVAL)")]
     [InlineData(100, "too short")]
     [InlineData(600, "it has 600 bytes of ")]
     public void A_file_that_is_cut_off_is_told(int length, string problem)

@@ -43,7 +43,7 @@ public class ViewTests
     [Fact]
     public Task The_first_line_names_what_is_wrong()
     {
-        var dead = Stage.Read(Stage.Busy(), DaemonCondition.Dead);
+        var dead = Stage.Read(Stage.Busy(), DaemonCondition.Crashed);
         World ended = Stage.Busy();
         ended.State.Header.EndedAt = ended.Now.Ticks - TimeSpan.FromMinutes(5).Ticks;
         World hung = Stage.Busy();
@@ -75,7 +75,7 @@ public class ViewTests
             (Stage.Read(unprotected), around),
             (Stage.Read(damaged), around),
             (dead, around),
-            (Stage.Read(ended, DaemonCondition.Ended), around),
+            (Stage.Read(ended, DaemonCondition.Stopped), around),
             (dead, around with { Owner = new PortOwner(true, 99, "iwpmd") }),
             (dead, around with { Owner = new PortOwner(true, 98, "socat") }),
             (dead, around with { Owner = new PortOwner(true, 0, "") }),
@@ -83,7 +83,7 @@ public class ViewTests
             (Stage.Missing(DaemonCondition.Absent, "there is no /run/iwpmd/state"), around with { HasDevice = false }),
             (Stage.Missing(DaemonCondition.NotPermitted, "/run/iwpmd/state is for root and the daemon's user only"), around),
             (Stage.Read(replayed), around),
-            (Stage.Read(ended, DaemonCondition.Ended), around with { Owner = new PortOwner(false, 0, "", IsKept: true) }),
+            (Stage.Read(ended, DaemonCondition.Stopped), around with { Owner = new PortOwner(false, 0, "", IsKept: true) }),
             (Stage.Missing(DaemonCondition.Unreadable, "/run/iwpmd/state: its layout is version 2, this iwpmd has 1: restart the daemon, process 99", 99), around),
         ];
         IEnumerable<string> lines = cases.Select(one => Health.Of(one.Reading, one.Around)).Select(health => $"{health.ExitStatus} {health.Name}: {health.Sentence}{string.Concat(health.Problems.Select(p => $"\n    {p}"))}");
@@ -126,10 +126,10 @@ public class ViewTests
     [Fact]
     public void A_table_without_a_daemon_says_so_first_and_nothing_to_show_is_a_status()
     {
-        (int status, string text) = Stage.Text(new Mappings(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Dead));
+        (int status, string text) = Stage.Text(new Mappings(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Crashed));
         Assert.Equal(3, status);
-        Assert.StartsWith("not running: process 4711 died, ", text);
-        Assert.Equal(3, Stage.Text(new Peers(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Dead)).Status);
+        Assert.StartsWith("not running: process 4711 crashed; ", text);
+        Assert.Equal(3, Stage.Text(new Peers(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Crashed)).Status);
 
         Assert.Equal(3, Stage.Json(new Mappings(Stage.Options()), Stage.Missing(DaemonCondition.Absent, "x")).Status);
         Assert.Equal(1, Stage.Json(new Peers(Stage.Options()), Stage.Missing(DaemonCondition.Unreadable, "x")).Status);
@@ -139,12 +139,12 @@ public class ViewTests
 
     /// <summary>Its ports are free: nothing is held, protected, used or registered any more.</summary>
     [Theory]
-    [InlineData(nameof(DaemonCondition.Ended))]
-    [InlineData(nameof(DaemonCondition.Dead))]
+    [InlineData(nameof(DaemonCondition.Stopped))]
+    [InlineData(nameof(DaemonCondition.Crashed))]
     public void What_a_daemon_left_that_is_gone_is_called_left(string condition)
     {
         World world = Stage.Busy();
-        world.State.Header.EndedAt = condition == nameof(DaemonCondition.Ended) ? world.Now.Ticks : 0;
+        world.State.Header.EndedAt = condition == nameof(DaemonCondition.Stopped) ? world.Now.Ticks : 0;
         StateReading gone = Stage.Read(world, Enum.Parse<DaemonCondition>(condition));
         (int Status, string Text)[] looks =
             [Stage.Text(new Mappings(Stage.Options()), gone), Stage.Json(new Mappings(Stage.Options()), gone), Stage.Text(new Status(), gone), Stage.Json(new Status(), gone)];
@@ -189,14 +189,14 @@ public class ViewTests
     [Fact]
     public void The_doctor_ends_with_what_to_do_first()
     {
-        Finding good = Finding.Good("a", "well"), doubt = Finding.Doubtful("b", "odd", "look at it"), bad = Finding.Bad("c", "broken", "mend it");
+        Finding good = Finding.Ok("a", "well"), doubt = Finding.Warning("b", "odd", "look at it"), bad = Finding.Failure("c", "broken", "mend it");
 
         Assert.Equal("no fault found in 2 checks", Doctor.Sum([good, good]));
         Assert.Equal("0 failures and 1 warning in 2 checks; first b: look at it", Doctor.Sum([good, doubt]));
         Assert.Equal("2 failures and 1 warning in 4 checks; first c: mend it", Doctor.Sum([good, doubt, bad, bad]));
         Assert.Equal("1 failure and 0 warnings in 1 check; first c: broken", Doctor.Sum([bad with { Remedy = "" }]));
         var text = new StringWriter();
-        Doctor.Write(new Page(text, int.MaxValue, false), [bad]);
+        Doctor.Write(new TextOutput(text, int.MaxValue, false), [bad]);
         Assert.Equal("failure  c              broken: mend it\n\n1 failure and 0 warnings in 1 check; first c: mend it\n", text.ToString());
     }
 

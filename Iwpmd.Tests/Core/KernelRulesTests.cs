@@ -283,7 +283,7 @@ public class KernelRulesTests
         Assert.DoesNotContain(log.Lines, line => line.StartsWith("mapping: shared: ", StringComparison.Ordinal));
         world.Add("0.0.0.0:5000", flags: second);
         Assert.Equal(mapped, world.LastToKernel.MappedLocal.Port);
-        Assert.Contains(log.Lines, line => line.StartsWith($"mapping: shared: 0.0.0.0:5000 -> 0.0.0.0:{mapped} is that of a device with ports mapped and of one without", StringComparison.Ordinal));
+        Assert.Contains(log.Lines, line => line.StartsWith($"mapping: shared: 0.0.0.0:5000 -> 0.0.0.0:{mapped} belongs to a device with mapped ports and to one without", StringComparison.Ordinal));
         world.Remove("0.0.0.0:5000");
         world.Remove("0.0.0.0:5000");
         Assert.Equal(mapped, world.Row("0.0.0.0:5000").MappedPort);

@@ -284,7 +284,7 @@ public class PeerRulesTests
         Assert.Empty(world.ToKernel);
         Assert.Single(world.ToPeers);
         string line = Assert.Single(log.Lines, line => line.Contains("answer dropped"));
-        Assert.Contains($"{type} from 10.0.0.9:3935, where 10.0.0.2:3935 was asked: answers_from=asked", line);
+        Assert.Contains($"{type} from 10.0.0.9:3935, for a query to 10.0.0.2:3935: answers_from=asked", line);
         world.Answer(PeerMessageType.Accept, 45000);
         Assert.Single(world.ToKernel);
     }

@@ -62,7 +62,7 @@ public sealed class DoctorTests
         WriteUnit(host, "[Service]\nExecStart=/usr/sbin/iwpmd --systemd\n");
 
         CommandResult status = Command.Run(host, "status");
-        Assert.StartsWith("not running: there is no /run/iwpmd/state: /etc/systemd/system/iwpmd.service is not ours, but rdma-core's or an own one: install the package of iwpmd\n", status.Output);
+        Assert.StartsWith("not running: there is no /run/iwpmd/state: /etc/systemd/system/iwpmd.service is not of this daemon, but of rdma-core or of this host: install the package of iwpmd\n", status.Output);
         Assert.DoesNotContain("systemctl start", status.Output + Command.Run(host, "doctor").Output);
     }
 
@@ -99,7 +99,7 @@ public sealed class DoctorTests
 
         (string result, string text) = Find(scene.Host, "daemon");
         Assert.Equal("failure", result);
-        Assert.Contains($"process {scene.Daemon.Id} died", text);
+        Assert.Contains($"process {scene.Daemon.Id} crashed", text);
         Assert.EndsWith(": start it (systemctl start iwpmd)", text);
         Assert.Equal("ok", Find(scene.Host, "udp").Result);
         Assert.Equal("ok", Find(scene.Host, "state").Result);
@@ -114,10 +114,10 @@ public sealed class DoctorTests
 
         (string result, string text) = Find(scene.Host, "state");
         Assert.Equal("warning", result);
-        Assert.Equal($"/run/iwpmd/state is what process {scene.Daemon.Id} left, with 1 mapping whose ports are free for other programs: start iwpmd, which claims them again", text);
+        Assert.Equal($"/run/iwpmd/state was left by process {scene.Daemon.Id}, with 1 mapping whose ports other programs can take: start iwpmd, which claims them again", text);
         CommandResult status = Command.Run(scene.Host, "status");
         Assert.Equal(3, status.Status);
-        Assert.StartsWith($"not running: process {scene.Daemon.Id} died, ", status.Output);
+        Assert.StartsWith($"not running: process {scene.Daemon.Id} crashed; ", status.Output);
         Assert.Contains("the ports of its 1 mapping are free for other programs until it is started again", status.Output);
     }
 
@@ -130,7 +130,7 @@ public sealed class DoctorTests
 
         (string result, string text) = Find(scene.Host, "daemon");
         Assert.Equal("failure", result);
-        Assert.StartsWith($"hung: process {scene.Daemon.Id}", text);
+        Assert.StartsWith($"hung: no heartbeat of process {scene.Daemon.Id}", text);
         scene.Daemon.Signal(NativeCalls.SIGCONT);
     }
 
@@ -181,7 +181,7 @@ public sealed class DoctorTests
         host.Run(() => Directory.CreateDirectory("/etc/udev/rules.d"));
         host.Write("/etc/udev/rules.d/90-iwpmd.rules", "TAG+=\"systemd\", ENV{ID_RDMA_IWARP}==\"1\", ENV{SYSTEMD_WANTS}+=\"iwpmd.service\"\n");
         WriteUnit(host, "[Service]\nType=notify\nExecStart=/usr/sbin/iwpmd --systemd\nLimitNOFILE=102400\n");
-        Assert.All((string[])["unit", "udev rule"], check => Assert.Contains("is not ours", Find(host, check).Text));
+        Assert.All((string[])["unit", "udev rule"], check => Assert.Contains("is not of this daemon", Find(host, check).Text));
         Assert.Equal(("ok", "the daemon of the unit may have 102400: "), Find(host, "descriptors", "prlimit", "--nofile=500:500"));
 
         WriteUnit(host, File.ReadAllText(Support.Repository.PathOf("dist/iwpmd.service")));

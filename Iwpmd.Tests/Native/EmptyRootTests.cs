@@ -48,14 +48,14 @@ public sealed partial class EmptyRootTests : IDisposable
 
         Assert.Equal(69, result.Status);
         Assert.Matches("netlink: NETLINK_RDMA is not available: load ib_core|kernel: (iw_cm is not loaded|this is not the initial network namespace)", result.Errors);
-        Assert.DoesNotContain("/proc is not there", result.Errors);
+        Assert.DoesNotContain("/proc is not mounted", result.Errors);
     }
 
     [Fact]
     public void Without_proc_it_says_so()
     {
-        Assert.Contains("host: /proc is not there", Run("", "--foreground").Errors);
-        Assert.Matches("failure +proc +/proc is not there, .*: mount it\n", Run("", "doctor").Output);
+        Assert.Contains("host: /proc is not mounted", Run("", "--foreground").Errors);
+        Assert.Matches("failure +proc +/proc is not mounted: .*: mount it\n", Run("", "doctor").Output);
         Assert.DoesNotContain(" proc ", Run(WithProcAndDev, "doctor").Output);
     }
 

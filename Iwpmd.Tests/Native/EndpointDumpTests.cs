@@ -29,9 +29,9 @@ public sealed class EndpointDumpTests : IDisposable
             return Truth(question, 1, "10.0.0.1:5001").Select(datagram => (datagram, 0u));
         });
         HijackRegistration();
-        Assert.Contains("1 iWARP devices, 1 endpoints: complete", _scene.Daemon.ExpectLog("kernel: census"));
-        Assert.False(_scene.IsFree(ended)); // one look proves nothing
-        Assert.Contains("1 mappings", _scene.Daemon.ExpectLog("set right"));
+        Assert.Contains("1 iWARP devices, 1 endpoints: complete", _scene.Daemon.ExpectLog("kernel: audit"));
+        Assert.False(_scene.IsFree(ended)); // one audit is not enough
+        Assert.Contains("1 mappings", _scene.Daemon.ExpectLog("mapping: reconciled"));
         Assert.True(_scene.IsFree(ended));
         Assert.False(_scene.IsFree(kept));
         _scene.Kernel.Expect(KernelReplyKind.AddMapping, _scene.Kernel.Send(Scene.Add("10.0.0.1:5000")));
@@ -53,7 +53,7 @@ public sealed class EndpointDumpTests : IDisposable
             return wasSilent ? [] : Noise(question, random, ref noise);
         });
         HijackRegistration();
-        Assert.Contains("ETIMEDOUT", _scene.Daemon.ExpectLog("kernel: census"));
+        Assert.Contains("ETIMEDOUT", _scene.Daemon.ExpectLog("kernel: audit"));
         _scene.Daemon.ExpectLog("endpoints are shown");
         Assert.True(noise > 500, $"{noise} datagrams");
         Assert.False(_scene.IsFree(port));
@@ -73,7 +73,7 @@ public sealed class EndpointDumpTests : IDisposable
         });
         HijackRegistration();
         // Who waits for the answer in the loop serves none before that is given up.
-        Assert.InRange(AddsMeanwhile(from: () => asked > 0, until: () => Says("endpoints: ETIMEDOUT")), 3, int.MaxValue);
+        Assert.InRange(AddsMeanwhile(from: () => asked > 0, until: () => Says("endpoints: Connection timed out (ETIMEDOUT)")), 3, int.MaxValue);
     }
 
     [Fact]
@@ -91,8 +91,8 @@ public sealed class EndpointDumpTests : IDisposable
             return truth.Select(datagram => (datagram, 0u));
         });
         HijackRegistration();
-        _ = AddsMeanwhile(from: () => asked > 0, until: () => asked >= 5 && Says("kernel: census: ")); // each is answered
-        Assert.Contains($"{Endpoints} endpoints: complete", _scene.Daemon.ExpectLog("kernel: census: "));
+        _ = AddsMeanwhile(from: () => asked > 0, until: () => asked >= 5 && Says("kernel: audit: ")); // each is answered
+        Assert.Contains($"{Endpoints} endpoints: complete", _scene.Daemon.ExpectLog("kernel: audit: "));
     }
 
     private bool Says(string text) => _scene.Daemon.Errors.Contains(text, StringComparison.Ordinal);
@@ -115,13 +115,13 @@ public sealed class EndpointDumpTests : IDisposable
     private static byte[] Shown(RawNetlink question, int first, int count) => Answer(
         question, NLM_F_MULTI, [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, [.. Enumerable.Range(first, count).SelectMany(i => Listener($"10.1.0.1:{1024 + i}"))])]);
 
-    /// <summary>As if somebody else had said hello: the kernel registers anew.</summary>
+    /// <summary>As if another process had sent HELLO: the kernel registers again.</summary>
     private void HijackRegistration()
     {
         Thread.Sleep(500); // later than the registrations of one start
         _scene.Drain(); // the daemon dates what comes by when it last saw an empty socket
         _scene.Kernel.Expect(KernelReplyKind.RegisterPid, _scene.Kernel.Send(Scene.Register));
-        _scene.Daemon.ExpectLog("another process said hello in our place");
+        _scene.Daemon.ExpectLog("another process registered as port mapper");
     }
 
     /// <summary>What a kernel says whose only device has so many endpoints, and shows these.</summary>

@@ -87,7 +87,7 @@ public sealed class FallbackCauseTests : IDisposable
     {
         Nft(_near, Output + "drop");
         Shows("local_rule", remote);
-        Assert.Contains($"not sent: EPERM (operation not permitted): {FallbackWords.Remedy(FallbackCause.LocalRule)}", Command.Run(_near, "ping", remote.Trim('[', ']'), "-c", "1").Output);
+        Assert.Contains($"not sent: Operation not permitted (EPERM): {FallbackWords.Remedy(FallbackCause.LocalRule)}", Command.Run(_near, "ping", remote.Trim('[', ']'), "-c", "1").Output);
     }
 
     [Theory]

@@ -97,7 +97,7 @@ public sealed class FaultTests : IDisposable
         _host.Write(Settings + "ip_local_port_range", "40000 40009");
         Start();
         _host.Write(Settings + "ip_local_reserved_ports", "40000-40008");
-        Assert.Contains("40000 to 40009 now, 9 of them reserved", _daemon!.ExpectLog("host: TCP ports are"));
+        Assert.Contains("40000 to 40009, 9 of them reserved", _daemon!.ExpectLog("host: TCP port range changed"));
         Assert.Equal(40009, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port);
         _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5001")));
         Assert.Contains("none of the ports 40000 to 40009 is free, 9 of them are reserved: widen net.ipv4.ip_local_port_range", _daemon.ExpectLog("host: no TCP port claimed"));
@@ -134,11 +134,11 @@ public sealed class FaultTests : IDisposable
         Start();
         Limit("nofile", "3:1000");
         Task<CommandResult> reload = Task.Run(() => Command.Run(_host, "reload"));
-        _daemon!.ExpectLog("daemon: a request cannot be accepted: EMFILE");
+        _daemon!.ExpectLog("daemon: request not accepted: Too many open files (EMFILE)");
         _daemon.WaitIdle();
         _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         Thread.Sleep(TimeSpan.FromSeconds(3)); // and it was tried again
-        Assert.Equal(2, _daemon.Errors.Split("accepted: EMFILE").Length);
+        Assert.Equal(2, _daemon.Errors.Split("accepted: Too many open files (EMFILE)").Length);
         Limit("nofile", "1000:1000");
         Assert.Equal(0, (await reload).Status);
     }
@@ -166,7 +166,7 @@ public sealed class FaultTests : IDisposable
             Tool.Run("mount", "util-linux", "-t", "tmpfs", "-o", "size=64k", "full", "/run/iwpmd");
         });
         Start();
-        Assert.Contains("ENOSPC", _daemon!.ExpectLog("going on without it"));
+        Assert.Contains("ENOSPC", _daemon!.ExpectLog("continuing without it"));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         _daemon.Stop();
     }
@@ -189,10 +189,10 @@ public sealed class FaultTests : IDisposable
         });
         _kernel.LetGo(KernelReplyKind.Hello);
         Assert.Equal(1, _daemon.ExpectExit());
-        Assert.Contains("state: fallocate: ENOSPC", _daemon.Errors);
+        Assert.Contains("state: fallocate: No space left on device (ENOSPC)", _daemon.Errors);
 
         Start();
-        Assert.Contains("ENOSPC", _daemon.ExpectLog("going on without it"));
+        Assert.Contains("ENOSPC", _daemon.ExpectLog("continuing without it"));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
     }
 

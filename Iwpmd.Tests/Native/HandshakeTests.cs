@@ -41,7 +41,7 @@ public class HandshakeTests
         });
 
         Assert.Equal(most, KernelProtocol.MaxReplayed(pageSize));
-        Assert.Contains($"of which it can name {KernelProtocol.MaxReplayed(Environment.SystemPageSize)}:", scene.Daemon.ExpectLog($"kernel: replay: incomplete: {most} mappings"));
+        Assert.Contains($"of which the kernel can send {KernelProtocol.MaxReplayed(Environment.SystemPageSize)}:", scene.Daemon.ExpectLog($"kernel: replay incomplete: {most} mappings"));
         Assert.Contains($"ready: {most} mappings", scene.Daemon.ExpectLog("daemon: ready"));
         Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.MapInfoNumber));
     }
@@ -133,7 +133,7 @@ public class HandshakeTests
         scene.Daemon.Stop();
         scene.Host.Write("/etc/iwpmd.conf", "max_mappings=100\n");
 
-        scene.Restart().ExpectLog("state: /run/iwpmd/state: converted from that of iwpmd");
+        scene.Restart().ExpectLog("state: /run/iwpmd/state: migrated from iwpmd");
         Assert.Contains("ready: 1 mappings", scene.Daemon.ExpectLog("daemon: ready"));
     }
 
@@ -157,7 +157,7 @@ public class HandshakeTests
         using Scene scene = new Scene().Ready();
         scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.Invalid);
         scene.Kernel.Send(Scene.Add("10.0.0.1:5000"));
-        scene.Daemon.ExpectLog("was not taken (-22): 10.0.0.1:5000 goes on unmapped");
+        scene.Daemon.ExpectLog("rejected (Invalid argument (EINVAL)): 10.0.0.1:5000 continues unmapped");
 
         scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.Busy);
         uint add = scene.Kernel.Send(Scene.Add("10.0.0.1:5001"));

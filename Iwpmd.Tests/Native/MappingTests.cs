@@ -100,7 +100,7 @@ public class MappingTests
         scene.Kernel.SendRaw(KernelBytes.Of(scene.Kernel.Announce(Scene.Remove("10.0.0.1:5000"))), source: 4711);
         scene.Drain();
 
-        scene.Daemon.ExpectLog("a netlink message of process 4711");
+        scene.Daemon.ExpectLog("netlink message of process 4711");
         Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.AddMapping));
         Assert.False(scene.IsFree(port));
     }
@@ -151,7 +151,7 @@ public class MappingTests
         }
         scene.Daemon.Signal(NativeCalls.SIGCONT);
 
-        scene.Daemon.ExpectLog("messages were lost");
+        scene.Daemon.ExpectLog("kernel: messages lost");
         scene.Kernel.ExpectHandshake();
         Assert.Equal(1u, scene.Kernel.Expect(KernelReplyKind.MapInfoNumber).Accepted);
         scene.AddMapping("10.0.0.1:5001");

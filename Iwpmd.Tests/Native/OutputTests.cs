@@ -20,12 +20,12 @@ public sealed class OutputTests : IDisposable
     [Theory]
     [MemberData(nameof(Commands))]
     public void A_full_disk_is_told_in_one_line(string command) =>
-        Assert.Equal(new CommandResult(74, "", "iwpmd: stdout: ENOSPC (no space left)\n"), Shell($"iwpmd {command} > /dev/full"));
+        Assert.Equal(new CommandResult(74, "", "iwpmd: stdout: No space left on device (ENOSPC)\n"), Shell($"iwpmd {command} > /dev/full"));
 
     [Theory]
     [MemberData(nameof(Commands))]
     public void A_closed_stdout_is_told_in_one_line(string command) =>
-        Assert.Equal(new CommandResult(74, "", "iwpmd: stdout: EBADF (bad file descriptor)\n"), Shell($"iwpmd {command} >&-"));
+        Assert.Equal(new CommandResult(74, "", "iwpmd: stdout: Bad file descriptor (EBADF)\n"), Shell($"iwpmd {command} >&-"));
 
     [Theory]
     [MemberData(nameof(Commands))]
@@ -65,6 +65,6 @@ public sealed class OutputTests : IDisposable
     {
         CommandResult result = Shell("mkdir /run/small; mount -t tmpfs -o size=4k none /run/small; echo old > /run/small/m; iwpmd metrics -o /run/small/m; status=$?; cat /run/small/m; ls /run/small; exit $status");
 
-        Assert.Equal(new CommandResult(74, "old\nm\n", "iwpmd: /run/small/m cannot be written: ENOSPC (no space left)\n"), result);
+        Assert.Equal(new CommandResult(74, "old\nm\n", "iwpmd: /run/small/m cannot be written: No space left on device (ENOSPC)\n"), result);
     }
 }

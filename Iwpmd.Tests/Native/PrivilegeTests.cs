@@ -99,7 +99,7 @@ public sealed class PrivilegeTests : IDisposable
         Tool.Run("chmod", "coreutils", "-R", "a+rwX", _kernel.Environment["SIMKERNEL"]);
         using var daemon = DaemonProcess.Start(_host, _kernel, ["setpriv", "--reuid=4711", "--regid=4712", "--clear-groups", "--inh-caps=+net_admin", "--ambient-caps=+net_admin", Binaries.Ours, "-f"]);
 
-        Assert.Contains("warn:", daemon.ExpectLog("configuration: /etc/iwpmd.conf: cannot be read by user 4711: the defaults stand, whatever it allows or denies: chmod a+r /etc/iwpmd.conf"));
+        Assert.Contains("warn:", daemon.ExpectLog("configuration: /etc/iwpmd.conf: cannot be read by user 4711: the defaults are used, whatever it allows or denies: chmod a+r /etc/iwpmd.conf"));
         daemon.ExpectLog("daemon: ready");
     }
 

@@ -207,7 +207,7 @@ public sealed class QueryTests : IDisposable
             Assert.Equal((PeerMessageType.Ack, from), (Peer.Parse(ack).Type, source));
             return;
         }
-        daemon.ExpectLog("peer: answer dropped: Accept from 10.0.0.3:3935, where 10.0.0.2:3935 was asked");
+        daemon.ExpectLog("peer: answer dropped: Accept from 10.0.0.3:3935, for a query to 10.0.0.2:3935");
         Assert.Empty(other.ReceiveAll());
     }
 

@@ -47,7 +47,7 @@ public class ReloadTests
         CommandResult reload = Command.Run(scene.Host, "reload");
         Assert.Equal(1, reload.Status);
         Assert.Contains("/etc/iwpmd.conf:2: deny must be ", reload.Errors);
-        Assert.EndsWith("nothing is changed: the configuration before stays in force\n", reload.Errors);
+        Assert.EndsWith("nothing is changed: the previous configuration stays in force\n", reload.Errors);
         Assert.InRange(scene.AddMapping("10.0.0.1:5000"), 40000, 40009);
         Assert.False(IsAnswered(scene.Host, 1));
     }

@@ -47,7 +47,7 @@ public sealed class StartTests : IDisposable
         Assert.Matches(@$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: .* \(event 502\)$", syslog.Expect("daemon: ready"));
 
         Assert.Equal(0, TestLibc.kill(daemon, TestLibc.SIGTERM));
-        syslog.Expect("daemon: ending: SIGTERM");
+        syslog.Expect("daemon: stopping: SIGTERM");
         Assert.True(NativeCalls.AwaitExit(daemon, Timeouts.Exit));
     }
 
@@ -164,7 +164,7 @@ public sealed class StartTests : IDisposable
         (int status, string line) = Fail();
 
         Assert.Equal(1, status);
-        Assert.Contains("kernel: no answer to hello (ETIMEDOUT ", line);
+        Assert.Contains("kernel: HELLO not answered (Connection timed out (ETIMEDOUT)", line);
         Assert.Equal(4, _kernel.Expect(KernelReplyKind.Hello).Abi);
         Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello));
     }
@@ -176,7 +176,7 @@ public sealed class StartTests : IDisposable
     {
         _kernel.LoseAnswer(Enum.Parse<KernelReplyKind>(lost));
         using DaemonProcess daemon = DaemonProcess.Foreground(_host, _kernel);
-        daemon.ExpectLog("kernel: messages were lost");
+        daemon.ExpectLog("kernel: messages lost");
         daemon.ExpectLog("daemon: ready");
         Assert.All(_kernel.Messages.Where(message => message.Kind == KernelReplyKind.MapInfo), message => Assert.Equal(4, message.Reply.Abi));
         daemon.Stop();

@@ -80,7 +80,7 @@ public sealed class ViewCommandTests
 
         CommandResult status = Command.Run(scene.Host, "status");
         Assert.True(status.Status == 0, status.ToString());
-        Assert.Contains("\nstate      taken over from the daemon before: 1 of 1\n", status.Output);
+        Assert.Contains("\nstate      taken over from the previous daemon: 1 of 1\n", status.Output);
         Assert.Contains($", process {next.Id}, up ", status.Output);
     }
 
@@ -92,8 +92,8 @@ public sealed class ViewCommandTests
         scene.Daemon.Kill();
 
         JsonElement status = Json(scene.Host, 3, "status");
-        Assert.Equal(("dead", "not_running"), (Text(status, "daemon"), Text(status, "health")));
-        Assert.Contains($"process {scene.Daemon.Id} died", Text(status, "summary"));
+        Assert.Equal(("crashed", "not_running"), (Text(status, "daemon"), Text(status, "health")));
+        Assert.Contains($"process {scene.Daemon.Id} crashed", Text(status, "summary"));
         CommandResult mappings = Command.Run(scene.Host, "mappings");
         Assert.Equal(3, mappings.Status);
         Assert.StartsWith("not running: ", mappings.Output);
@@ -109,8 +109,8 @@ public sealed class ViewCommandTests
         scene.Daemon.Stop();
 
         JsonElement status = Json(scene.Host, 3, "status");
-        Assert.Equal("ended", Text(status, "daemon"));
-        Assert.Contains("it ended as asked", Text(status, "summary"));
+        Assert.Equal("stopped", Text(status, "daemon"));
+        Assert.Contains("stopped", Text(status, "summary"));
     }
 
     [Fact]
@@ -153,7 +153,7 @@ public sealed class ViewCommandTests
 
         JsonElement status = Json(scene.Host, 1, "status");
         Assert.Equal(("hung", "degraded"), (Text(status, "daemon"), Text(status, "health")));
-        Assert.Contains($"hung: process {scene.Daemon.Id}", Text(status, "summary"));
+        Assert.Contains($"hung: no heartbeat of process {scene.Daemon.Id}", Text(status, "summary"));
         Assert.Contains("\niwpmd_up 0\n", Command.Run(scene.Host, "metrics").Output);
         scene.Daemon.Signal(NativeCalls.SIGCONT);
     }
@@ -195,7 +195,7 @@ public sealed class ViewCommandTests
         Assert.Contains("\niwpmd_up 1\n", File.ReadAllText(scene.Host["iwpmd.prom"]));
         Assert.False(File.Exists(scene.Host["iwpmd.prom.new"]));
         CommandResult missing = Command.Run(scene.Host, "metrics", "-o", "/no/such/iwpmd.prom");
-        Assert.Equal((74, "iwpmd: /no/such/iwpmd.prom cannot be written: ENOENT (no such file or directory)\n"), (missing.Status, missing.Errors));
+        Assert.Equal((74, "iwpmd: /no/such/iwpmd.prom cannot be written: No such file or directory (ENOENT)\n"), (missing.Status, missing.Errors));
     }
 
     [Fact]

@@ -83,12 +83,19 @@ public sealed class AbiTests
     }
 
     [Fact]
-    public void Every_error_number_prints_its_C_name()
+    public void Every_error_number_prints_the_words_of_strerror_and_its_C_name()
     {
-        Dictionary<string, long> expected = Enumerable.Range(1, 200)
-            .Select(number => (number, text: new Errno(number).ToString()))
-            .Where(one => one.text != $"errno {one.number}")
-            .ToDictionary(one => one.text.Split(' ')[0], one => (long)one.number);
+        var expected = new Dictionary<string, long>();
+        for (int number = 1; number <= 200; number++)
+        {
+            string text = new Errno(number).ToString();
+            if (text != $"errno {number}")
+            {
+                string name = text.Split('(', ')')[^2];
+                Assert.Equal($"{Marshal.GetPInvokeErrorMessage(number)} ({name})", text);
+                expected.Add(name, number);
+            }
+        }
         Assert.NotEmpty(expected);
         AssertSame(X64, expected);
         AssertSame(Arm64, expected);
@@ -101,7 +108,7 @@ public sealed class AbiTests
         {
             Assert.DoesNotContain("errno", property.GetValue(null)!.ToString(), StringComparison.Ordinal);
         }
-        Assert.Equal("EADDRINUSE (address already in use)", Errno.AddressInUse.ToString());
+        Assert.Equal("Address already in use (EADDRINUSE)", Errno.AddressInUse.ToString());
         Assert.Equal("errno 4711", new Errno(4711).ToString());
     }
 

@@ -85,31 +85,31 @@ public sealed unsafe class StateFileTests : IDisposable
     [Fact]
     public void Of_a_new_file_the_parts_that_come_first_are_set_aside_first() => OnTmpfs("2m", () =>
     {
-        FilePart[] first = [new(0, 5000), new(Capacity / 2, 100), new(Capacity - 100, 100)];
+        FileRange[] first = [new(0, 5000), new(Capacity / 2, 100), new(Capacity - 100, 100)];
         Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
         using StateFile opened = file!;
-        Assert.Equal((Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, SetAside()));
+        Assert.Equal((Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, Preallocate()));
         Content(opened)[4999] = Content(opened)[Capacity / 2] = Content(opened)[^1] = 0x5a;
         Assert.Equal(Errno.None, opened.SetAsideRest());
-        Assert.Equal(Capacity, SetAside());
+        Assert.Equal(Capacity, Preallocate());
         Assert.Equal(Capacity - 3, Content(opened).Count((byte)0));
     });
 
     [Fact]
     public void All_of_a_file_is_set_aside_at_once_where_there_is_no_room_for_it_or_it_was_there() => OnTmpfs("512k", () =>
     {
-        FilePart[] first = [new(0, 1), new(Capacity - 1, 1)];
+        FileRange[] first = [new(0, 1), new(Capacity - 1, 1)];
         Assert.Equal((Errno.NoSpace, "fallocate"), (StateFile.TryOpen(Directory, Capacity, first, out _, out string operation), operation));
         File.WriteAllText(FilePath, "a");
         Assert.Equal(Errno.None, StateFile.TryOpen(Directory, 256 * 1024, first, out StateFile? file, out _));
         file!.Dispose();
-        Assert.Equal(256 * 1024, SetAside());
+        Assert.Equal(256 * 1024, Preallocate());
     });
 
     [Fact]
     public void Room_that_another_took_meanwhile_is_an_error() => OnTmpfs("2m", () =>
     {
-        FilePart[] first = [new(0, 1), new(Capacity - 1, 1)];
+        FileRange[] first = [new(0, 1), new(Capacity - 1, 1)];
         Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
         using StateFile opened = file!;
         File.WriteAllBytes(Path.Combine(Directory, "other"), new byte[(2 << 20) - (16 * 4096)]);
@@ -140,7 +140,7 @@ public sealed unsafe class StateFileTests : IDisposable
         System.IO.Directory.CreateDirectory(Directory);
         File.WriteAllText(_temporary["elsewhere"], "theirs");
         File.CreateSymbolicLink(FilePath, _temporary["elsewhere"]);
-        AssertRefused(Errno.TooManyLinks, "open");
+        AssertRefused(Errno.TooManySymbolicLinks, "open");
         Assert.Equal("theirs", File.ReadAllText(_temporary["elsewhere"]));
     }
 
@@ -182,7 +182,7 @@ public sealed unsafe class StateFileTests : IDisposable
     });
 
     /// <summary>Bytes that the file has of its file system.</summary>
-    private int SetAside() => 512 * int.Parse(Tool.Run("stat", "stat", "--format=%b", FilePath), CultureInfo.InvariantCulture);
+    private int Preallocate() => 512 * int.Parse(Tool.Run("stat", "stat", "--format=%b", FilePath), CultureInfo.InvariantCulture);
 
     private static Span<byte> Content(StateFile file) => new((byte*)file.Address, (int)file.Length);
 

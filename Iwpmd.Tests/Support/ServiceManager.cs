@@ -97,7 +97,7 @@ internal sealed class ServiceManager : IDisposable
     private void Serve()
     {
         byte[] buffer = new byte[4096];
-        int[] fds = new int[PassedFds.MostAtOnce];
+        int[] fds = new int[PassedFds.MaxFds];
         while (!_ended)
         {
             if (SocketFd.WaitReadable(_socket, TimeSpan.FromMilliseconds(20)) && PassedFds.Receive(_socket, buffer, fds, out int length, out int count) == Errno.None)

@@ -54,7 +54,7 @@ internal static class Stage
     public static (int Status, string Text) Text(IView view, StateReading reading, int width = int.MaxValue, bool inColour = false)
     {
         var text = new StringWriter();
-        int status = view.Show(reading, new Page(text, width, inColour));
+        int status = view.Show(reading, new TextOutput(text, width, inColour));
         return (status, text.ToString());
     }
 

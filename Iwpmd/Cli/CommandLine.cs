@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Cli;
 
-/// <summary>The commands and options, declared; what they do stands in a file each.</summary>
+/// <summary>The commands and options, declared; what each does is in a file of its own name.</summary>
 internal static partial class CommandLine
 {
     private static readonly Option<string?> RootConfig = ConfigOption();
@@ -43,18 +43,46 @@ internal static partial class CommandLine
 
     private static int Parse(string[] arguments)
     {
-        var systemd = new Option<bool>("--systemd", "-s") { Description = "stay in the foreground and tell the service manager how it goes" };
-        var foreground = new Option<bool>("--foreground", "-f") { Description = "stay in the foreground with a readable log on stderr" };
+        var systemd = new Option<bool>("--systemd", "-s")
+        {
+            Description = "stay in the foreground, log in journal format and notify the service manager",
+        };
+        var foreground = new Option<bool>("--foreground", "-f")
+        {
+            Description = "stay in the foreground with a readable log on stderr",
+        };
         Option<string?> logLevel = LogLevelOption();
-        var takeOver = new Option<bool>("--takeover") { Description = "take over from the daemon that runs, if there is one, without losing anything" };
-        var noSandbox = new Option<bool>("--no-sandbox") { Description = "do not limit the system calls of the daemon to those it needs" };
-        var logSandbox = new Option<bool>("--log-sandbox") { Description = "let the kernel's log tell of other system calls, which succeed" };
-        var checkConfig = new Option<bool>("--check-config") { Description = "say what is wrong with the configuration and end: 0 nothing, 1 warnings, 78 the daemon would not start" };
-        var version = new Option<bool>("--version", "-V") { Description = "say the version and end" };
-        // Not a RootCommand: its options for help and version look for their texts by reflection, a twentieth of a start.
-        var help = new Option<bool>("--help", "-h", "-?") { Description = "Show help and usage information", Recursive = true, Action = new HelpAction() };
-        var root = new Command("iwpmd", "iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
-        foreach (Option option in (Option[])[systemd, foreground, takeOver, RootConfig, logLevel, noSandbox, logSandbox, checkConfig, version, help])
+        var takeOver = new Option<bool>("--takeover")
+        {
+            Description = "take over from the running daemon, if there is one, without losing a request",
+        };
+        var noSandbox = new Option<bool>("--no-sandbox")
+        {
+            Description = "do not limit the system calls of the daemon",
+        };
+        var logSandbox = new Option<bool>("--log-sandbox")
+        {
+            Description = "allow system calls outside the sandbox and have the kernel log them",
+        };
+        var checkConfig = new Option<bool>("--check-config")
+        {
+            Description = "check the configuration and exit (0 valid, 1 warnings, 78 the daemon would not start)",
+        };
+        var version = new Option<bool>("--version", "-V") { Description = "print the version and exit" };
+        // Not a RootCommand: its options for help and version look for their texts by reflection, a twentieth of a
+        // start.
+        var help = new Option<bool>("--help", "-h", "-?")
+        {
+            Description = "print help and exit",
+            Recursive = true,
+            Action = new HelpAction(),
+        };
+        var root = new Command(
+            "iwpmd", "iWARP port mapper daemon: claims TCP ports for RDMA connections. Without options it detaches.");
+        foreach (Option option in (Option[])
+        [
+            systemd, foreground, takeOver, RootConfig, logLevel, noSandbox, logSandbox, checkConfig, version, help,
+        ])
         {
             root.Options.Add(option);
         }
@@ -67,14 +95,21 @@ internal static partial class CommandLine
         root.SetAction(result =>
         {
             string? path = result.GetValue(RootConfig);
-            LogLevel? level = result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed) ? parsed : null;
+            LogLevel? level =
+                result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed)
+                    ? parsed
+                    : null;
             StartMode mode = result.GetValue(takeOver) ? StartMode.TakeOver : StartMode.Alone;
-            SandboxMode sandbox = result.GetValue(noSandbox) ? SandboxMode.Off : result.GetValue(logSandbox) ? SandboxMode.Log : SandboxMode.On;
+            SandboxMode sandbox = result.GetValue(noSandbox) ? SandboxMode.Off
+                : result.GetValue(logSandbox) ? SandboxMode.Log
+                : SandboxMode.On;
             return result.GetValue(version) ? ShowVersion()
                 : result.GetValue(checkConfig) ? CheckConfig.Execute(path)
-                : Cli.Run.Execute(new RunOptions(result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
+                : Cli.Run.Execute(new RunOptions(
+                    result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
         });
-        // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and that is looked at as well.
+        // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and
+        // that is looked at as well.
         return Invoke(root, root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null }));
     }
 
@@ -94,7 +129,11 @@ internal static partial class CommandLine
 
     private static Option<string?> LogLevelOption()
     {
-        var logLevel = new Option<string?>("--log-level", "-l") { Description = "error, warning, info or debug (default info)", HelpName = "LEVEL" };
+        var logLevel = new Option<string?>("--log-level", "-l")
+        {
+            Description = "log this level and above: error, warning, info or debug (default info)",
+            HelpName = "LEVEL",
+        };
         logLevel.Validators.Add(result =>
         {
             if (!Configuration.TryParseLevel(result.Tokens[0].Value, out _))
@@ -122,7 +161,8 @@ internal static partial class CommandLine
             return status;
         }
         errors.ForEach(Output.Complain);
-        Output.Complain($"see {(command == root || command.Name == "help" ? "iwpmd" : $"iwpmd {command.Name}")} --help");
+        Output.Complain(
+            $"see {(command == root || command.Name == "help" ? "iwpmd" : $"iwpmd {command.Name}")} --help");
         return ExitStatus.Usage;
     }
 

@@ -20,30 +20,30 @@ internal static class ConfigurationChecks
             if (findings.Count == 0)
             {
                 findings.Add(File.Exists(path) ? CheckDaemonMayRead(path)
-                    : Finding.Good(Check, $"there is no {path}: the defaults stand"));
+                    : Finding.Ok(Check, $"there is no {path}: the defaults are used"));
             }
             return loaded.Configuration;
         }
         catch (SetupException e)
         {
-            findings.Add(Finding.Bad(Check, e.Message, "what follows assumes the defaults"));
+            findings.Add(Finding.Failure(Check, e.Message, "what follows assumes the defaults"));
             return new Configuration();
         }
     }
 
     private static Finding Judge(string path, Complaint complaint) => complaint.Line == 0
-        ? Finding.Doubtful(Check, $"{path} is not for this user: what follows assumes the defaults", "run this as root")
-        : Finding.Bad(Check, $"{path}:{complaint}", "correct the line");
+        ? Finding.Warning(Check, $"{path} is not for this user: what follows assumes the defaults", "run this as root")
+        : Finding.Failure(Check, $"{path}:{complaint}", "correct the line");
 
     private static Finding CheckDaemonMayRead(string path)
     {
-        bool isAnother = Limits.UserId == 0 & LesserUser.TryFind(Privileges.User, out uint userId, out uint groupId);
-        if (!isAnother || LesserUser.Ask(userId, groupId, () => HostSettings.MayRead(path)))
+        bool isAnother = Limits.UserId == 0 & PrivilegeDrop.TryFind(Privileges.User, out uint userId, out uint groupId);
+        if (!isAnother || PrivilegeDrop.Ask(userId, groupId, () => HostSettings.MayRead(path)))
         {
-            return Finding.Good(Check, $"{path} has no faults");
+            return Finding.Ok(Check, $"{path} has no faults");
         }
         string text = $"{path} cannot be read by the user {Privileges.User}, as whom the unit starts the daemon: "
-            + "it goes on with the defaults";
-        return Finding.Bad(Check, text, $"chmod a+r {path}");
+            + "it uses the defaults";
+        return Finding.Failure(Check, text, $"chmod a+r {path}");
     }
 }

@@ -8,8 +8,9 @@ using Microsoft.Extensions.Options;
 namespace Iwpmd.Cli;
 
 /// <summary>
-/// The console logger of Microsoft.Extensions.Logging on stderr, put together by hand: its own set-up, by dependency injection, is a third of the time and memory of a start.
-/// What cannot be written at once is dropped, since a stuck terminal must not make answers late.
+/// The console logger of Microsoft.Extensions.Logging on stderr, put together by hand: its own set-up, by dependency
+/// injection, is a third of the time and memory of a start. What cannot be written at once is dropped, since a stuck
+/// terminal must not make answers late.
 /// </summary>
 internal sealed class ConsoleLog : ILogger, IDisposable
 {
@@ -36,11 +37,14 @@ internal sealed class ConsoleLog : ILogger, IDisposable
 
     public bool IsEnabled(LogLevel logLevel) => logLevel >= MinimumLevel && logLevel != LogLevel.None;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    public void Log<TState>(
+        LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+        Func<TState, Exception?, string> formatter)
     {
         if (IsEnabled(logLevel))
         {
-            // The text, not what it is made of: where the library first meets another kind of line it looks for its code of that kind, which takes longer than to write it.
+            // The text, not what it is made of: where the library first meets another kind of line it looks for its
+            // code of that kind, which takes longer than to write it.
             _console.Log(logLevel, eventId, formatter(state, exception), exception, static (text, _) => text);
         }
     }
@@ -73,7 +77,8 @@ internal enum LineAudience
 /// </summary>
 internal sealed class LineFormatter(LineAudience audience) : ConsoleFormatter("line")
 {
-    public override void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter)
+    public override void Write<TState>(
+        in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter)
     {
         string text = logEntry.Formatter(logEntry.State, logEntry.Exception);
         // The rest apart: there is a copy of this for each kind of line.

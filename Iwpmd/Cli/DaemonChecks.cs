@@ -15,13 +15,15 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         var around = Surroundings.Find();
         if (reading.Condition == DaemonCondition.NotPermitted)
         {
-            findings.Add(Finding.Doubtful("daemon", reading.Problem!, "run this as root"));
+            findings.Add(Finding.Warning("daemon", reading.Problem!, "run this as root"));
         }
         else
         {
             findings.AddRange(CheckDaemon(around));
             findings.Add(CheckUdp(around.Owner));
-            findings.Add(CheckListeners(NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup), (uint)(reading.State?.Header.PortId ?? 0)));
+            findings.Add(CheckListeners(
+                NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup),
+                (uint)(reading.State?.Header.PortId ?? 0)));
         }
         if (Limits.UserId == 0)
         {
@@ -39,69 +41,105 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
     private IEnumerable<Finding> CheckDaemon(Surroundings around)
     {
         Health health = Health.Of(reading, around);
-        return health.Severity == Severity.Healthy ? [Finding.Good("daemon", health.Sentence)] : Array.ConvertAll(health.Problems, OfProblem);
+        return health.Severity == Severity.Healthy
+            ? [Finding.Ok("daemon", health.Sentence)]
+            : Array.ConvertAll(health.Problems, OfProblem);
     }
 
     private static Finding OfProblem(string problem)
     {
         int remedy = problem.LastIndexOf(": ", StringComparison.Ordinal);
-        return remedy < 0 ? Finding.Bad("daemon", problem, "") : Finding.Bad("daemon", problem[..remedy], problem[(remedy + 2)..]);
+        return remedy < 0
+            ? Finding.Failure("daemon", problem, "")
+            : Finding.Failure("daemon", problem[..remedy], problem[(remedy + 2)..]);
     }
 
     private Finding CheckUdp(PortOwner owner)
     {
         string whose = owner.ProcessId == 0 ? "a hidden process" : $"process {owner.ProcessId} ({owner.Name})";
         return !owner.IsBound ? reading.IsDaemonThere
-                ? Finding.Bad("udp", $"UDP port {PortMapper.Port} is not bound here, though the daemon runs", "it is in another network namespace: restart it in this one, or run this there")
-                : Finding.Good("udp", $"UDP port {PortMapper.Port} is free for the daemon")
-            : reading.IsDaemonThere && (owner.ProcessId == reading.ProcessId || owner.ProcessId == 0) ? Finding.Good("udp", $"UDP port {PortMapper.Port} is the daemon's")
+                ? Finding.Failure(
+                    "udp", $"UDP port {PortMapper.Port} is not bound here, though the daemon runs",
+                    "it is in another network namespace: restart it in this one, or run this there")
+                : Finding.Ok("udp", $"UDP port {PortMapper.Port} is free for the daemon")
+            : reading.IsDaemonThere && (owner.ProcessId == reading.ProcessId || owner.ProcessId == 0)
+                ? Finding.Ok("udp", $"UDP port {PortMapper.Port} is the daemon's")
             : owner.ProcessId == 0 && Limits.UserId != 0
-                ? Finding.Doubtful("udp", $"UDP port {PortMapper.Port} is in use, by whom is hidden from this user", "run this as root")
-            : Finding.Bad("udp", $"UDP port {PortMapper.Port} is in use by {whose}", "stop that, and start iwpmd");
+                ? Finding.Warning(
+                    "udp", $"UDP port {PortMapper.Port} is in use, by whom is hidden from this user",
+                    "run this as root")
+            : Finding.Failure("udp", $"UDP port {PortMapper.Port} is in use by {whose}", "stop that, and start iwpmd");
     }
 
-    /// <param name="ours">The netlink port of the daemon, or of the one that was there last, whose socket the service manager may keep.</param>
+    /// <param name="ours">
+    /// The netlink port of the daemon, or of the previous one, whose socket the service manager may keep.
+    /// </param>
     public static Finding CheckListeners(List<NetlinkMember> members, uint ours)
     {
         List<string> others = members.FindAll(member => member.PortId != ours).ConvertAll(member =>
         {
             int process = ProcessList.FindSocketOwner(member.Inode);
-            return process == 0 ? $"netlink port {member.PortId}" : $"process {process} ({ProcessList.NameOf(process)})";
+            return process == 0
+                ? $"netlink port {member.PortId}"
+                : $"process {process} ({ProcessList.NameOf(process)})";
         });
-        return others.Count == 0 ? Finding.Good("listeners", "nobody else hears what the kernel asks its port mapper")
-            : Finding.Doubtful("listeners", $"{string.Join(", ", others)} hears what the kernel asks its port mapper, and can answer before it", "end it, unless it is known; only the kernel could forbid it (from Linux 6.12 on any user may)");
+        return others.Count == 0 ? Finding.Ok("listeners", "no other process receives the kernel's requests")
+            : Finding.Warning(
+                "listeners",
+                $"{string.Join(", ", others)} receives the kernel's requests too, and can answer before the daemon",
+                "end it, unless it is known; only the kernel could forbid it (from Linux 6.12 on any user may)");
     }
 
     private Finding CheckStateFolder()
     {
         string folder = configuration.StateDirectory, parent = Path.GetDirectoryName(folder) ?? "/";
         return Directory.Exists(folder)
-            ? !HostSettings.MayWrite(folder) ? Finding.Bad("state", $"{folder} cannot be written to", "correct its permissions, or set another state_dir")
+            ? !HostSettings.MayWrite(folder)
+                    ? Finding.Failure(
+                        "state", $"{folder} cannot be written to", "correct its permissions, or set another state_dir")
                 : reading is { IsDaemonThere: false, State: { Mappings.Length: > 0 } left }
-                    ? Finding.Doubtful("state", $"{folder}/state is what process {left.Header.ProcessId} left, with {Words.Count(left.Mappings.Length, "mapping")} whose ports are free for other programs", "start iwpmd, which claims them again")
-                : Finding.Good("state", $"{folder} can be written to")
-            : HostSettings.MayWrite(parent) ? Finding.Good("state", $"{folder} will be made at the next start")
-            : Finding.Bad("state", $"{folder} cannot be made", $"let {parent} be a directory that can be written to, or set another state_dir");
+                    ? Finding.Warning(
+                        "state",
+                        $"{folder}/state was left by process {left.Header.ProcessId}, with "
+                            + $"{Format.Count(left.Mappings.Length, "mapping")} whose ports other programs can take",
+                        "start iwpmd, which claims them again")
+                : Finding.Ok("state", $"{folder} can be written to")
+            : HostSettings.MayWrite(parent) ? Finding.Ok("state", $"{folder} will be made at the next start")
+            : Finding.Failure(
+                "state", $"{folder} cannot be made",
+                $"let {parent} be a directory that can be written to, or set another state_dir");
     }
 
-    /// <summary>Which of them a host without a port mapper does not reach, since their port is mapped to another one.</summary>
+    /// <summary>
+    /// Which of them a host without a port mapper does not reach, since their port is mapped to another one.
+    /// </summary>
     private Finding CheckListeners(StateSnapshot state)
     {
         List<string> mapped = [], notKept = [];
         foreach (ref readonly MappingRow row in state.Mappings)
         {
-            if (row.Purpose == MappingPurpose.Listening && row.State is MappingState.Held or MappingState.Unprotected && !row.IsKept)
+            if (row.Purpose == MappingPurpose.Listening && row.State is MappingState.Held or MappingState.Unprotected
+                && !row.IsKept)
             {
-                (configuration.KeptPorts.Contains(row.Local.Port) ? notKept : mapped).Add($"{(InetEndpoint)row.Local} (mapped to {row.MappedPort})");
+                (configuration.KeptPorts.Contains(row.Local.Port) ? notKept : mapped).Add(
+                    $"{(InetEndpoint)row.Local} (mapped to {row.MappedPort})");
             }
         }
         const string Who = "hosts without a port mapper (Windows, ESXi, FreeBSD) cannot reach ";
         return notKept.Count > 0
-            ? Finding.Doubtful("keep_ports", $"{Who}{Some(notKept)}, which keep_ports has: the port was in use when the listener came", "see who has it (ss -tlnp), stop that, and start the RDMA service anew")
-            : Finding.Good("keep_ports", mapped.Count == 0 ? "hosts without a port mapper can reach all" : $"{Who}{Some(mapped)}: keep_ports is for those that they shall reach");
+            ? Finding.Warning(
+                "keep_ports",
+                $"{Who}{Some(notKept)}, which keep_ports has: the port was in use when the listener was made",
+                "see who has it (ss -tlnp), stop that, and restart the RDMA service")
+            : Finding.Ok(
+                "keep_ports",
+                mapped.Count == 0
+                    ? "hosts without a port mapper can reach all"
+                    : $"{Who}{Some(mapped)}: set keep_ports for those that they must reach");
     }
 
-    private static string Some(List<string> names) => string.Join(", ", names.Take(5)) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
+    private static string Some(List<string> names) =>
+        string.Join(", ", names.Take(5)) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
 
     private Finding CheckPeers(StateSnapshot state)
     {
@@ -116,8 +154,12 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
                 first = $"{((InetEndpoint)peer.Address).AddressText()} {FallbackWords.Describe(cause)}";
             }
         }
-        return state.Peers.Length == 0 ? Finding.Good("peers", "no host has been asked yet")
-            : silent == 0 ? Finding.Good("peers", $"{Words.Count(state.Peers.Length, "host")} asked, and each answered the last time")
-            : Finding.Doubtful("peers", $"{first}{(silent == 1 ? "" : $", and {silent - 1} more")}", $"{FallbackWords.Remedy(cause)}; iwpmd ping HOST shows whether it helped");
+        return state.Peers.Length == 0 ? Finding.Ok("peers", "no host has been asked yet")
+            : silent == 0
+                ? Finding.Ok(
+                    "peers", $"{Format.Count(state.Peers.Length, "host")} asked, and each answered the last time")
+            : Finding.Warning(
+                "peers", $"{first}{(silent == 1 ? "" : $", and {silent - 1} more")}",
+                $"{FallbackWords.Remedy(cause)}; iwpmd ping HOST shows whether it helped");
     }
 }

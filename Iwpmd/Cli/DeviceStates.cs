@@ -7,31 +7,35 @@ using Iwpmd.Wire;
 namespace Iwpmd.Cli;
 
 /// <summary>An iWARP device of the host as the port mapper sees it.</summary>
-/// <param name="State">"registered", "served", "not_asked" or "unserved".</param>
+/// <param name="State">"registered", "served", "unused" or "unserved".</param>
 /// <param name="Mappings">Of its addresses, and of the wildcard, on which each device listens.</param>
 internal readonly record struct DeviceState(RdmaDevice Device, string State, int Mappings)
 {
     public override string ToString()
     {
         string @interface = Device.Interface.Length == 0 ? "interface unknown" : Device.Interface;
-        string addresses = Device.Addresses.Length == 0 ? "no address" : string.Join(", ", Device.Addresses.Select(address => address.AddressText()));
+        string addresses = Device.Addresses.Length == 0
+            ? "no address"
+            : string.Join(", ", Device.Addresses.Select(address => address.AddressText()));
         string state = State switch
         {
             "registered" => "registered",
             "served" => "served (another device registered first)",
-            "not_asked" => "not asked for yet",
+            "unused" => "not used yet",
             _ => "no port mapper runs",
         };
-        return $"{Device.NameAndDriver}, {@interface}: {addresses}: {state}, {Words.Count(Mappings, "mapping")}";
+        return $"{Device.NameAndDriver}, {@interface}: {addresses}: {state}, {Format.Count(Mappings, "mapping")}";
     }
 }
 
 /// <summary>
-/// The kernel registers once, with the device that was used first, and asks for all of them from then on: so the others are served as well, though nobody named them.
+/// The kernel registers once, with the device that was used first, and asks for all of them from then on: so the others
+/// are served as well, though no registration named them.
 /// </summary>
 internal static class DeviceStates
 {
-    public static DeviceState[] Of(RdmaDevice[] devices, StateReading reading) => Array.ConvertAll(devices, device => Of(device, reading));
+    public static DeviceState[] Of(RdmaDevice[] devices, StateReading reading) =>
+        Array.ConvertAll(devices, device => Of(device, reading));
 
     private static DeviceState Of(RdmaDevice device, StateReading reading)
     {
@@ -39,16 +43,20 @@ internal static class DeviceStates
         {
             return new DeviceState(device, "unserved", 0);
         }
-        string name = "not_asked";
+        string name = "unused";
         foreach (ref readonly ClientRow client in state.Clients)
         {
-            name = client.IsRegistered == 0 || name == "registered" ? name : client.Device.ToString() == device.Name ? "registered" : "served";
+            name = client.IsRegistered == 0 || name == "registered" ? name
+                : client.Device.ToString() == device.Name ? "registered"
+                : "served";
         }
         int mappings = 0;
         foreach (ref readonly MappingRow row in state.Mappings)
         {
             InetEndpoint local = row.Local;
-            bool isIts = Array.Exists(device.Addresses, address => local.SameAddress(address) || (local.IsWildcard && local.Family == address.Family));
+            bool isIts = Array.Exists(
+                device.Addresses,
+                address => local.SameAddress(address) || (local.IsWildcard && local.Family == address.Family));
             mappings += isIts ? 1 : 0;
         }
         return new DeviceState(device, name, mappings);

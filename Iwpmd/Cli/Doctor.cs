@@ -11,7 +11,10 @@ internal enum DoctorFormat
     Json,
 }
 
-/// <summary><c>iwpmd doctor</c>: checks in order, from the kernel up, one line each, with what to do. It changes nothing, sends nothing, and holds nothing that the daemon needs.</summary>
+/// <summary>
+/// <c>iwpmd doctor</c>: checks in order, from the kernel up, one line each, with what to do. It changes nothing, sends
+/// nothing, and holds nothing that the daemon needs.
+/// </summary>
 internal static class Doctor
 {
     /// <summary>0 when nothing is a failure, and everything could be looked at.</summary>
@@ -29,21 +32,26 @@ internal static class Doctor
         }
         else
         {
-            Page page = Page.OfStdout();
+            TextOutput page = TextOutput.OfStdout();
             Write(page, findings);
             page.Text.Flush();
         }
-        return Array.Exists(findings, finding => finding.Outcome == Outcome.Failure) ? ExitStatus.Failure
+        return Array.Exists(findings, finding => finding.Result == CheckResult.Failure) ? ExitStatus.Failure
             : isPermitted ? ExitStatus.Ended
             : ExitStatus.NotPermitted;
     }
 
-    public static void Write(Page page, Finding[] findings)
+    public static void Write(TextOutput page, Finding[] findings)
     {
         foreach (Finding finding in findings)
         {
-            Colour colour = finding.Outcome switch { Outcome.Ok => Colour.Green, Outcome.Warning => Colour.Yellow, _ => Colour.Red };
-            page.Write(finding.OutcomeText.PadRight(9), colour);
+            Colour colour = finding.Result switch
+            {
+                CheckResult.Ok => Colour.Green,
+                CheckResult.Warning => Colour.Yellow,
+                _ => Colour.Red,
+            };
+            page.Write(finding.ResultText.PadRight(9), colour);
             string remedy = finding.Remedy.Length == 0 ? "" : $": {finding.Remedy}";
             page.Line($"{finding.Check.PadRight(15)}{finding.Text}{remedy}");
         }
@@ -60,7 +68,7 @@ internal static class Doctor
         {
             json.WriteStartObject();
             json.WriteString("check"u8, finding.Check);
-            json.WriteString("result"u8, finding.OutcomeText);
+            json.WriteString("result"u8, finding.ResultText);
             json.WriteString("text"u8, finding.Text);
             json.WriteString("remedy"u8, finding.Remedy);
             json.WriteEndObject();
@@ -76,18 +84,19 @@ internal static class Doctor
     /// </summary>
     public static string Sum(Finding[] findings)
     {
-        int failures = Array.FindAll(findings, finding => finding.Outcome == Outcome.Failure).Length;
-        int warnings = Array.FindAll(findings, finding => finding.Outcome == Outcome.Warning).Length;
+        int failures = Array.FindAll(findings, finding => finding.Result == CheckResult.Failure).Length;
+        int warnings = Array.FindAll(findings, finding => finding.Result == CheckResult.Warning).Length;
         if (failures + warnings == 0)
         {
-            return $"no fault found in {Words.Count(findings.Length, "check")}";
+            return $"no fault found in {Format.Count(findings.Length, "check")}";
         }
-        Outcome worst = failures > 0 ? Outcome.Failure : Outcome.Warning;
-        Finding first = Array.Find(findings, finding => finding.Outcome == worst);
-        int devices = Array.FindIndex(findings, finding => finding.Check == HostChecks.Devices && finding.Outcome != Outcome.Ok);
+        CheckResult worst = failures > 0 ? CheckResult.Failure : CheckResult.Warning;
+        Finding first = Array.Find(findings, finding => finding.Result == worst);
+        int devices = Array.FindIndex(
+            findings, finding => finding.Check == HostChecks.Devices && finding.Result != CheckResult.Ok);
         first = devices < 0 ? first : findings[devices];
-        string counts = $"{Words.Count(failures, "failure")} and {Words.Count(warnings, "warning")}";
-        return $"{counts} in {Words.Count(findings.Length, "check")}; "
+        string counts = $"{Format.Count(failures, "failure")} and {Format.Count(warnings, "warning")}";
+        return $"{counts} in {Format.Count(findings.Length, "check")}; "
             + $"first {first.Check}: {(first.Remedy.Length == 0 ? first.Text : first.Remedy)}";
     }
 

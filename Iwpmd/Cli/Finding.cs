@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Cli;
 
-internal enum Outcome
+internal enum CheckResult
 {
     Ok,
     Warning,
     Failure,
 }
 
-/// <summary>What one check of the doctor came to, and what to do about it.</summary>
-internal readonly record struct Finding(Outcome Outcome, string Check, string Text, string Remedy)
+/// <summary>The result of one check of the doctor, and what to do about it.</summary>
+internal readonly record struct Finding(CheckResult Result, string Check, string Text, string Remedy)
 {
-    public string OutcomeText => Outcome switch
+    public string ResultText => Result switch
     {
-        Outcome.Ok => "ok",
-        Outcome.Warning => "warning",
+        CheckResult.Ok => "ok",
+        CheckResult.Warning => "warning",
         _ => "failure",
     };
 
-    public static Finding Good(string check, string text) => new(Outcome.Ok, check, text, "");
+    public static Finding Ok(string check, string text) => new(CheckResult.Ok, check, text, "");
 
-    public static Finding Doubtful(string check, string text, string remedy) => new(Outcome.Warning, check, text, remedy);
+    public static Finding Warning(string check, string text, string remedy) =>
+        new(CheckResult.Warning, check, text, remedy);
 
-    public static Finding Bad(string check, string text, string remedy) => new(Outcome.Failure, check, text, remedy);
+    public static Finding Failure(string check, string text, string remedy) =>
+        new(CheckResult.Failure, check, text, remedy);
 }

@@ -14,8 +14,8 @@ internal enum FirewallVerdict
 }
 
 /// <summary>
-/// What <c>nft list ruleset</c> prints, asked about one datagram: UDP to a given port, the first of its flow, from any host by any interface but the loopback.
-/// What it does not understand it takes for something that may or may not fit.
+/// What <c>nft list ruleset</c> prints, asked about one datagram: UDP to a given port, the first of its flow, from any
+/// host by any interface but the loopback. What it does not understand it takes for something that may or may not fit.
 /// </summary>
 internal sealed class FirewallRules
 {
@@ -48,16 +48,21 @@ internal sealed class FirewallRules
             {
                 continue;
             }
-            FirewallVerdict verdict = rules.Walk(chain, 0, out string by) ?? (chain.DropsByDefault ? FirewallVerdict.Dropped : FirewallVerdict.Passes);
+            FirewallVerdict verdict = rules.Walk(chain, 0, out string by)
+                ?? (chain.DropsByDefault ? FirewallVerdict.Dropped : FirewallVerdict.Passes);
             if (verdict > worst)
             {
-                (worst, rule) = (verdict, $"{chain.Table}, chain {chain.Name}: {(by.Length == 0 ? "policy drop" : by)}");
+                worst = verdict;
+                rule = $"{chain.Table}, chain {chain.Name}: {(by.Length == 0 ? "policy drop" : by)}";
             }
         }
         return worst;
     }
 
-    /// <summary>"table inet x {", "chain in {", "type filter hook input priority filter; policy drop;", a rule a line; sets and maps are left out.</summary>
+    /// <summary>
+    /// "table inet x {", "chain in {", "type filter hook input priority filter; policy drop;", a rule a line; sets and
+    /// maps are left out.
+    /// </summary>
     private void Read(string ruleset)
     {
         string table = "";
@@ -101,24 +106,27 @@ internal sealed class FirewallRules
             {
                 break;
             }
-            FirewallVerdict? outcome = fits == false ? null : verdict switch
+            FirewallVerdict? result = fits == false ? null : verdict switch
             {
                 "accept" => FirewallVerdict.Passes,
                 "drop" or "reject" => FirewallVerdict.Dropped,
-                "jump" or "goto" when depth < MaxDepth && _chains.Find(c => c.Table == chain.Table && c.Name == target) is Chain next => Walk(next, depth + 1, out _),
+                "jump" or "goto" when depth < MaxDepth
+                    && _chains.Find(c => c.Table == chain.Table && c.Name == target) is Chain next =>
+                    Walk(next, depth + 1, out _),
                 _ => null,
             };
-            if (outcome is null)
+            if (result is null)
             {
                 continue;
             }
             by = by.Length == 0 || fits == true ? rule : by;
-            if (fits == true && outcome != FirewallVerdict.Depends)
+            if (fits == true && result != FirewallVerdict.Depends)
             {
-                return outcome == FirewallVerdict.Dropped ? mayHavePassed ? FirewallVerdict.Depends : FirewallVerdict.Dropped : mayBeDropped ? FirewallVerdict.Depends : FirewallVerdict.Passes;
+                bool mayDiffer = result == FirewallVerdict.Dropped ? mayHavePassed : mayBeDropped;
+                return mayDiffer ? FirewallVerdict.Depends : result;
             }
-            mayHavePassed |= outcome != FirewallVerdict.Dropped;
-            mayBeDropped |= outcome != FirewallVerdict.Passes;
+            mayHavePassed |= result != FirewallVerdict.Dropped;
+            mayBeDropped |= result != FirewallVerdict.Passes;
         }
         bool drops = chain.DropsByDefault;
         return drops && mayHavePassed || !drops && mayBeDropped ? FirewallVerdict.Depends : null;
@@ -127,7 +135,7 @@ internal sealed class FirewallRules
     /// <summary>Whether our datagram fits all conditions of a rule: null when that is not known.</summary>
     private bool? Fits(string rule, out string verdict, out string target)
     {
-        var words = new RuleWords(rule);
+        var words = new NftTokenizer(rule);
         bool isKnown = true;
         (verdict, target) = ("", "");
         while (words.TryTake(out string word))
@@ -148,7 +156,7 @@ internal sealed class FirewallRules
         return isKnown ? true : null;
     }
 
-    private bool? FitsCondition(string word, ref RuleWords words)
+    private bool? FitsCondition(string word, ref NftTokenizer words)
     {
         switch (word)
         {
@@ -183,7 +191,8 @@ internal sealed class FirewallRules
         foreach (string item in list.Trim('{', '}', ' ').Split(',', StringSplitOptions.TrimEntries))
         {
             string[] ends = item.Split('-');
-            if (!ushort.TryParse(ends[0], NumberStyles.None, CultureInfo.InvariantCulture, out ushort low) || !ushort.TryParse(ends[^1], NumberStyles.None, CultureInfo.InvariantCulture, out ushort high))
+            if (!ushort.TryParse(ends[0], NumberStyles.None, CultureInfo.InvariantCulture, out ushort low)
+                || !ushort.TryParse(ends[^1], NumberStyles.None, CultureInfo.InvariantCulture, out ushort high))
             {
                 return null; // a named set, or a service by name
             }
@@ -200,6 +209,8 @@ internal sealed class FirewallRules
         }
         bool isNegated = list.StartsWith("!= ", StringComparison.Ordinal);
         string[] items = (isNegated ? list[3..] : list).Trim('{', '}', ' ').Split(',', StringSplitOptions.TrimEntries);
-        return Array.Exists(items, item => item.StartsWith('@')) ? null : Array.Exists(items, item => item == one || item == other) != isNegated;
+        return Array.Exists(items, item => item.StartsWith('@'))
+            ? null
+            : Array.Exists(items, item => item == one || item == other) != isNegated;
     }
 }

@@ -30,7 +30,10 @@ internal readonly record struct PortOwner(bool IsBound, int ProcessId, string Na
     }
 }
 
-/// <summary>How port mapping is on this host, in a plain sentence, and what is wrong with it, each with the remedy. Of two states of one kind the sentence is the same: scripts may look for its first word.</summary>
+/// <summary>
+/// How port mapping is on this host, in a plain sentence, and what is wrong with it, each with the remedy. Of two
+/// states of one kind the sentence is the same: scripts may look for its first word.
+/// </summary>
 internal sealed record Health(Severity Severity, string Sentence, string[] Problems)
 {
     private const double NearlyFull = 0.95;
@@ -64,7 +67,11 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         StateSnapshot state = reading.State!;
         string[] problems = Find(reading, state);
         return problems.Length == 0
-            ? new Health(Severity.Healthy, $"serving: {Kernel(state)}, {Words.Count(state.Mappings.Length, "mapping")}{LastFallback(state, reading.Now)}", problems)
+            ? new Health(
+                Severity.Healthy,
+                $"serving: {Kernel(state)}, "
+                    + $"{Format.Count(state.Mappings.Length, "mapping")}{LastFallback(state, reading.Now)}",
+                problems)
             : new Health(Severity.Degraded, $"degraded: {problems[0]}", problems);
     }
 
@@ -79,9 +86,12 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         return used;
     }
 
-    public static int PortsInAll(in HealthRow health) => health.HighestPort == 0 ? 0 : health.HighestPort - health.LowestPort + 1;
+    public static int PortsInAll(in HealthRow health) =>
+        health.HighestPort == 0 ? 0 : health.HighestPort - health.LowestPort + 1;
 
-    /// <summary>What users lost through this host within the last minute, and why: the first one is in the sentence.</summary>
+    /// <summary>
+    /// What users lost through this host within the last minute, and why: the first one is in the sentence.
+    /// </summary>
     private static void AddLosses(List<string> problems, in HealthRow health, TimeSpan now)
     {
         foreach (LossWords words in LossWords.All)
@@ -89,8 +99,12 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             LossRow loss = health.Losses[(int)words.Cause];
             if (loss.IsRecent(now))
             {
-                string since = loss.Count == 1 ? "" : $" in {Words.Duration(now - new TimeSpan(loss.Since))}, the last";
-                problems.Add($"{words.Describe(loss.Count)}{since} {Words.Duration(now - new TimeSpan(loss.LastAt))} ago: {words.Reason}: {words.Remedy}");
+                string since = loss.Count == 1
+                    ? ""
+                    : $" in {Format.Duration(now - new TimeSpan(loss.Since))}, the last";
+                problems.Add(
+                    $"{words.Describe(loss.Count)}{since} {Format.Duration(now - new TimeSpan(loss.LastAt))} ago: "
+                        + $"{words.Reason}: {words.Remedy}");
             }
         }
     }
@@ -105,14 +119,20 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         }
         if (reading.Condition == DaemonCondition.Unreadable)
         {
-            string fault = reading.ProcessId != 0 ? $"the daemon runs, but its state cannot be read: {reading.Problem}" : $"the state cannot be read: {reading.Problem}";
+            string fault = reading.ProcessId != 0
+                ? $"the daemon runs, but its state cannot be read: {reading.Problem}"
+                : $"the state cannot be read: {reading.Problem}";
             return new Health(Severity.Degraded, $"unknown: {fault}", [fault]);
         }
         if (owner.IsBound)
         {
+            string holder = owner.ProcessId == 0 ? "a process that is hidden (see ss -ulpn)"
+                : $"process {owner.ProcessId} ({owner.Name})";
             string fault = owner.Name == "iwpmd"
-                ? $"process {owner.ProcessId} (iwpmd) has UDP port {PortMapper.Port}, but keeps no state here: it is rdma-core's (stop it, and start this one), has another state_dir (-c), or could not write to it (see its log)"
-                : $"UDP port {PortMapper.Port} is in use by {(owner.ProcessId == 0 ? "a process that is hidden (see ss -ulpn)" : $"process {owner.ProcessId} ({owner.Name})")}: stop it, and start iwpmd";
+                ? $"process {owner.ProcessId} (iwpmd) has UDP port {PortMapper.Port}, but keeps no state here: it "
+                    + "is rdma-core's (stop it, and start this one), has another state_dir (-c), or could not write "
+                    + "to it (see its log)"
+                : $"UDP port {PortMapper.Port} is in use by {holder}: stop it, and start iwpmd";
             return new Health(Severity.Degraded, $"degraded: {fault}", [fault]);
         }
         string gone = Gone(reading, owner);
@@ -128,37 +148,45 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             return reading.Problem!;
         }
         string left = owner.IsKept
-            ? "; the service manager keeps its sockets for the next start, after an orderly end those of its ports too"
+            ? "; the service manager keeps its sockets for the next start, after a clean stop those of its ports too"
             : state.Mappings.Length == 0 ? ""
-            : $"; the ports of its {Words.Count(state.Mappings.Length, "mapping")} are free for other programs until it is started again";
-        return reading.Condition == DaemonCondition.Ended
-            ? $"it ended as asked {Words.Duration(reading.Now - new TimeSpan(state.Header.EndedAt))} ago{left}"
-            : $"process {state.Header.ProcessId} died, last seen at work {Words.Duration(reading.SinceSeen)} ago{left}";
+            : $"; the ports of its {Format.Count(state.Mappings.Length, "mapping")} are free for other programs "
+                + "until it is started again";
+        return reading.Condition == DaemonCondition.Stopped
+            ? $"stopped {Format.Duration(reading.Now - new TimeSpan(state.Header.EndedAt))} ago{left}"
+            : $"process {state.Header.ProcessId} crashed; last heartbeat {Format.Duration(reading.SinceHeartbeat)} "
+                + $"ago{left}";
     }
 
     private static string[] Find(StateReading reading, StateSnapshot state)
     {
         List<string> problems = [];
         HealthRow health = state.Health;
-        int mappings = state.Mappings.Length, used = PortsUsed(reading), ports = PortsInAll(health) - (int)health.ReservedPorts;
+        int mappings =
+            state.Mappings.Length, used = PortsUsed(reading), ports = PortsInAll(health) - (int)health.ReservedPorts;
         if (reading.Condition == DaemonCondition.Starting)
         {
             return [$"process {reading.ProcessId} is starting: look again in a moment"];
         }
         if (reading.Condition == DaemonCondition.Hung)
         {
-            problems.Add($"hung: process {reading.ProcessId} has not looked at its sockets for {Words.Duration(reading.SinceSeen)}: it is stopped or the host is overloaded: let it go on, or restart it");
+            problems.Add(
+                $"hung: no heartbeat of process {reading.ProcessId} for {Format.Duration(reading.SinceHeartbeat)}: "
+                    + "it is suspended or the host is overloaded: resume it (kill -CONT), or restart it");
         }
         else if (health.Kernel != HandshakeState.Ready)
         {
             problems.Add(health.Kernel is HandshakeState.HelloSent or HandshakeState.MapInfoSent
-                ? "the kernel has not yet told which mappings it has: if it stays so, see dmesg"
-                : health.Kernel == HandshakeState.Unanswered ? "the kernel did not answer its hello, which is said again every 10 s: if it stays so, see dmesg"
-                : "the kernel does not talk to it: run iwpmd doctor");
+                ? "the kernel has not yet replayed its mappings: if this persists, see dmesg"
+                : health.Kernel == HandshakeState.Unanswered ? "the kernel did not answer HELLO, which is sent "
+                    + "again every 10 s: if this persists, see dmesg"
+                : "no handshake with the kernel: run iwpmd doctor");
         }
         if (health.Unprotected > 0)
         {
-            problems.Add($"{health.Unprotected} of {Words.Count(mappings, "mapping")} unprotected: other programs have their TCP ports (iwpmd mappings names them): stop those programs");
+            problems.Add(
+                $"{health.Unprotected} of {Format.Count(mappings, "mapping")} unprotected: other programs have "
+                    + "their TCP ports (iwpmd mappings names them): stop those programs");
         }
         AddLosses(problems, health, reading.Now);
         if (ports > 0 && used >= NearlyFull * ports)
@@ -171,7 +199,9 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         }
         if (state.Unreadable > 0)
         {
-            problems.Add($"{Words.Count(state.Unreadable, "row")} of the state cannot be read: if it stays so, restart the daemon");
+            problems.Add(
+                $"{Format.Count(state.Unreadable, "row")} of the state cannot be read: if this persists, restart "
+                    + "the daemon");
         }
         return [.. problems];
     }
@@ -199,8 +229,11 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         {
             return "";
         }
-        FallbackCause cause = health.RememberedCause == FallbackCause.None ? health.LastFallbackCause : health.RememberedCause;
-        string ago = Words.Duration(now - new TimeSpan(health.LastFallbackAt)), remedy = FallbackWords.Remedy(cause);
-        return $", last fallback {ago} ago: {((InetEndpoint)health.LastFallbackPeer).AddressText()} {FallbackWords.Describe(cause)}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
+        FallbackCause cause = health.RememberedCause == FallbackCause.None
+            ? health.LastFallbackCause
+            : health.RememberedCause;
+        string ago = Format.Duration(now - new TimeSpan(health.LastFallbackAt)), remedy = FallbackWords.Remedy(cause);
+        return $", last fallback {ago} ago: {((InetEndpoint)health.LastFallbackPeer).AddressText()} "
+            + $"{FallbackWords.Describe(cause)}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
     }
 }

@@ -24,7 +24,7 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
     {
         if (!_host.TryReadBootId(out _))
         {
-            findings.Add(Finding.Bad("proc", "/proc is not there, from which most of what follows is read", "mount it"));
+            findings.Add(Finding.Failure("proc", "/proc is not mounted: most of the checks depend on it", "mount it"));
         }
         findings.Add(CheckDevices());
         findings.Add(CheckModules());
@@ -40,28 +40,40 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
     }
 
     private Finding CheckModules() => _host.HasIwCm
-        ? Finding.Good("modules", "iw_cm is loaded")
-        : Finding.Bad("modules", "iw_cm is not loaded: the kernel asks nobody for ports", "modprobe iw_cm, or connect a device whose driver brings it");
+        ? Finding.Ok("modules", "iw_cm is loaded")
+        : Finding.Failure(
+            "modules", "iw_cm is not loaded: the kernel asks no port mapper",
+            "modprobe iw_cm, or connect a device whose driver loads it");
 
     private static Finding CheckNetlink()
     {
         Errno error = NetlinkSocket.Probe(KernelProtocol.NetlinkProtocol);
-        return error == Errno.None ? Finding.Good("netlink", "the kernel has NETLINK_RDMA")
-            : Finding.Bad("netlink", $"NETLINK_RDMA is not available: {error}", "load ib_core and iw_cm (modprobe iw_cm)");
+        return error == Errno.None ? Finding.Ok("netlink", "the kernel has NETLINK_RDMA")
+            : Finding.Failure(
+                "netlink", $"NETLINK_RDMA is not available: {error}", "load ib_core and iw_cm (modprobe iw_cm)");
     }
 
     private Finding CheckNamespace() =>
-        _host.HasIwCmInThisNamespace ? Finding.Good("namespace", "this is the initial network namespace")
+        _host.HasIwCmInThisNamespace ? Finding.Ok("namespace", "this is the initial network namespace")
         : _host.HasIwCm || ProcessList.IsInFirstNetwork == false
-            ? Finding.Bad("namespace", "this is not the initial network namespace, where alone RDMA port mapping works", "run this, and iwpmd, in the host's (containers: --network host)")
-        : ProcessList.IsInFirstNetwork is null ? Finding.Doubtful("namespace", "whether this is the initial network namespace shows only when iw_cm is loaded", "load it")
-        : Finding.Good("namespace", "this is the network namespace of process 1");
+            ? Finding.Failure(
+                "namespace", "this is not the initial network namespace, the only one with RDMA port mapping",
+                "run this, and iwpmd, in the host's (containers: --network host)")
+        : ProcessList.IsInFirstNetwork is null
+            ? Finding.Warning(
+                "namespace", "whether this is the initial network namespace is known only when iw_cm is loaded",
+                "load it")
+        : Finding.Ok("namespace", "this is the network namespace of process 1");
 
     private static Finding CheckDevices()
     {
         RdmaDevice[] devices = RdmaDevices.Read();
-        return devices.Length > 0 ? Finding.Good(Devices, string.Join(", ", devices.Select(device => device.NameAndDriver)))
-            : Finding.Doubtful(Devices, "there is no iWARP device", "you do not need iwpmd; if there should be one, load its driver, or: rdma link add siw0 type siw netdev ETHERNET");
+        return devices.Length > 0
+            ? Finding.Ok(Devices, string.Join(", ", devices.Select(device => device.NameAndDriver)))
+            : Finding.Warning(
+                Devices, "there is no iWARP device",
+                "you do not need iwpmd; if there should be one, load its driver, or: rdma link add siw0 type siw "
+                    + "netdev ETHERNET");
     }
 
     private Finding CheckPorts()
@@ -76,12 +88,14 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
             taken += Math.Max(0, Math.Min(one.High, range.High) - Math.Max(one.Low, range.Low) + 1);
         }
         int used = Health.PortsUsed(reading);
-        string text = $"{range.Low} to {range.High}{(isConfigured || isKnown ? "" : " (assumed)")}: {all} ports, {taken} reserved, {used} mapped";
+        string text =
+            $"{range.Low} to {range.High}{(isConfigured || isKnown ? "" : " (assumed)")}: {all} ports, {taken} "
+                + $"reserved, {used} mapped";
         string remedy = isConfigured ? "widen port_range" : "widen net.ipv4.ip_local_port_range, or set port_range";
         int usable = isConfigured ? all : all - taken; // a range of our own may be reserved for us
-        return usable <= 0 || used >= NearlyFull * usable ? Finding.Bad("ports", text, remedy)
-            : usable < Math.Min(FewPorts, configuration.MaxMappings) ? Finding.Doubtful("ports", text, remedy)
-            : Finding.Good("ports", text);
+        return usable <= 0 || used >= NearlyFull * usable ? Finding.Failure("ports", text, remedy)
+            : usable < Math.Min(FewPorts, configuration.MaxMappings) ? Finding.Warning("ports", text, remedy)
+            : Finding.Ok("ports", text);
     }
 
     private Finding CheckDescriptors()
@@ -92,18 +106,24 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
             reading.IsDaemonThere ? ("the daemon", ProcessList.DescriptorLimit(reading.ProcessId))
             : ofUnit != 0 ? ("the daemon of the unit", ofUnit)
             : ("a daemon started from here", ofShell);
-        return limit == 0 ? Finding.Doubtful("descriptors", $"the limit of {whose} cannot be read", "run this as root")
-            : limit >= wanted ? Finding.Good("descriptors", $"{whose} may have {limit}")
-            : Finding.Doubtful("descriptors", $"{whose} may have {limit}, and each of {wanted} ports needs one", "raise LimitNOFILE (ulimit -n), or lower max_mappings");
+        return limit == 0 ? Finding.Warning("descriptors", $"the limit of {whose} cannot be read", "run this as root")
+            : limit >= wanted ? Finding.Ok("descriptors", $"{whose} may have {limit}")
+            : Finding.Warning(
+                "descriptors", $"{whose} may have {limit}, and each of {wanted} ports needs one",
+                "raise LimitNOFILE (ulimit -n), or lower max_mappings");
     }
 
     private Finding CheckBuffer()
     {
         int wanted = configuration.NetlinkBufferBytes, limit = _host.MaxReceiveBuffer;
-        bool isAdmin = reading.IsDaemonThere ? ProcessList.CouldHaveCapability(reading.ProcessId, NetAdmin) : ProcessList.HasCapability(Environment.ProcessId, NetAdmin);
+        bool isAdmin = reading.IsDaemonThere
+            ? ProcessList.CouldHaveCapability(reading.ProcessId, NetAdmin)
+            : ProcessList.HasCapability(Environment.ProcessId, NetAdmin);
         return isAdmin || limit >= wanted
-            ? Finding.Good("buffer", $"{wanted} bytes for requests of the kernel can be had")
-            : Finding.Doubtful("buffer", $"only {limit} of {wanted} bytes for requests of the kernel can be had", "grant CAP_NET_ADMIN, or raise net.core.rmem_max");
+            ? Finding.Ok("buffer", $"{wanted} bytes for requests of the kernel are available")
+            : Finding.Warning(
+                "buffer", $"only {limit} of {wanted} bytes for requests of the kernel are available",
+                "grant CAP_NET_ADMIN, or raise net.core.rmem_max");
     }
 
     private static IEnumerable<Finding> CheckFirewall()
@@ -112,25 +132,39 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
         bool isRead = false;
         foreach (string tool in FirewallTools)
         {
-            isRead = isRead || (Subprocess.TryRun([tool, "-n", "list", "ruleset"], out ruleset, out bool isGood) == Errno.None && isGood);
+            isRead = isRead
+                || (Subprocess.TryRun([tool, "-n", "list", "ruleset"], out ruleset, out bool isGood) == Errno.None
+                    && isGood);
         }
         if (!isRead)
         {
-            return [Finding.Doubtful("firewall", "its rules cannot be read (no nft here, or not root)", $"see to it that UDP port {PortMapper.Port} may come in and go out")];
+            return
+            [
+                Finding.Warning(
+                    "firewall", "its rules cannot be read (no nft here, or not root)",
+                    $"allow UDP port {PortMapper.Port} in and out"),
+            ];
         }
         List<Finding> findings = [];
-        foreach ((string hook, string way) in ((string, string)[])[("prerouting", "let in"), ("input", "let in"), ("output", "let out")])
+        (string, string)[] hooks = [("prerouting", "let in"), ("input", "let in"), ("output", "let out")];
+        foreach ((string hook, string way) in hooks)
         {
             FirewallVerdict verdict = FirewallRules.Judge(ruleset, hook, PortMapper.Port, out string rule);
             if (verdict == FirewallVerdict.Dropped)
             {
-                findings.Add(Finding.Bad("firewall", $"UDP port {PortMapper.Port} is not {way} ({rule})", $"insert a rule there: udp dport {PortMapper.Port} accept"));
+                findings.Add(Finding.Failure(
+                    "firewall", $"UDP port {PortMapper.Port} is not {way} ({rule})",
+                    $"insert a rule there: udp dport {PortMapper.Port} accept"));
             }
             else if (verdict == FirewallVerdict.Depends)
             {
-                findings.Add(Finding.Doubtful("firewall", $"UDP port {PortMapper.Port} is {way} for some hosts or interfaces only ({rule})", "see to it that all hosts with iWARP are among them"));
+                findings.Add(Finding.Warning(
+                    "firewall", $"UDP port {PortMapper.Port} is {way} for some hosts or interfaces only ({rule})",
+                    "make sure that all hosts with iWARP are among them"));
             }
         }
-        return findings.Count > 0 ? findings : [Finding.Good("firewall", $"nothing keeps UDP port {PortMapper.Port} out")];
+        return findings.Count > 0
+            ? findings
+            : [Finding.Ok("firewall", $"nothing keeps UDP port {PortMapper.Port} out")];
     }
 }

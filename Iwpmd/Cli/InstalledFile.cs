@@ -19,12 +19,12 @@ internal static class InstalledFile
         Check("unit", UnitName, Unit, "FileDescriptorStoreMax=", "systemd will not start it");
 
     public static Finding CheckRule() =>
-        Check("udev rule", RuleName, Find($"udev/rules.d/{RuleName}"), "RNIC", "it is not started with a device");
+        Check("udev rule", RuleName, Find($"udev/rules.d/{RuleName}"), "RNIC", "no device starts the daemon");
 
     /// <summary>By what is installed; of a unit that is not ours a start would be another daemon's.</summary>
     public static string HowToStart() =>
         Unit is null ? File.Exists(InitScript) ? $"start it ({InitScript} start)" : "start it (iwpmd)"
-        : CheckUnit() is { Outcome: not Outcome.Ok } fault ? $"{fault.Text}: {fault.Remedy}"
+        : CheckUnit() is { Result: not CheckResult.Ok } fault ? $"{fault.Text}: {fault.Remedy}"
         : "start it (systemctl start iwpmd)";
 
     /// <summary>How many descriptors the unit lets the daemon have; 0 when there is none or it does not say.</summary>
@@ -45,13 +45,15 @@ internal static class InstalledFile
     {
         if (path is null)
         {
-            return Finding.Doubtful(check, $"{name} is not installed: {consequence}", "install the package");
+            return Finding.Warning(check, $"{name} is not installed: {consequence}", "install the package");
         }
         if (ProcessList.ReadLink(path) == Masked)
         {
-            return Finding.Doubtful(check, $"{path} is masked: {consequence}", $"rm {path}");
+            return Finding.Warning(check, $"{path} is masked: {consequence}", $"rm {path}");
         }
-        return HostSettings.ReadFile(path)?.Contains(mark, StringComparison.Ordinal) == true ? Finding.Good(check, path)
-            : Finding.Doubtful(check, $"{path} is not ours, but rdma-core's or an own one", "install the package of iwpmd");
+        return HostSettings.ReadFile(path)?.Contains(mark, StringComparison.Ordinal) == true ? Finding.Ok(check, path)
+            : Finding.Warning(
+                check, $"{path} is not of this daemon, but of rdma-core or of this host",
+                "install the package of iwpmd");
     }
 }

@@ -6,7 +6,10 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
 
-/// <summary>The conventions of our JSON: times in seconds, what is unknown is null, names in snake_case. A change that takes something away makes a new <see cref="Schema"/>.</summary>
+/// <summary>
+/// The conventions of our JSON: times in seconds, what is unknown is null, names in snake_case. A change that takes
+/// something away makes a new <see cref="Schema"/>.
+/// </summary>
 internal static class Json
 {
     public const int Schema = 1;
@@ -23,8 +26,8 @@ internal static class Json
             DaemonCondition.Running => "running"u8,
             DaemonCondition.Starting => "starting"u8,
             DaemonCondition.Hung => "hung"u8,
-            DaemonCondition.Ended => "ended"u8,
-            DaemonCondition.Dead => "dead"u8,
+            DaemonCondition.Stopped => "stopped"u8,
+            DaemonCondition.Crashed => "crashed"u8,
             DaemonCondition.Absent => "absent"u8,
             DaemonCondition.NotPermitted => "not_permitted"u8,
             _ => "unreadable"u8,
@@ -51,7 +54,8 @@ internal static class Json
         }
     }
 
-    public static void Name(Utf8JsonWriter json, ReadOnlySpan<byte> name, in FixedName text) => json.WriteString(name, text.Text);
+    public static void Name(Utf8JsonWriter json, ReadOnlySpan<byte> name, in FixedName text) =>
+        json.WriteString(name, text.Text);
 
     /// <summary>Between the items of a long list: keeps the memory small.</summary>
     public static void FlushSome(Utf8JsonWriter json)

@@ -7,15 +7,20 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
 
-/// <summary><c>iwpmd mappings</c>: the table, in order of the local addresses. It is what the state says, also when the daemon is busy or dead.</summary>
+/// <summary>
+/// <c>iwpmd mappings</c>: the table, in order of the local addresses. It is what the state says, also when the daemon
+/// is busy or dead.
+/// </summary>
 internal sealed class Mappings(ViewOptions options) : IView
 {
-    /// <summary>How a port can be held while a daemon runs; null: not any more, left by a daemon that is gone.</summary>
+    /// <summary>
+    /// How a port can be held while a daemon runs; null: not any more, left by a daemon that is gone.
+    /// </summary>
     public static readonly MappingState?[] StatesOfRunning =
         [MappingState.Held, MappingState.Advertised, MappingState.Fallback, MappingState.Unprotected],
         States = [.. StatesOfRunning, null];
 
-    public int Show(StateReading reading, Page page)
+    public int Show(StateReading reading, TextOutput page)
     {
         if (!View.TryBeginTable(reading, page, out StateSnapshot? state))
         {
@@ -67,7 +72,8 @@ internal sealed class Mappings(ViewOptions options) : IView
         for (int i = 0; i < rows.Length; i++)
         {
             ref readonly MappingRow row = ref state.Mappings[i];
-            if (View.Fits(options, row.Local) && (options.Port is not int port || row.Local.Port == port || row.MappedPort == port))
+            if (View.Fits(options, row.Local)
+                && (options.Port is not int port || row.Local.Port == port || row.MappedPort == port))
             {
                 rows[count++] = i;
             }
@@ -87,8 +93,8 @@ internal sealed class Mappings(ViewOptions options) : IView
             NameOf(StateOf(reading, row)),
             row.References.ToString(CultureInfo.InvariantCulture),
             device.Text.IsEmpty ? row.Client.ToString(CultureInfo.InvariantCulture) : $"{row.Client} ({device})",
-            Words.Duration(now - new TimeSpan(row.CreatedAt)),
-            Words.Duration(now - new TimeSpan(row.LastChangedAt)),
+            Format.Duration(now - new TimeSpan(row.CreatedAt)),
+            Format.Duration(now - new TimeSpan(row.LastChangedAt)),
             row.Purpose == MappingPurpose.Unknown ? "-" : NameOf(row.Purpose),
             row.Flags.ToString(CultureInfo.InvariantCulture),
         ];

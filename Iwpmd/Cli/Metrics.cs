@@ -18,7 +18,8 @@ internal static class Metrics
     /// </summary>
     public static int Execute(string? configPath, string? outputPath, MetricFormat format)
     {
-        LoadedConfiguration loaded = Configuration.Load(configPath ?? Configuration.DefaultPath, configPath is not null);
+        LoadedConfiguration loaded = Configuration.Load(
+            configPath ?? Configuration.DefaultPath, configPath is not null);
         StateReading reading = new StateReader(loaded.Configuration.StateDirectory).Read();
         if (reading.Condition == DaemonCondition.NotPermitted)
         {
@@ -34,7 +35,7 @@ internal static class Metrics
             stdout.Write(bytes);
             return ExitStatus.Ended;
         }
-        Errno error = WholeFile.TryWrite(outputPath, bytes);
+        Errno error = AtomicFile.TryWrite(outputPath, bytes);
         if (error == Errno.None)
         {
             return ExitStatus.Ended;
@@ -43,20 +44,24 @@ internal static class Metrics
         return ExitStatus.Output;
     }
 
-    public static void Write(StateReading reading, DateTime utcNow, TextWriter text) => Write(reading, [], MetricFormat.Text, utcNow, text);
+    public static void Write(StateReading reading, DateTime utcNow, TextWriter text) =>
+        Write(reading, [], MetricFormat.Text, utcNow, text);
 
-    public static void Write(StateReading reading, RdmaDevice[] devices, MetricFormat format, DateTime utcNow, TextWriter text)
+    public static void Write(
+        StateReading reading, RdmaDevice[] devices, MetricFormat format, DateTime utcNow, TextWriter text)
     {
-        var page = new MetricPage(text, format, utcNow, reading.Now);
+        var page = new PrometheusWriter(text, format, utcNow, reading.Now);
         Write(page, reading, devices);
         page.End();
     }
 
-    private static void Write(MetricPage page, StateReading reading, RdmaDevice[] devices)
+    private static void Write(PrometheusWriter page, StateReading reading, RdmaDevice[] devices)
     {
         page.Head("up", "gauge", "Whether the port mapper runs and looks at its sockets.");
         page.Value("up", "", reading.Condition == DaemonCondition.Running ? 1 : 0);
-        page.Single("healthy", "Whether port mapping works as it should: iwpmd status tells what is wrong.", Health.Of(reading).Severity == Severity.Healthy ? 1 : 0);
+        page.Single(
+            "healthy", "Whether port mapping works as it should: iwpmd status names what is wrong.",
+            Health.Of(reading).Severity == Severity.Healthy ? 1 : 0);
         WriteDevices(page, DeviceStates.Of(devices, reading));
         if (reading.State is not StateSnapshot state)
         {
@@ -77,21 +82,24 @@ internal static class Metrics
         WritePeers(page, state);
     }
 
-    private static void WriteDaemon(MetricPage page, StateReading reading, StateSnapshot state)
+    private static void WriteDaemon(PrometheusWriter page, StateReading reading, StateSnapshot state)
     {
         ref readonly StateHeader header = ref state.Header;
         page.Head("build_info", "gauge", "The version of the daemon, as a label.");
-        page.Value("build_info", MetricPage.Label("version", state.Build.ToString()), 1);
+        page.Value("build_info", PrometheusWriter.Label("version", state.Build.ToString()), 1);
         page.Head("start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.");
         page.Moment("start_time_seconds", header.StartedAt);
-        page.Head("seen_time_seconds", "gauge", "When the daemon last looked at its sockets, in seconds since 1970.");
-        page.Moment("seen_time_seconds", header.SeenEmptyAt);
+        page.Head(
+            "heartbeat_time_seconds", "gauge",
+            "Heartbeat: when the daemon last looked at its sockets, in seconds since 1970.");
+        page.Moment("heartbeat_time_seconds", header.SeenEmptyAt);
         if (state.Health.ConfiguredAt != 0)
         {
-            page.Head("configuration_time_seconds", "gauge", "When the configuration was read last, in seconds since 1970.");
+            page.Head(
+                "configuration_time_seconds", "gauge", "When the configuration was read last, in seconds since 1970.");
             page.Moment("configuration_time_seconds", state.Health.ConfiguredAt);
         }
-        page.Head("kernel_ready", "gauge", "Whether the kernel has told which mappings it has.");
+        page.Head("kernel_ready", "gauge", "Whether the handshake with the kernel and its replay are complete.");
         page.Value("kernel_ready", "", reading.IsDaemonThere && state.Health.Kernel == HandshakeState.Ready ? 1 : 0);
         page.Head("kernel_client_info", "gauge", "A client of the kernel that registered, with its device as labels.");
         for (int i = 0; reading.IsDaemonThere && i < state.Clients.Length; i++)
@@ -99,52 +107,66 @@ internal static class Metrics
             ref readonly ClientRow client = ref state.Clients[i];
             if (client.IsRegistered != 0)
             {
-                string label = $"client=\"{i}\",abi=\"{client.Abi}\",{MetricPage.Label("device", client.Device.ToString())},{MetricPage.Label("interface", client.Interface.ToString())}";
-                page.Value("kernel_client_info", label, 1);
+                string device = PrometheusWriter.Label("device", client.Device.ToString());
+                string @interface = PrometheusWriter.Label("interface", client.Interface.ToString());
+                string labels = $"client=\"{i}\",abi=\"{client.Abi}\",{device},{@interface}";
+                page.Value("kernel_client_info", labels, 1);
             }
         }
         if (state.Health.LastFallbackCause != FallbackCause.None)
         {
-            page.Head("last_fallback_time_seconds", "gauge", "When a connection last went on without its peer's port mapper, in seconds since 1970.");
+            page.Head(
+                "last_fallback_time_seconds", "gauge",
+                "When a connection last continued without its peer's port mapper, in seconds since 1970.");
             page.Moment("last_fallback_time_seconds", state.Health.LastFallbackAt);
         }
     }
 
-    private static void WriteLosses(MetricPage page, in HealthRow health, TimeSpan now)
+    private static void WriteLosses(PrometheusWriter page, in HealthRow health, TimeSpan now)
     {
-        page.Head("recent_losses", "gauge", "What users lost through this host without a minute's pause until now, by cause.");
+        page.Head(
+            "recent_losses", "gauge",
+            "Losses of users through this host without a minute's pause until now, by cause.");
         foreach (LossWords words in LossWords.All)
         {
             LossRow loss = health.Losses[(int)words.Cause];
-            page.Value("recent_losses", MetricPage.Label("cause", words.Name), loss.IsRecent(now) ? loss.Count : 0);
+            page.Value(
+                "recent_losses", PrometheusWriter.Label("cause", words.Name), loss.IsRecent(now) ? loss.Count : 0);
         }
-        page.Head("last_loss_time_seconds", "gauge", "When a user last lost something by this cause, in seconds since 1970.");
+        page.Head("last_loss_time_seconds", "gauge", "When the last loss of this cause was, in seconds since 1970.");
         foreach (LossWords words in LossWords.All)
         {
             LossRow loss = health.Losses[(int)words.Cause];
             if (loss.LastAt != 0)
             {
-                page.Moment("last_loss_time_seconds", loss.LastAt, MetricPage.Label("cause", words.Name));
+                page.Moment("last_loss_time_seconds", loss.LastAt, PrometheusWriter.Label("cause", words.Name));
             }
         }
     }
 
-    private static void WriteDevices(MetricPage page, DeviceState[] devices)
+    private static void WriteDevices(PrometheusWriter page, DeviceState[] devices)
     {
         if (devices.Length == 0)
         {
             return;
         }
-        page.Head("device_info", "gauge", "An iWARP device of the host, and how the port mapper stands to it, as labels.");
+        page.Head(
+            "device_info", "gauge", "An iWARP device of the host, and its state with the port mapper, as labels.");
         foreach (DeviceState one in devices)
         {
-            string labels = $"{Label(one)},{MetricPage.Label("driver", one.Device.Driver)},{MetricPage.Label("interface", one.Device.Interface)},{MetricPage.Label("state", one.State)}";
-            page.Value("device_info", labels, 1);
+            string driver = PrometheusWriter.Label("driver", one.Device.Driver);
+            string @interface = PrometheusWriter.Label("interface", one.Device.Interface);
+            string state = PrometheusWriter.Label("state", one.State);
+            page.Value("device_info", $"{Label(one)},{driver},{@interface},{state}", 1);
         }
         page.Head("device_address_info", "gauge", "An IP address of an iWARP device, as a label.");
         foreach (DeviceState one in devices)
         {
-            Array.ForEach(one.Device.Addresses, address => page.Value("device_address_info", $"{Label(one)},{MetricPage.Label("address", address.AddressText())}", 1));
+            Array.ForEach(
+                one.Device.Addresses,
+                address => page.Value(
+                    "device_address_info", $"{Label(one)},{PrometheusWriter.Label("address", address.AddressText())}",
+                    1));
         }
         page.Head("device_mappings", "gauge", "Mappings of a device's addresses, and of the wildcard.");
         foreach (DeviceState one in devices)
@@ -153,33 +175,40 @@ internal static class Metrics
         }
     }
 
-    private static string Label(in DeviceState one) => MetricPage.Label("device", one.Device.Name);
+    private static string Label(in DeviceState one) => PrometheusWriter.Label("device", one.Device.Name);
 
-    private static void WriteMappings(MetricPage page, StateReading reading, StateSnapshot state)
+    private static void WriteMappings(PrometheusWriter page, StateReading reading, StateSnapshot state)
     {
         long references = 0;
-        page.Head("mappings", "gauge", "Mappings by what holds their port; left: nothing does, since the daemon is gone.");
+        page.Head("mappings", "gauge", "Mappings by state of their port; left: not bound, since the daemon is gone.");
         foreach (MappingState? kind in Mappings.States)
         {
-            page.Value("mappings", $"state=\"{Mappings.NameOf(kind)}\"", Status.CountMappings(reading, kind, out long some));
+            page.Value(
+                "mappings", $"state=\"{Mappings.NameOf(kind)}\"", Status.CountMappings(reading, kind, out long some));
             references += some;
         }
-        page.Single("mappings_limit", "Mappings that there can be.", state.Capacity);
+        page.Single("mappings_limit", "Maximum number of mappings.", state.Capacity);
         page.Single("mapping_references", "Connections and listeners that use a mapping.", references);
         page.Single("ports_used", "TCP ports that the kernel uses for RDMA.", Health.PortsUsed(reading));
         page.Single("ports_limit", "TCP ports in the range to map to.", Health.PortsInAll(state.Health));
-        page.Single("ports_reserved", "TCP ports of that range that the host reserves, so that they are not chosen.", state.Health.ReservedPorts);
-        page.Single("mappings_restored", "Mappings of an earlier process whose ports are held again, or need none.", state.Health.Restored);
+        page.Single(
+            "ports_reserved", "TCP ports of that range that the host reserves, so that they are not chosen.",
+            state.Health.ReservedPorts);
+        page.Single(
+            "mappings_restored", "Mappings of an earlier process whose ports are bound again, or need none.",
+            state.Health.Restored);
         page.Single("mappings_restored_limit", "Mappings that an earlier process left.", state.Health.RestoredOf);
         page.Single("state_rows_unreadable", "Rows of the state that could not be read.", state.Unreadable);
     }
 
-    private static void WritePeers(MetricPage page, StateSnapshot state)
+    private static void WritePeers(PrometheusWriter page, StateSnapshot state)
     {
         WritePeers(page, state, "peer_accepts", "Accepts of a host.", peer => peer.Accepts);
         WritePeers(page, state, "peer_rejects", "Rejects of a host.", peer => peer.Rejects);
         WritePeers(page, state, "peer_timeouts", "Queries that a host did not answer.", peer => peer.Timeouts);
-        WritePeers(page, state, "peer_unreachables", "Queries that ended with an ICMP error about a host.", peer => peer.Unreachables);
+        WritePeers(
+            page, state, "peer_unreachables", "Queries that ended with an ICMP error about a host.",
+            peer => peer.Unreachables);
         page.Head("peer_round_trip_median_seconds", "gauge", "Median of the last round trips to a host.");
         foreach (ref readonly PeerRow peer in state.Peers)
         {
@@ -192,7 +221,8 @@ internal static class Metrics
         }
     }
 
-    private static void WritePeers(MetricPage page, StateSnapshot state, string name, string help, Func<PeerRow, uint> value)
+    private static void WritePeers(
+        PrometheusWriter page, StateSnapshot state, string name, string help, Func<PeerRow, uint> value)
     {
         page.Head(name, "counter", help);
         foreach (ref readonly PeerRow peer in state.Peers)
@@ -201,5 +231,6 @@ internal static class Metrics
         }
     }
 
-    private static string PeerLabel(in PeerRow peer) => MetricPage.Label("peer", ((InetEndpoint)peer.Address).AddressText());
+    private static string PeerLabel(in PeerRow peer) =>
+        PrometheusWriter.Label("peer", ((InetEndpoint)peer.Address).AddressText());
 }

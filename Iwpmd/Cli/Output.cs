@@ -4,7 +4,9 @@ using Iwpmd.Os;
 
 namespace Iwpmd.Cli;
 
-/// <summary>What the commands say: lines on stdout, complaints on stderr. All of it is <see cref="Printable"/>.</summary>
+/// <summary>
+/// What the commands say: lines on stdout, complaints on stderr. All of it is <see cref="Printable"/>.
+/// </summary>
 internal static class Output
 {
     private const int Stderr = 2;

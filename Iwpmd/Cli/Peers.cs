@@ -10,14 +10,16 @@ namespace Iwpmd.Cli;
 /// <summary><c>iwpmd peers</c>: the hosts whose port mappers were asked, and how they answered.</summary>
 internal sealed class Peers(ViewOptions options) : IView
 {
-    public int Show(StateReading reading, Page page)
+    public int Show(StateReading reading, TextOutput page)
     {
         if (!View.TryBeginTable(reading, page, out StateSnapshot? state))
         {
             return View.StatusOf(reading);
         }
         int[] rows = Select(state);
-        new Table("HOST", "LAST SEEN", "MEDIAN", "WORST", "ACCEPTS", "REJECTS", "TIMEOUTS", "UNREACHABLE", "NOT ASKED FOR", "CAUSE")
+        new Table(
+            "HOST", "LAST SEEN", "MEDIAN", "WORST", "ACCEPTS", "REJECTS", "TIMEOUTS", "UNREACHABLE", "RETRY IN",
+            "CAUSE")
             .Write(page, rows.Length, row => Cells(state.Peers[rows[row]], reading.Now));
         return View.StatusOf(reading);
     }
@@ -50,10 +52,12 @@ internal sealed class Peers(ViewOptions options) : IView
         return TimeSpan.FromMicroseconds((sorted[(count - 1) / 2] + (double)sorted[count / 2]) / 2);
     }
 
-    public static TimeSpan? Worst(in PeerRow peer) => peer.RoundTripCount == 0 ? null : TimeSpan.FromMicroseconds(peer.RoundTripWorst);
+    public static TimeSpan? Worst(in PeerRow peer) =>
+        peer.RoundTripCount == 0 ? null : TimeSpan.FromMicroseconds(peer.RoundTripWorst);
 
     /// <summary>How long it is not asked, since it has no port mapper; null when it is.</summary>
-    public static TimeSpan? NotAskedFor(in PeerRow peer, TimeSpan now) => peer.UnreachableUntil > now.Ticks ? new TimeSpan(peer.UnreachableUntil) - now : null;
+    public static TimeSpan? RetryIn(in PeerRow peer, TimeSpan now) =>
+        peer.UnreachableUntil > now.Ticks ? new TimeSpan(peer.UnreachableUntil) - now : null;
 
     private int[] Select(StateSnapshot state)
     {
@@ -71,14 +75,14 @@ internal sealed class Peers(ViewOptions options) : IView
     private static string[] Cells(in PeerRow peer, TimeSpan now) =>
     [
         ((InetEndpoint)peer.Address).AddressText(),
-        $"{Words.Duration(now - new TimeSpan(peer.LastSeenAt))} ago",
-        Median(peer) is TimeSpan median ? Words.Milliseconds(median) : "-",
-        Worst(peer) is TimeSpan worst ? Words.Milliseconds(worst) : "-",
+        $"{Format.Duration(now - new TimeSpan(peer.LastSeenAt))} ago",
+        Median(peer) is TimeSpan median ? Format.Milliseconds(median) : "-",
+        Worst(peer) is TimeSpan worst ? Format.Milliseconds(worst) : "-",
         peer.Accepts.ToString(CultureInfo.InvariantCulture),
         peer.Rejects.ToString(CultureInfo.InvariantCulture),
         peer.Timeouts.ToString(CultureInfo.InvariantCulture),
         peer.Unreachables.ToString(CultureInfo.InvariantCulture),
-        NotAskedFor(peer, now) is TimeSpan left ? Words.Duration(left) : "-",
+        RetryIn(peer, now) is TimeSpan left ? Format.Duration(left) : "-",
         peer.LastCause == FallbackCause.None ? "-" : FallbackWords.NameOf(peer.LastCause),
     ];
 
@@ -93,7 +97,7 @@ internal sealed class Peers(ViewOptions options) : IView
         json.WriteNumber("rejects"u8, peer.Rejects);
         json.WriteNumber("timeouts"u8, peer.Timeouts);
         json.WriteNumber("unreachables"u8, peer.Unreachables);
-        Json.Seconds(json, "not_asked_for_seconds"u8, NotAskedFor(peer, now));
+        Json.Seconds(json, "retry_in_seconds"u8, RetryIn(peer, now));
         Json.Cause(json, "cause"u8, peer.LastCause);
         json.WriteEndObject();
     }

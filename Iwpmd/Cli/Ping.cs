@@ -11,7 +11,10 @@ namespace Iwpmd.Cli;
 /// <summary>What to ask, how often; <paramref name="Port"/> 0 is one that nobody can have mapped.</summary>
 internal sealed record PingOptions(string Host, int Count, ushort Port);
 
-/// <summary><c>iwpmd ping</c>: asks another host's port mapper, as a connection would. A port that is not mapped draws a Reject, from rdma-core's daemon as well.</summary>
+/// <summary>
+/// <c>iwpmd ping</c>: asks another host's port mapper, as a connection would. A port that is not mapped draws a Reject,
+/// from rdma-core's daemon as well.
+/// </summary>
 internal sealed class Ping : IDisposable
 {
     private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(1), Pause = TimeSpan.FromSeconds(1);
@@ -22,9 +25,10 @@ internal sealed class Ping : IDisposable
     private readonly byte[] _buffer = new byte[PeerMessage.RequestSize];
     private readonly List<TimeSpan> _roundTrips = [];
 
-    private Ping(PingOptions options, InetEndpoint peer, InetEndpoint source, UdpSocket socket) => (_options, _peer, _source, _socket) = (options, peer, source, socket);
+    private Ping(PingOptions options, InetEndpoint peer, InetEndpoint source, UdpSocket socket) =>
+        (_options, _peer, _source, _socket) = (options, peer, source, socket);
 
-    /// <summary>0 when at least one answer came.</summary>
+    /// <summary>0 when at least one answer was received.</summary>
     public static int Execute(PingOptions options)
     {
         if (!HostName.TryResolve(options.Host, out InetEndpoint address))
@@ -55,7 +59,9 @@ internal sealed class Ping : IDisposable
 
     private int Run()
     {
-        Output.Line($"asking the port mapper of {(_options.Host == _peer.AddressText() ? _options.Host : $"{_options.Host} ({_peer.AddressText()})")}{(_options.Port == 0 ? "" : $" for port {_options.Port}")}");
+        string address = _peer.AddressText();
+        string host = _options.Host == address ? address : $"{_options.Host} ({address})";
+        Output.Line($"asking the port mapper of {host}{(_options.Port == 0 ? "" : $" for port {_options.Port}")}");
         for (int i = 1; i <= _options.Count; i++)
         {
             TimeSpan start = Clock.Now;
@@ -66,17 +72,24 @@ internal sealed class Ping : IDisposable
                 Thread.Sleep(left);
             }
         }
+        if (_roundTrips.Count == 0)
+        {
+            Output.Line($"{_options.Count} asked, none answered");
+            return ExitStatus.Failure;
+        }
         _roundTrips.Sort();
-        Output.Line(_roundTrips.Count == 0
-            ? $"{_options.Count} asked, none answered"
-            : $"{_options.Count} asked, {_roundTrips.Count} answered; round trip best {Words.Milliseconds(_roundTrips[0])}, median {Words.Milliseconds((_roundTrips[(_roundTrips.Count - 1) / 2] + _roundTrips[_roundTrips.Count / 2]) / 2)}, worst {Words.Milliseconds(_roundTrips[^1])}");
-        return _roundTrips.Count > 0 ? ExitStatus.Ended : ExitStatus.Failure;
+        TimeSpan median = (_roundTrips[(_roundTrips.Count - 1) / 2] + _roundTrips[_roundTrips.Count / 2]) / 2;
+        Output.Line($"{_options.Count} asked, {_roundTrips.Count} answered; "
+            + $"round trip best {Format.Milliseconds(_roundTrips[0])}, "
+            + $"median {Format.Milliseconds(median)}, worst {Format.Milliseconds(_roundTrips[^1])}");
+        return ExitStatus.Ended;
     }
 
-    /// <summary>One Request; what came of it, in words.</summary>
+    /// <summary>Sends one Request; returns its result in words.</summary>
     private string Ask()
     {
-        var request = new PeerMessage(PeerMessageType.Request, Entropy.Random64() | 1, _source, _peer.WithPort(_options.Port), _source);
+        var request = new PeerMessage(
+            PeerMessageType.Request, Entropy.Random64() | 1, _source, _peer.WithPort(_options.Port), _source);
         TimeSpan sent = Clock.Now;
         Errno error = _socket.Send(_buffer.AsSpan(0, request.Write(_buffer)), _peer, default);
         if (error != Errno.None)
@@ -91,20 +104,24 @@ internal sealed class Ping : IDisposable
                 return Describe(failure);
             }
             if (_socket.Receive(_buffer, out UdpArrival arrival) == Errno.None
-                && PeerMessage.TryParse(_buffer.AsSpan(0, Math.Min(arrival.Length, _buffer.Length)), out PeerMessage answer, out _)
+                && PeerMessage.TryParse(
+                    _buffer.AsSpan(0, Math.Min(arrival.Length, _buffer.Length)), out PeerMessage answer, out _)
                 && answer.Type is PeerMessageType.Accept or PeerMessageType.Reject && IsAnswer(answer, request))
             {
                 return Describe(answer, arrival, Clock.Now - sent);
             }
         }
-        return string.Create(CultureInfo.InvariantCulture, $"no answer within {AnswerWithin.TotalSeconds} s: a firewall drops UDP port {PortMapper.Port}, or the host is down");
+        string wait = AnswerWithin.TotalSeconds.ToString(CultureInfo.InvariantCulture);
+        return $"no answer within {wait} s: a firewall drops UDP port {PortMapper.Port}, or the host is down";
     }
 
     private string Describe(in UdpError failure)
     {
         FallbackCause cause = FallbackCauses.Of(failure);
-        string says = failure.Source.Family == IpFamily.None || failure.Source.SameAddress(_peer) ? "" : $", says {failure.Source.AddressText()}";
-        return cause == FallbackCause.Unreachable ? $"no port mapper (ICMP unreachable, {failure.Error}{says})"
+        string says = failure.Source.Family == IpFamily.None || failure.Source.SameAddress(_peer)
+            ? ""
+            : $", says {failure.Source.AddressText()}";
+        return cause == FallbackCause.Unreachable ? $"no port mapper (ICMP unreachable{says}): {failure.Error}"
             : $"it {FallbackWords.Describe(cause)}{says}: {FallbackWords.Remedy(cause)}";
     }
 
@@ -118,10 +135,11 @@ internal sealed class Ping : IDisposable
         _roundTrips.Add(roundTrip);
         string from = arrival.From.SameAddress(_peer) ? ""
             : $" (from {arrival.From.AddressText()}, which a daemon with answers_from=asked drops)";
-        string time = $"{Words.Milliseconds(roundTrip)}{from}";
+        string time = $"{Format.Milliseconds(roundTrip)}{from}";
         if (answer.Type == PeerMessageType.Accept)
         {
-            _ = _socket.Send(_buffer.AsSpan(0, answer.AsAck().Write(_buffer)), arrival.From, default); // else rdma-core's daemon repeats itself
+            // else rdma-core's daemon repeats itself
+            _ = _socket.Send(_buffer.AsSpan(0, answer.AsAck().Write(_buffer)), arrival.From, default);
             return $"port {_options.Port} is mapped to {answer.Accepting.Port}, {time}";
         }
         return _options.Port == 0 ? $"answered, {time}" : $"port {_options.Port} is not mapped, {time}";

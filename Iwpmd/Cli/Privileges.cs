@@ -4,13 +4,18 @@ using Iwpmd.Os;
 
 namespace Iwpmd.Cli;
 
-/// <summary>What a daemon that root starts without a service manager keeps of root: the one capability that it needs, in a user of its own if the host has it.</summary>
+/// <summary>
+/// What a daemon that root starts without a service manager keeps of root: the one capability that it needs, in a user
+/// of its own if the host has it.
+/// </summary>
 internal static class Privileges
 {
     public const string User = "iwpmd";
 
-    /// <summary>In the launcher, since capabilities belong to threads and the daemon has several before its first line runs.</summary>
-    public static void GiveAway(RunOptions options)
+    /// <summary>
+    /// In the launcher, since capabilities belong to threads and the daemon has several before its first line runs.
+    /// </summary>
+    public static void Drop(RunOptions options)
     {
         if (Limits.UserId != 0)
         {
@@ -18,11 +23,13 @@ internal static class Privileges
         }
         HandedOnFile.HandOn(options.ConfigPath ?? Configuration.DefaultPath);
         string operation = "state_dir";
-        Errno error = LesserUser.TryFind(User, out uint userId, out uint groupId) ? LesserUser.GiveDirectory(StateDirectory(options), userId, groupId) : Errno.None;
-        error = error != Errno.None ? error : LesserUser.Become(userId, groupId, out operation);
+        Errno error = PrivilegeDrop.TryFind(User, out uint userId, out uint groupId)
+            ? PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId)
+            : Errno.None;
+        error = error != Errno.None ? error : PrivilegeDrop.To(userId, groupId, out operation);
         if (error != Errno.None)
         {
-            Output.Complain($"privileges: {operation}: {error}: going on with those it has");
+            Output.Complain($"privileges: {operation}: {error}: continuing with the present ones");
         }
     }
 
@@ -31,7 +38,8 @@ internal static class Privileges
     {
         try
         {
-            return Configuration.Load(options.ConfigPath ?? Configuration.DefaultPath, isRequired: false).Configuration.StateDirectory;
+            return Configuration.Load(
+                options.ConfigPath ?? Configuration.DefaultPath, isRequired: false).Configuration.StateDirectory;
         }
         catch (SetupException)
         {

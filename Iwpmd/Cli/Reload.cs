@@ -5,7 +5,9 @@ using Iwpmd.Os;
 
 namespace Iwpmd.Cli;
 
-/// <summary><c>iwpmd reload</c>: hands the configuration to the daemon that runs, and says what that one made of it.</summary>
+/// <summary>
+/// <c>iwpmd reload</c>: hands the configuration to the daemon that runs, and says what that one made of it.
+/// </summary>
 internal static class Reload
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
@@ -27,7 +29,8 @@ internal static class Reload
             }
             if (error == Errno.None)
             {
-                error = PassedFds.Send(connection, [HandOver.Reload, .. Encoding.UTF8.GetBytes($"{path}\0{text}")], [], s_patience);
+                error = PassedFds.Send(
+                    connection, [HandOver.Reload, .. Encoding.UTF8.GetBytes($"{path}\0{text}")], [], s_patience);
             }
             if (error != Errno.None)
             {
@@ -54,10 +57,12 @@ internal static class Reload
     private static int Report(int connection)
     {
         byte[] answer = new byte[HandOver.MostText];
-        bool isHeard = SocketFd.WaitReadable(connection, s_patience) && PassedFds.Receive(connection, answer, [], out int length, out _) == Errno.None && length > 0;
+        bool isHeard = SocketFd.WaitReadable(connection, s_patience)
+            && PassedFds.Receive(connection, answer, [], out int length, out _) == Errno.None && length > 0;
         if (!isHeard)
         {
-            Output.Complain("the daemon gives no answer: it is an earlier version, or refuses (see its log): restart it");
+            Output.Complain(
+                "the daemon gives no answer: it is an earlier version, or refuses (see its log): restart it");
             return ExitStatus.Failure;
         }
         Output.Repeat(Encoding.UTF8.GetString(answer).TrimEnd('\0')[1..]);

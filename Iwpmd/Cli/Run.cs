@@ -5,8 +5,13 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Cli;
 
-/// <summary>How the daemon was asked to run; <paramref name="Arguments"/> are all of the command line, to be given on when it detaches.</summary>
-internal sealed record RunOptions(bool Systemd, bool Foreground, StartMode Mode, string? ConfigPath, LogLevel? LogLevel, SandboxMode Sandbox, string[] Arguments);
+/// <summary>
+/// How the daemon was asked to run; <paramref name="Arguments"/> are all of the command line, to be given on when it
+/// detaches.
+/// </summary>
+internal sealed record RunOptions(
+    bool Systemd, bool Foreground, StartMode Mode, string? ConfigPath, LogLevel? LogLevel, SandboxMode Sandbox,
+    string[] Arguments);
 
 /// <summary><c>iwpmd</c>: the daemon itself, detached unless it is to stay.</summary>
 internal static class Run
@@ -46,7 +51,7 @@ internal static class Run
 
     private static int Detach(RunOptions options)
     {
-        Privileges.GiveAway(options);
+        Privileges.Drop(options);
         Errno error = DetachedLaunch.Run(options.Arguments, out int status, out string operation);
         if (error != Errno.None)
         {
@@ -56,7 +61,9 @@ internal static class Run
         return status;
     }
 
-    private static int RunDaemon(LoadedConfiguration loaded, RunOptions options, string path, ReadyPipe? readyPipe, ILogger log, Action<LogLevel> setLogLevel)
+    private static int RunDaemon(
+        LoadedConfiguration loaded, RunOptions options, string path, ReadyPipe? readyPipe, ILogger log,
+        Action<LogLevel> setLogLevel)
     {
         foreach (Complaint complaint in Array.FindAll(loaded.Complaints, one => !one.IsFatal)) // a fatal one: below
         {

@@ -13,17 +13,17 @@ internal enum DaemonCondition
 {
     Running,
 
-    /// <summary>A process has the state, and has not yet said that it is the one that works with it.</summary>
+    /// <summary>A process has the state, and has not yet written its number into it.</summary>
     Starting,
 
-    /// <summary>The process is there, but it has not looked at its sockets for longer than it ever may.</summary>
+    /// <summary>The process is there, but its last heartbeat is longer ago than it may be.</summary>
     Hung,
 
-    /// <summary>It ended in order.</summary>
-    Ended,
+    /// <summary>It ended by a signal that it handles.</summary>
+    Stopped,
 
-    /// <summary>It is gone without having ended in order.</summary>
-    Dead,
+    /// <summary>It ended in any other way.</summary>
+    Crashed,
 
     /// <summary>There is no state of this boot.</summary>
     Absent,
@@ -35,18 +35,27 @@ internal enum DaemonCondition
     NotPermitted,
 }
 
-/// <summary>The state as it is now, if it can be read, and how its daemon is. Nothing of it disturbs a daemon that runs.</summary>
+/// <summary>
+/// The state, if it can be read, and the condition of its daemon. A reading does not disturb a running daemon.
+/// </summary>
 /// <param name="Problem">Why there is no <paramref name="State"/>.</param>
 /// <param name="ProcessId">0 when none is known.</param>
-internal sealed record StateReading(DaemonCondition Condition, StateSnapshot? State, string? Problem, int ProcessId, TimeSpan Now)
+internal sealed record StateReading(
+    DaemonCondition Condition, StateSnapshot? State, string? Problem, int ProcessId, TimeSpan Now)
 {
-    /// <summary>How long ago the daemon last looked at its sockets, which it does every two seconds.</summary>
-    public TimeSpan SinceSeen => State is null ? TimeSpan.Zero : Now - new TimeSpan(State.Header.SeenEmptyAt);
+    /// <summary>
+    /// How long ago the last heartbeat was: when the daemon looked at its sockets, every two seconds.
+    /// </summary>
+    public TimeSpan SinceHeartbeat => State is null ? TimeSpan.Zero : Now - new TimeSpan(State.Header.SeenEmptyAt);
 
-    public bool IsDaemonThere => Condition is DaemonCondition.Running or DaemonCondition.Starting or DaemonCondition.Hung;
+    public bool IsDaemonThere =>
+        Condition is DaemonCondition.Running or DaemonCondition.Starting or DaemonCondition.Hung;
 }
 
-/// <summary>Reads the state of a daemon from outside, again and again into the same memory: a reading is good until the next one.</summary>
+/// <summary>
+/// Reads the state of a daemon from outside, again and again into the same memory: a reading is good until the next
+/// one.
+/// </summary>
 internal sealed class StateReader(string directory)
 {
     /// <summary>The loop wakes at least every two seconds.</summary>
@@ -64,7 +73,8 @@ internal sealed class StateReader(string directory)
         {
             (DaemonCondition condition, string problem) =
                 error == Errno.NoSuchEntry ? (DaemonCondition.Absent, $"there is no {path}")
-                : error == Errno.AccessDenied ? (DaemonCondition.NotPermitted, $"{path} is for root and the daemon's user only")
+                : error == Errno.AccessDenied ? (
+                    DaemonCondition.NotPermitted, $"{path} is for root and the daemon's user only")
                 : (DaemonCondition.Unreadable, $"{path}: {operation}: {error}");
             return new StateReading(condition, null, problem, 0, Clock.Now);
         }
@@ -78,28 +88,40 @@ internal sealed class StateReader(string directory)
     {
         int holder = view.FindHolder();
         ReadOnlySpan<byte> bytes = view.Bytes;
-        Guid madeIn = bytes.Length < Unsafe.SizeOf<StateHeader>() ? default : MemoryMarshal.Read<StateHeader>(bytes).BootId;
+        Guid madeIn = bytes.Length < Unsafe.SizeOf<StateHeader>()
+            ? default
+            : MemoryMarshal.Read<StateHeader>(bytes).BootId;
         if (StateLayout.WhyUnusable(bytes, madeIn, out StateGeometry shape) is string problem)
         {
-            string remedy = holder != 0 ? $"restart the daemon, process {holder}" : "the next start of the daemon makes a new one";
-            return new StateReading(DaemonCondition.Unreadable, null, $"{path}: {problem}: {remedy}", holder, Clock.Now);
+            string remedy = holder != 0
+                ? $"restart the daemon, process {holder}"
+                : "the next start of the daemon makes a new one";
+            return new StateReading(
+                DaemonCondition.Unreadable, null, $"{path}: {problem}: {remedy}", holder, Clock.Now);
         }
         if (new HostSettings().TryReadBootId(out Guid boot) && boot != madeIn)
         {
-            return new StateReading(DaemonCondition.Absent, null, $"{path} is from before the last boot", 0, Clock.Now);
+            return new StateReading(
+                DaemonCondition.Absent, null, $"{path} was written before the last boot", 0, Clock.Now);
         }
         for (int i = 0; i < Tries; i++)
         {
-            if (StateSnapshot.TryTake(bytes, shape, MemoryFor(StateSnapshot.CapacityFor(shape)), out StateSnapshot? copy))
+            StateLayout memory = MemoryFor(StateSnapshot.CapacityFor(shape));
+            if (StateSnapshot.TryTake(bytes, shape, memory, out StateSnapshot? copy))
             {
                 TimeSpan now = Clock.Now; // behind the copy: nothing in it is from the future
                 DaemonCondition condition = Judge(copy, holder, now);
-                return copy.Header.StartedAt == 0 && condition == DaemonCondition.Dead
-                    ? new StateReading(DaemonCondition.Absent, null, $"{path} was made by a daemon that could not start: see its log", 0, now)
-                    : new StateReading(condition, copy, null, condition == DaemonCondition.Starting ? holder : (int)copy.Header.ProcessId, now);
+                return copy.Header.StartedAt == 0 && condition == DaemonCondition.Crashed
+                    ? new StateReading(
+                        DaemonCondition.Absent, null, $"{path} was made by a daemon that could not start: see its log",
+                        0, now)
+                    : new StateReading(
+                        condition, copy, null,
+                        condition == DaemonCondition.Starting ? holder : (int)copy.Header.ProcessId, now);
             }
         }
-        return new StateReading(DaemonCondition.Unreadable, null, $"{path}: a daemon makes it anew: try again", holder, Clock.Now);
+        return new StateReading(
+            DaemonCondition.Unreadable, null, $"{path}: a daemon is rewriting it: try again", holder, Clock.Now);
     }
 
     private StateLayout MemoryFor(StateCapacity capacity)
@@ -107,22 +129,28 @@ internal sealed class StateReader(string directory)
         if (_memory is null || _memory.Geometry != StateLayout.GeometryOf(capacity))
         {
             Errno error = StateFile.TryMapAnonymous(StateLayout.SizeOf(capacity), out nint address);
-            _memory = error == Errno.None ? new StateLayout(address, capacity) : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}");
+            _memory = error == Errno.None
+                ? new StateLayout(address, capacity)
+                : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}");
         }
         return _memory;
     }
 
     /// <summary>
-    /// The lock tells whether it lives, since the number of a dead process can be another's by now. One that was taken over with the file stays in the name of the process
-    /// that is gone, and is not shown in a container: so a process of our name with that number counts as well.
+    /// The lock tells whether it lives, since the number of a dead process can be another's by now. One that was taken
+    /// over with the file stays in the name of the process that is gone, and is not shown in a container: so a process
+    /// of our name with that number counts as well.
     /// </summary>
     private static DaemonCondition Judge(StateSnapshot state, int holder, TimeSpan now)
     {
         bool isKnownProcess = ProcessList.Exists((int)state.Header.ProcessId);
-        bool isThere = holder != 0 || (state.Header.EndedAt == 0 && ProcessList.NameOf((int)state.Header.ProcessId) == "iwpmd");
-        bool isStarting = state.Header.StartedAt == 0 || state.Header.EndedAt != 0 || !isKnownProcess; // what stands there is an earlier one's
-        return isThere ? isStarting ? DaemonCondition.Starting : now.Ticks - state.Header.SeenEmptyAt > HungAfter.Ticks ? DaemonCondition.Hung : DaemonCondition.Running
-            : state.Header.EndedAt != 0 ? DaemonCondition.Ended
-            : DaemonCondition.Dead;
+        bool isThere = holder != 0
+            || (state.Header.EndedAt == 0 && ProcessList.NameOf((int)state.Header.ProcessId) == "iwpmd");
+        // the header is still an earlier one's
+        bool isStarting = state.Header.StartedAt == 0 || state.Header.EndedAt != 0 || !isKnownProcess;
+        return !isThere ? state.Header.EndedAt != 0 ? DaemonCondition.Stopped : DaemonCondition.Crashed
+            : isStarting ? DaemonCondition.Starting
+            : now.Ticks - state.Header.SeenEmptyAt > HungAfter.Ticks ? DaemonCondition.Hung
+            : DaemonCondition.Running;
     }
 }

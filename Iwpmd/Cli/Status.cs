@@ -15,7 +15,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
     {
     }
 
-    public int Show(StateReading reading, Page page)
+    public int Show(StateReading reading, TextOutput page)
     {
         Health health = Health.Of(reading);
         Colour colour = health.Severity switch
@@ -67,7 +67,9 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         return health.ExitStatus;
     }
 
-    /// <summary>By what holds each port: held, advertised, fallback, unprotected; null: left by a daemon that is gone.</summary>
+    /// <summary>
+    /// By what holds each port: held, advertised, fallback, unprotected; null: left by a daemon that is gone.
+    /// </summary>
     public static int CountMappings(StateReading reading, MappingState? kind, out long references)
     {
         int count = 0;
@@ -84,34 +86,37 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
     public static string Origin(in HealthRow health) => health.Origin switch
     {
         StateOrigin.Fresh => "fresh",
-        StateOrigin.TakenOver => $"taken over from the daemon before: {health.Restored} of {health.RestoredOf}",
+        StateOrigin.TakenOver => $"taken over from the previous daemon: {health.Restored} of {health.RestoredOf}",
         _ => $"restored: {health.Restored} of {health.RestoredOf}",
     };
 
-    private static void ShowDaemon(StateReading reading, StateSnapshot state, Page page)
+    private static void ShowDaemon(StateReading reading, StateSnapshot state, TextOutput page)
     {
         ref readonly StateHeader header = ref state.Header;
-        string uptime = Words.Duration(reading.Now - new TimeSpan(header.StartedAt));
+        string uptime = Format.Duration(reading.Now - new TimeSpan(header.StartedAt));
         page.Line("");
         page.Line(reading.IsDaemonThere
-            ? $"daemon     version {state.Build}, process {reading.ProcessId}, up {uptime}, at work {Words.Duration(reading.SinceSeen)} ago"
+            ? $"daemon     version {state.Build}, process {reading.ProcessId}, up {uptime}, heartbeat "
+                + $"{Format.Duration(reading.SinceHeartbeat)} ago"
             : $"daemon     version {state.Build}, process {header.ProcessId}, started {uptime} ago");
         page.Line($"state      {Origin(state.Health)}");
         if (state.Health.ConfiguredAt != 0)
         {
-            page.Line($"config     read {Words.Duration(reading.Now - new TimeSpan(state.Health.ConfiguredAt))} ago");
+            page.Line($"config     read {Format.Duration(reading.Now - new TimeSpan(state.Health.ConfiguredAt))} ago");
         }
         for (int i = 0; reading.IsDaemonThere && i < state.Clients.Length; i++)
         {
             ref readonly ClientRow client = ref state.Clients[i];
             if (client.Abi != 0 || client.IsRegistered != 0)
             {
-                page.Line($"kernel     client {i}, ABI {client.Abi}{(client.IsRegistered == 0 ? ", not registered yet" : $", device {client.Device} ({client.Interface}), library {client.Library}")}");
+                string registration = client.IsRegistered == 0 ? "not registered yet"
+                    : $"device {client.Device} ({client.Interface}), library {client.Library}";
+                page.Line($"kernel     client {i}, ABI {client.Abi}, {registration}");
             }
         }
     }
 
-    private static void ShowWork(StateReading reading, StateSnapshot state, Page page)
+    private static void ShowWork(StateReading reading, StateSnapshot state, TextOutput page)
     {
         List<string> kinds = [];
         long references = 0;
@@ -121,14 +126,26 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
             references += some;
         }
         HealthRow health = state.Health;
-        page.Line($"mappings   {state.Mappings.Length} of {state.Capacity}: {string.Join(", ", kinds)}; {references} references");
+        page.Line(
+            $"mappings   {state.Mappings.Length} of {state.Capacity}: {string.Join(", ", kinds)}; {references} "
+                + "references");
         string used = $"{Health.PortsUsed(reading)} of {Health.PortsInAll(health)} used";
         string reserved = health.ReservedPorts == 0 ? "" : $", {health.ReservedPorts} of them reserved";
         page.Line($"ports      {used}, {health.LowestPort} to {health.HighestPort}{reserved}");
-        page.Line($"requests   {state.Counter(Counter.Adds)} ADD, {state.Counter(Counter.Queries)} QUERY, {state.Counter(Counter.Removes)} REMOVE; "
-            + $"{state.Counter(Counter.Refused)} refused, {state.Counter(Counter.TooOld)} too old, {state.Counter(Counter.Undelivered)} not taken, {state.Counter(Counter.KernelOverruns)} overruns");
-        page.Line($"queries    {state.Counter(Counter.QueriesAccepted)} accepted, {state.Counter(Counter.QueriesRejected)} rejected, {state.Counter(Counter.QueriesUnreachable)} unreachable, "
-            + $"{state.Counter(Counter.QueriesUnanswered)} unanswered, {state.Counter(Counter.QueriesRemembered)} not asked again");
-        page.Line($"asked      {state.Counter(Counter.PeerRequests)} by peers: {state.Counter(Counter.AcceptsSent)} accepted, {state.Counter(Counter.RejectsSent)} rejected; {state.Counter(Counter.PeerDropped)} messages dropped");
+        page.Line(
+            $"requests   {state.Counter(Counter.Adds)} ADD, {state.Counter(Counter.Queries)} QUERY, "
+                + $"{state.Counter(Counter.Removes)} REMOVE; "
+            + $"{state.Counter(Counter.Refused)} refused, {state.Counter(Counter.TooOld)} too old, "
+            + $"{state.Counter(Counter.Undelivered)} undelivered, {state.Counter(Counter.KernelOverruns)} overruns");
+        page.Line(
+            $"queries    {state.Counter(Counter.QueriesAccepted)} accepted, "
+                + $"{state.Counter(Counter.QueriesRejected)} rejected, {state.Counter(Counter.QueriesUnreachable)} "
+                + "unreachable, "
+            + $"{state.Counter(Counter.QueriesUnanswered)} unanswered, {state.Counter(Counter.QueriesRemembered)} "
+            + "not asked again");
+        page.Line(
+            $"asked      {state.Counter(Counter.PeerRequests)} by peers: {state.Counter(Counter.AcceptsSent)} "
+                + $"accepted, {state.Counter(Counter.RejectsSent)} rejected; {state.Counter(Counter.PeerDropped)} "
+                + "messages dropped");
     }
 }

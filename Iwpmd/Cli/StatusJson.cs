@@ -16,12 +16,22 @@ internal static class StatusJson
         Json.Name(json, "version"u8, state.Build);
         json.WriteNumber("pid"u8, reading.IsDaemonThere ? reading.ProcessId : header.ProcessId);
         Json.Seconds(json, "started_seconds"u8, reading.Now - new TimeSpan(header.StartedAt));
-        Json.Seconds(json, "seen_seconds"u8, reading.SinceSeen);
-        Json.Seconds(json, "ended_seconds"u8, header.EndedAt == 0 ? null : reading.Now - new TimeSpan(header.EndedAt));
-        json.WriteString("origin"u8, health.Origin switch { StateOrigin.Fresh => "fresh"u8, StateOrigin.TakenOver => "taken_over"u8, _ => "restored"u8 });
+        Json.Seconds(json, "heartbeat_seconds"u8, reading.SinceHeartbeat);
+        Json.Seconds(
+            json, "stopped_seconds"u8, header.EndedAt == 0 ? null : reading.Now - new TimeSpan(header.EndedAt));
+        json.WriteString(
+            "origin"u8,
+            health.Origin switch
+            {
+                StateOrigin.Fresh => "fresh"u8,
+                StateOrigin.TakenOver => "taken_over"u8,
+                _ => "restored"u8,
+            });
         json.WriteNumber("restored"u8, health.Restored);
         json.WriteNumber("restored_of"u8, health.RestoredOf);
-        Json.Seconds(json, "configured_seconds"u8, health.ConfiguredAt == 0 ? null : reading.Now - new TimeSpan(health.ConfiguredAt));
+        Json.Seconds(
+            json, "configured_seconds"u8,
+            health.ConfiguredAt == 0 ? null : reading.Now - new TimeSpan(health.ConfiguredAt));
         json.WriteString("kernel"u8, NameOf(reading.IsDaemonThere ? health.Kernel : HandshakeState.None));
         WriteClients(json, reading, state);
         WriteMappings(json, reading, state);
@@ -63,7 +73,7 @@ internal static class StatusJson
 
     private static string NameOf(HandshakeState kernel) => kernel switch
     {
-        HandshakeState.HelloSent or HandshakeState.MapInfoSent => "introducing",
+        HandshakeState.HelloSent or HandshakeState.MapInfoSent => "handshake",
         HandshakeState.Ready => "ready",
         HandshakeState.Unusable => "unusable",
         HandshakeState.Unanswered => "unanswered",

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Cli;
 
-/// <summary>Rows under headings, each column as wide as it must be. Where the page is too narrow the last columns are left out: the most important ones come first.</summary>
+/// <summary>
+/// Rows under headings, each column as wide as it must be. Where the page is too narrow the last columns are left out:
+/// the most important ones come first.
+/// </summary>
 internal sealed class Table(params string[] headings)
 {
     private const int Gap = 2;
 
     /// <summary><paramref name="cells"/> is asked twice for each row, so that a long table needs no memory.</summary>
-    public void Write(Page page, int count, Func<int, string[]> cells)
+    public void Write(TextOutput page, int count, Func<int, string[]> cells)
     {
         int[] widths = Array.ConvertAll(headings, heading => heading.Length);
         for (int row = 0; row < count; row++)
@@ -30,7 +33,7 @@ internal sealed class Table(params string[] headings)
         }
     }
 
-    private static void WriteRow(Page page, string[] texts, int[] widths, int columns)
+    private static void WriteRow(TextOutput page, string[] texts, int[] widths, int columns)
     {
         for (int i = 0; i < columns; i++)
         {

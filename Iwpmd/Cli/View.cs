@@ -9,13 +9,15 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
 
-/// <summary>What the commands that show the state have in common. <paramref name="Watch"/>: how often to look again.</summary>
+/// <summary>
+/// What the commands that show the state have in common. <paramref name="Watch"/>: how often to look again.
+/// </summary>
 internal sealed record ViewOptions(string? ConfigPath, bool Json, TimeSpan? Watch, InetEndpoint? Address, int? Port);
 
 /// <summary>One way to show a state. Each returns the exit status.</summary>
 internal interface IView
 {
-    int Show(StateReading reading, Page page);
+    int Show(StateReading reading, TextOutput page);
 
     int Show(StateReading reading, Utf8JsonWriter json);
 }
@@ -31,7 +33,7 @@ internal static class View
         string? path = options.ConfigPath;
         LoadedConfiguration loaded = Configuration.Load(path ?? Configuration.DefaultPath, path is not null);
         var reader = new StateReader(loaded.Configuration.StateDirectory);
-        Page page = Page.OfStdout();
+        TextOutput page = TextOutput.OfStdout();
         using var stdout = new StandardOutput();
         int status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);
         while (options.Watch is TimeSpan interval)
@@ -47,10 +49,12 @@ internal static class View
     }
 
     /// <summary>Of a mapping or a host.</summary>
-    public static bool Fits(ViewOptions options, in InetEndpoint endpoint) => options.Address is not InetEndpoint address || address.SameAddress(endpoint);
+    public static bool Fits(ViewOptions options, in InetEndpoint endpoint) =>
+        options.Address is not InetEndpoint address || address.SameAddress(endpoint);
 
     /// <summary>What stands before a table: why there is none, or that what it shows is not what is.</summary>
-    public static bool TryBeginTable(StateReading reading, Page page, [NotNullWhen(true)] out StateSnapshot? state)
+    public static bool TryBeginTable(
+        StateReading reading, TextOutput page, [NotNullWhen(true)] out StateSnapshot? state)
     {
         state = reading.State;
         if (state is null)
@@ -73,7 +77,7 @@ internal static class View
         _ => reading.IsDaemonThere ? ExitStatus.Ended : ExitStatus.NotRunning,
     };
 
-    private static int Show(StateReader reader, IView view, Page page)
+    private static int Show(StateReader reader, IView view, TextOutput page)
     {
         int status = view.Show(reader.Read(), page);
         page.Text.Flush();

@@ -100,7 +100,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         _lastAt = _begunAt;
         if (changed > 0)
         {
-            Log.CensusSettled(log, changed);
+            Log.MappingsReconciled(log, changed);
         }
         if (suspects == 0)
         {
@@ -116,7 +116,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         Array.Clear(_countedBefore);
         if (++_tries == MaxTries)
         {
-            Log.CensusGivenUp(log, why);
+            Log.ReconciliationNotPossible(log, why);
             timers.Stop(Timer.Audit);
             SetAuditPending(0);
         }

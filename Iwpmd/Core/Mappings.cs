@@ -252,7 +252,7 @@ internal sealed class Mappings(
         ClaimResult result = ports.TryClaimAny(local.Family, local.Port, out port);
         if (isToKeep && result == ClaimResult.Claimed && _notKeptLimiter.TryPass(now, out string suppressed))
         {
-            string reason = kept == ClaimResult.Taken ? "is in use by another program" : "could not be had";
+            string reason = kept == ClaimResult.Taken ? "is in use by another program" : "could not be claimed";
             Log.MappingNotKept(log, local, local.WithPort(port), local.Port, reason, suppressed);
         }
         return result;

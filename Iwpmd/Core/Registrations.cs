@@ -88,10 +88,10 @@ internal sealed class Registrations(
     private void OnHijacked(TimeSpan now)
     {
         statistics.Count(Counter.RegistrationHijacks);
-        statistics.Lose(LossCause.Usurped, now);
+        statistics.Lose(LossCause.RegistrationHijack, now);
         if (_hijackLimiter.TryPass(now, out string suppressed))
         {
-            Log.KernelUsurped(log, suppressed);
+            Log.RegistrationHijacked(log, suppressed);
         }
         if (mappings.Count > 0)
         {

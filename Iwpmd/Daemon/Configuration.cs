@@ -105,7 +105,7 @@ internal sealed record Configuration
         }
         catch (UnauthorizedAccessException) when (!isRequired)
         {
-            string fault = $"cannot be read by user {Limits.UserId}: the defaults stand, whatever it allows or denies";
+            string fault = $"cannot be read by user {Limits.UserId}: the defaults are used, whatever it allows or denies";
             return new LoadedConfiguration(new Configuration(), [new Complaint(0, $"{fault}: chmod a+r {path}", IsFatal: false)]);
         }
         catch (UnauthorizedAccessException)

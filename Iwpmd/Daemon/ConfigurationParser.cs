@@ -90,7 +90,7 @@ internal sealed class ConfigurationParser
         if (isRepeated)
         {
             string fault = $"{key.Name} is set in line {earlier.Line} already";
-            Complain(number, fault, $"'{text}' of this line stands", key.Restricts);
+            Complain(number, fault, $"'{text}' of this line is used", key.Restricts);
         }
         _configuration = changed;
         _set[key.Name] = (number, text);

@@ -31,7 +31,7 @@ internal static class Contradictions
         {
             yield return new(
                 $"source_rate ({c.Admission.SourceRate}) is above request_rate ({c.Admission.RequestRate})",
-                "one host that has not proved itself can use up what is for all",
+                "one unvalidated host can use up the rate of all",
                 "source_rate", "request_rate");
         }
     }
@@ -48,7 +48,7 @@ internal static class Contradictions
         {
             yield return new(
                 $"port_range has {ports} ports for {c.MaxMappings} mappings of max_mappings",
-                "what needs one more goes on unmapped",
+                "connections beyond that continue unmapped",
                 "port_range", "max_mappings");
         }
     }

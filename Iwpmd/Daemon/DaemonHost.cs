@@ -135,7 +135,7 @@ internal sealed class DaemonHost
         }
         if (takeOver is not null)
         {
-            string? problem = handed.Netlink is null ? "no netlink socket came" : handed.File < 0 ? "no state came" : opening.TryAdopt(handed.File);
+            string? problem = handed.Netlink is null ? "no netlink socket received" : handed.File < 0 ? "no state received" : opening.TryAdopt(handed.File);
             if (problem is not null)
             {
                 throw TakeOver.BrokenOff(problem);
@@ -175,7 +175,7 @@ internal sealed class DaemonHost
         if (error != Errno.None)
         {
             holdings.State.Invalidate();
-            throw new SetupException(ExitStatus.Failure, $"state: fallocate: {error}: the room for it was taken by others meanwhile: start it again");
+            throw new SetupException(ExitStatus.Failure, $"state: fallocate: {error}: its space was used up in the meantime: start it again");
         }
     }
 

@@ -208,7 +208,7 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         _socket = null;
         _question = Question.None;
         _toAsk.Clear();
-        Log.CensusTaken(log, _devices.Count, _seen, whyIncomplete ?? "complete");
+        Log.AuditTaken(log, _devices.Count, _seen, whyIncomplete ?? "complete");
         mapper.Audit.End(whyIncomplete, now);
     }
 

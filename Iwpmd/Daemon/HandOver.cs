@@ -126,7 +126,7 @@ internal sealed class HandOver : IDisposable
         }
         else
         {
-            _listener.Refuse("it is not understood: another version's?");
+            _listener.Refuse("not understood: is it of another version?");
         }
         return false;
     }
@@ -169,7 +169,8 @@ internal sealed class HandOver : IDisposable
         else
         {
             _holdings.Heartbeat.TakeBackEnd();
-            Log.HandOverFailed(_log, "hand-over to another daemon", error == Errno.None ? Errno.TimedOut : error, "it was broken off: this daemon goes on serving");
+            Errno cause = error == Errno.None ? Errno.TimedOut : error;
+            Log.HandOverFailed(_log, "handover to another daemon", cause, "aborted: this daemon continues to serve");
             _listener.EndConnection();
         }
         return given;
@@ -189,9 +190,9 @@ internal sealed class HandOver : IDisposable
     private static Errno Load(int carrier, ReadOnlySpan<int> fds)
     {
         Errno error = Errno.None;
-        for (int at = 0; at < fds.Length && error == Errno.None; at += PassedFds.MostAtOnce)
+        for (int at = 0; at < fds.Length && error == Errno.None; at += PassedFds.MaxFds)
         {
-            error = PassedFds.Send(carrier, [Part], fds.Slice(at, Math.Min(PassedFds.MostAtOnce, fds.Length - at)), Patience);
+            error = PassedFds.Send(carrier, [Part], fds.Slice(at, Math.Min(PassedFds.MaxFds, fds.Length - at)), Patience);
         }
         return error;
     }
@@ -200,7 +201,7 @@ internal sealed class HandOver : IDisposable
     {
         if (error != Errno.None)
         {
-            Log.HandOverFailed(_log, step, error, "the next daemon claims the ports anew");
+            Log.HandOverFailed(_log, step, error, "the next daemon claims the ports again");
         }
     }
 }

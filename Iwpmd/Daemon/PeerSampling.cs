@@ -72,7 +72,7 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
         }
         if (SampleOneIn == 1 && oneIn > 1 && _gate.TryPass(now, out string suppressed))
         {
-            Log.Flood(log, suppressed);
+            Log.Flood(log, oneIn, suppressed);
         }
         SampleOneIn = oneIn;
     }

@@ -41,7 +41,7 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
         if (!isAccepted)
         {
             Log.ConfigurationRefused(log, path);
-            return said.Append("nothing is changed: the configuration before stays in force\n").ToString();
+            return said.Append("nothing is changed: the previous configuration stays in force\n").ToString();
         }
         foreach (string key in KeysOfNextStart(loaded.Configuration))
         {

@@ -50,7 +50,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int mostText
     {
         if (now >= _actAt && Connection >= 0)
         {
-            Refuse("it says nothing");
+            Refuse("it is empty");
         }
         else if (now >= _actAt)
         {
@@ -75,7 +75,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int mostText
         _actAt = TimeSpan.MaxValue;
         if (length == 0 || length == mostText)
         {
-            Refuse(length == 0 ? "it ends without a word" : $"it is longer than {mostText - 1} bytes");
+            Refuse(length == 0 ? "it ended without a message" : $"it is longer than {mostText - 1} bytes");
             return false;
         }
         text = _text.AsSpan(0, length);

@@ -56,7 +56,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     {
         StateGeometry shape = StateLayout.GeometryOf(capacity);
         // What is touched of a new state before it has a row; the rest, some milliseconds, after HELLO.
-        ReadOnlySpan<FilePart> first = [new(0, shape.MappingsAt + shape.MappingSize), new(shape.ConversationsAt, shape.ConversationSize), new(shape.PeersAt, shape.Length - shape.PeersAt)];
+        ReadOnlySpan<FileRange> first = [new(0, shape.MappingsAt + shape.MappingSize), new(shape.ConversationsAt, shape.ConversationSize), new(shape.PeersAt, shape.Length - shape.PeersAt)];
         Errno error = StateFile.TryOpen(Directory, shape.Length, first, out StateFile? file, out string operation);
         if (error == Errno.Again && operation == "lock")
         {
@@ -107,7 +107,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         Log.StateConverted(log, FilePath, previous.Header.Build, (int)state.Header.MappingsHighWater);
         if (fresh is not null)
         {
-            (error, operation) = (StateFile.TakePlace(Directory), "rename");
+            (error, operation) = (StateFile.Replace(Directory), "rename");
         }
         if (error != Errno.None)
         {

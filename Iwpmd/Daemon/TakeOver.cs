@@ -40,19 +40,19 @@ internal sealed class TakeOver : IDisposable
     {
         if (PassedFds.Send(_connection, [HandOver.Receipt], [], HandOver.Patience) != Errno.None || !HandOver.TryHear(_connection, HandOver.Go))
         {
-            throw BrokenOff("it did not let go");
+            throw BrokenOff("the running daemon did not end");
         }
     }
 
     public static SetupException BrokenOff(string problem) =>
-        new(ExitStatus.Failure, $"takeover: broken off: {problem}: the running daemon goes on serving");
+        new(ExitStatus.Failure, $"takeover: aborted: {problem}: the running daemon continues to serve");
 
     public void Dispose() => SocketFd.Close(_connection);
 
     private string? ReceiveAll()
     {
         Span<byte> text = stackalloc byte[8];
-        Span<int> fds = stackalloc int[PassedFds.MostAtOnce];
+        Span<int> fds = stackalloc int[PassedFds.MaxFds];
         int received = 0;
         while (SocketFd.WaitReadable(_connection, HandOver.Patience))
         {
@@ -68,12 +68,12 @@ internal sealed class TakeOver : IDisposable
             received += count;
             if (length == 0)
             {
-                return "it is refused: see its log";
+                return "the running daemon refused: see its log";
             }
             if (text[0] == HandOver.End)
             {
                 int sent = BitConverter.ToInt32(text[1..]);
-                return received == sent ? null : $"{received} of {sent} descriptors came: raise the limit of open files (LimitNOFILE)";
+                return received == sent ? null : $"{received} of {sent} descriptors received: raise the limit of open files (LimitNOFILE)";
             }
         }
         return "no answer";

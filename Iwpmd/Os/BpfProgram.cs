@@ -14,46 +14,62 @@ internal sealed unsafe class BpfProgram
 
     public void Load(int offset) => Add(Libc.BPF_LD | Libc.BPF_W | Libc.BPF_ABS, (uint)offset);
 
-    public void Compute(int operation, uint operand) => Add(Libc.BPF_ALU | operation | Libc.BPF_K, operand);
+    public void Alu(int operation, uint operand) => Add(Libc.BPF_ALU | operation | Libc.BPF_K, operand);
 
-    /// <summary>Of the last value and the one that <see cref="Keep"/> kept.</summary>
-    public void ComputeWithKept(int operation) => Add(Libc.BPF_ALU | operation | Libc.BPF_X, 0);
+    /// <summary>Of the last value and the one that <see cref="Tax"/> kept.</summary>
+    public void AluX(int operation) => Add(Libc.BPF_ALU | operation | Libc.BPF_X, 0);
 
-    public void Keep() => Add(Libc.BPF_MISC | Libc.BPF_TAX, 0);
+    public void Tax() => Add(Libc.BPF_MISC | Libc.BPF_TAX, 0);
 
     public void Return(uint result) => Add(Libc.BPF_RET | Libc.BPF_K, result);
 
     /// <summary>Passes over so many rules.</summary>
     public void Jump(int test, uint value, int then, int otherwise) =>
-        _rules.Add(new Libc.sock_filter { code = (ushort)(Libc.BPF_JMP | test | Libc.BPF_K), k = value, jt = (byte)then, jf = (byte)otherwise });
+        _rules.Add(
+            new Libc.sock_filter
+            {
+                code = (ushort)(Libc.BPF_JMP | test | Libc.BPF_K),
+                k = value,
+                jt = (byte)then,
+                jf = (byte)otherwise,
+            });
 
-    /// <summary>Goes on elsewhere; <see cref="Land"/> says where.</summary>
-    public int Leap()
+    /// <summary>Continues elsewhere; <see cref="Patch"/> says where.</summary>
+    public int Ja()
     {
         Add(Libc.BPF_JMP | Libc.BPF_JA, 0);
         return _rules.Count - 1;
     }
 
     /// <summary>The leap comes down here.</summary>
-    public void Land(int leap) => CollectionsMarshal.AsSpan(_rules)[leap].k = (uint)(_rules.Count - leap - 1);
+    public void Patch(int jump) => CollectionsMarshal.AsSpan(_rules)[jump].k = (uint)(_rules.Count - jump - 1);
 
-    /// <summary>Judges the system calls of all threads from now on; of those that several programs judge the strictest judgement holds.</summary>
-    public Errno JudgeCalls(int flags)
+    /// <summary>
+    /// Judges the system calls of all threads from now on; of those that several programs judge the strictest judgement
+    /// holds.
+    /// </summary>
+    public Errno AttachSeccomp(int flags)
     {
         fixed (Libc.sock_filter* first = CollectionsMarshal.AsSpan(_rules))
         {
             Libc.sock_fprog program = Of(first);
-            return Libc.syscall(Libc.SYS_seccomp, Libc.SECCOMP_SET_MODE_FILTER, Libc.SECCOMP_FILTER_FLAG_TSYNC | flags, &program) != 0 ? Errno.Last : Errno.None;
+            return Libc.syscall(
+                Libc.SYS_seccomp, Libc.SECCOMP_SET_MODE_FILTER, Libc.SECCOMP_FILTER_FLAG_TSYNC | flags, &program) != 0
+                ? Errno.Last
+                : Errno.None;
         }
     }
 
     /// <summary>Judges what comes for a socket, in the place of the program that did.</summary>
-    public Errno JudgeDatagrams(int fd)
+    public Errno AttachToSocket(int fd)
     {
         fixed (Libc.sock_filter* first = CollectionsMarshal.AsSpan(_rules))
         {
             Libc.sock_fprog program = Of(first);
-            return Libc.setsockopt(fd, Libc.SOL_SOCKET, Libc.SO_ATTACH_FILTER, &program, (uint)sizeof(Libc.sock_fprog)) != 0 ? Errno.Last : Errno.None;
+            return Libc.setsockopt(
+                fd, Libc.SOL_SOCKET, Libc.SO_ATTACH_FILTER, &program, (uint)sizeof(Libc.sock_fprog)) != 0
+                ? Errno.Last
+                : Errno.None;
         }
     }
 

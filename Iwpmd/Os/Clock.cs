@@ -3,7 +3,9 @@ using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 
-/// <summary>The one clock of the daemon: time since boot, suspend included, as the kernel's own waits never run faster than it.</summary>
+/// <summary>
+/// The one clock of the daemon: time since boot, suspend included, as the kernel's own waits never run faster than it.
+/// </summary>
 internal static class Clock
 {
     private const long NanosecondsPerTick = 100;

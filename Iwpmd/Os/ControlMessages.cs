@@ -23,7 +23,12 @@ internal ref struct ControlMessages(ReadOnlySpan<byte> control)
     public static unsafe int Write<T>(Span<byte> control, int level, int type, in T data)
         where T : unmanaged
     {
-        var header = new Libc.cmsghdr { cmsg_len = (nuint)(HeaderSize + sizeof(T)), cmsg_level = level, cmsg_type = type };
+        var header = new Libc.cmsghdr
+        {
+            cmsg_len = (nuint)(HeaderSize + sizeof(T)),
+            cmsg_level = level,
+            cmsg_type = type,
+        };
         control[..Space(sizeof(T))].Clear();
         MemoryMarshal.Write(control, header);
         MemoryMarshal.Write(control[HeaderSize..], data);
@@ -34,7 +39,12 @@ internal ref struct ControlMessages(ReadOnlySpan<byte> control)
     public static int WriteFds(Span<byte> control, ReadOnlySpan<int> fds)
     {
         ReadOnlySpan<byte> data = MemoryMarshal.AsBytes(fds);
-        var header = new Libc.cmsghdr { cmsg_len = (nuint)(HeaderSize + data.Length), cmsg_level = Libc.SOL_SOCKET, cmsg_type = Libc.SCM_RIGHTS };
+        var header = new Libc.cmsghdr
+        {
+            cmsg_len = (nuint)(HeaderSize + data.Length),
+            cmsg_level = Libc.SOL_SOCKET,
+            cmsg_type = Libc.SCM_RIGHTS,
+        };
         control[..Space(data.Length)].Clear();
         MemoryMarshal.Write(control, header);
         data.CopyTo(control[HeaderSize..]);

@@ -6,15 +6,18 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// Starts the daemon detached: this program once more, in a session of its own, without stdin and stdout, and waits until it is ready or gone.
-/// Not by fork, which would leave a runtime without its finalizer thread.
+/// Starts the daemon detached: this program once more, in a session of its own, without stdin and stdout, and waits
+/// until it is ready or gone. Not by fork, which would leave a runtime without its finalizer thread.
 /// </summary>
 internal static unsafe class DetachedLaunch
 {
     private const string ThisProgram = "/proc/self/exe";
     private const int Failure = 1, SignalBase = 128;
 
-    /// <summary>Launches this program; <paramref name="arguments"/> are without the program's name. For the rest see the other overload.</summary>
+    /// <summary>
+    /// Launches this program; <paramref name="arguments"/> are without the program's name. For the rest see the other
+    /// overload.
+    /// </summary>
     public static Errno Run(ReadOnlySpan<string> arguments, out int exitStatus, out string operation)
     {
         string[] argv = [Environment.GetCommandLineArgs()[0], .. arguments];
@@ -28,7 +31,10 @@ internal static unsafe class DetachedLaunch
         return executable is null ? error : Run(executable, argv, out exitStatus, out operation);
     }
 
-    /// <summary>The exit status to end with is 0 only when the daemon said that it is ready, else its own; 128 and the number when a signal killed it.</summary>
+    /// <summary>
+    /// The exit status to end with is 0 only when the daemon said that it is ready, else its own; 128 and the number
+    /// when a signal killed it.
+    /// </summary>
     public static Errno Run(string executable, string[] argv, out int exitStatus, out string operation)
     {
         exitStatus = Failure;

@@ -7,7 +7,10 @@ namespace Iwpmd.Os;
 /// <summary>A descriptor that can be read, or has an error to tell: both are to be asked for.</summary>
 internal readonly record struct EpollEvent(int Token, bool HasError);
 
-/// <summary>Waits for several descriptors to become readable (or to report an error, which epoll adds unasked) and tells which, by the token each was added with.</summary>
+/// <summary>
+/// Waits for several descriptors to become readable (or to report an error, which epoll adds unasked) and tells which,
+/// by the token each was added with.
+/// </summary>
 [SkipLocalsInit]
 internal sealed unsafe class Epoll : IDisposable
 {
@@ -38,7 +41,10 @@ internal sealed unsafe class Epoll : IDisposable
         return Libc.epoll_ctl(_fd, Libc.EPOLL_CTL_DEL, fd, ignored) != 0 ? Errno.Last : Errno.None;
     }
 
-    /// <summary>Fills <paramref name="ready"/> and returns how many. The timeout is rounded up, so that a deadline is past when the wait for it ends; a past one only looks. A signal ends the wait with 0.</summary>
+    /// <summary>
+    /// Fills <paramref name="ready"/> and returns how many. The timeout is rounded up, so that a deadline is past when
+    /// the wait for it ends; a past one only looks. A signal ends the wait with 0.
+    /// </summary>
     public int Wait(Span<EpollEvent> ready, TimeSpan timeout)
     {
         byte* events = stackalloc byte[Libc.sizeof_epoll_event * MaxEvents];
@@ -51,7 +57,9 @@ internal sealed unsafe class Epoll : IDisposable
         for (int i = 0; i < count; i++)
         {
             byte* ev = events + (i * Libc.sizeof_epoll_event);
-            ready[i] = new EpollEvent((int)Unsafe.ReadUnaligned<ulong>(ev + Libc.offsetof_epoll_event__data), (Unsafe.ReadUnaligned<uint>(ev) & Libc.EPOLLERR) != 0);
+            ready[i] = new EpollEvent(
+                (int)Unsafe.ReadUnaligned<ulong>(ev + Libc.offsetof_epoll_event__data),
+                (Unsafe.ReadUnaligned<uint>(ev) & Libc.EPOLLERR) != 0);
         }
         return count;
     }

@@ -4,7 +4,7 @@ using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 
-/// <summary>The error number of a system call as a value, which prints itself as <c>EADDRINUSE (address already in use)</c>.</summary>
+/// <summary>The error number of a system call, which prints as <c>Address already in use (EADDRINUSE)</c>.</summary>
 internal readonly record struct Errno(int Number)
 {
     public static Errno None => new(0);
@@ -22,7 +22,7 @@ internal readonly record struct Errno(int Number)
     public static Errno NoSpace => new(28);
     public static Errno BrokenPipe => new(32);
     public static Errno NotImplemented => new(38);
-    public static Errno TooManyLinks => new(40);
+    public static Errno TooManySymbolicLinks => new(40);
     public static Errno MessageTooLong => new(90);
     public static Errno ProtocolNotSupported => new(93);
     public static Errno OperationNotSupported => new(95);
@@ -36,49 +36,51 @@ internal readonly record struct Errno(int Number)
     public static Errno ConnectionRefused => new(111);
     public static Errno HostUnreachable => new(113);
 
-    /// <summary>What the last call through <see cref="Libc"/> on this thread left: to be read at once, and only when that call failed.</summary>
+    /// <summary>
+    /// That of the last call through <see cref="Libc"/> on this thread: to be read at once, and only when it failed.
+    /// </summary>
     public static Errno Last => new(Marshal.GetLastPInvokeError());
 
     public override string ToString() => Number switch
     {
         0 => "no error",
-        1 => "EPERM (operation not permitted)",
-        2 => "ENOENT (no such file or directory)",
-        4 => "EINTR (interrupted)",
-        5 => "EIO (input or output error)",
-        9 => "EBADF (bad file descriptor)",
-        11 => "EAGAIN (try again)",
-        12 => "ENOMEM (out of memory)",
-        13 => "EACCES (permission denied)",
-        16 => "EBUSY (busy)",
-        17 => "EEXIST (exists already)",
-        19 => "ENODEV (no such device)",
-        20 => "ENOTDIR (not a directory)",
-        21 => "EISDIR (is a directory)",
-        22 => "EINVAL (invalid argument)",
-        23 => "ENFILE (too many open files in the system)",
-        24 => "EMFILE (too many open files)",
-        27 => "EFBIG (file too large)",
-        28 => "ENOSPC (no space left)",
-        30 => "EROFS (read-only file system)",
-        32 => "EPIPE (broken pipe)",
-        38 => "ENOSYS (not known to this kernel)",
-        40 => "ELOOP (symbolic link where none may be)",
-        71 => "EPROTO (protocol error)",
-        90 => "EMSGSIZE (message too long)",
-        93 => "EPROTONOSUPPORT (protocol not supported)",
-        95 => "EOPNOTSUPP (operation not supported)",
-        97 => "EAFNOSUPPORT (address family not supported)",
-        98 => "EADDRINUSE (address already in use)",
-        99 => "EADDRNOTAVAIL (address not available)",
-        100 => "ENETDOWN (network is down)",
-        101 => "ENETUNREACH (network unreachable)",
-        105 => "ENOBUFS (no buffer space)",
-        110 => "ETIMEDOUT (timed out)",
-        111 => "ECONNREFUSED (connection refused)",
-        112 => "EHOSTDOWN (host is down)",
-        113 => "EHOSTUNREACH (host unreachable)",
-        122 => "EDQUOT (quota exceeded)",
+        1 => "Operation not permitted (EPERM)",
+        2 => "No such file or directory (ENOENT)",
+        4 => "Interrupted system call (EINTR)",
+        5 => "Input/output error (EIO)",
+        9 => "Bad file descriptor (EBADF)",
+        11 => "Resource temporarily unavailable (EAGAIN)",
+        12 => "Cannot allocate memory (ENOMEM)",
+        13 => "Permission denied (EACCES)",
+        16 => "Device or resource busy (EBUSY)",
+        17 => "File exists (EEXIST)",
+        19 => "No such device (ENODEV)",
+        20 => "Not a directory (ENOTDIR)",
+        21 => "Is a directory (EISDIR)",
+        22 => "Invalid argument (EINVAL)",
+        23 => "Too many open files in system (ENFILE)",
+        24 => "Too many open files (EMFILE)",
+        27 => "File too large (EFBIG)",
+        28 => "No space left on device (ENOSPC)",
+        30 => "Read-only file system (EROFS)",
+        32 => "Broken pipe (EPIPE)",
+        38 => "Function not implemented (ENOSYS)",
+        40 => "Too many levels of symbolic links (ELOOP)",
+        71 => "Protocol error (EPROTO)",
+        90 => "Message too long (EMSGSIZE)",
+        93 => "Protocol not supported (EPROTONOSUPPORT)",
+        95 => "Operation not supported (EOPNOTSUPP)",
+        97 => "Address family not supported by protocol (EAFNOSUPPORT)",
+        98 => "Address already in use (EADDRINUSE)",
+        99 => "Cannot assign requested address (EADDRNOTAVAIL)",
+        100 => "Network is down (ENETDOWN)",
+        101 => "Network is unreachable (ENETUNREACH)",
+        105 => "No buffer space available (ENOBUFS)",
+        110 => "Connection timed out (ETIMEDOUT)",
+        111 => "Connection refused (ECONNREFUSED)",
+        112 => "Host is down (EHOSTDOWN)",
+        113 => "No route to host (EHOSTUNREACH)",
+        122 => "Disk quota exceeded (EDQUOT)",
         _ => $"errno {Number}",
     };
 }

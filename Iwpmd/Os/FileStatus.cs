@@ -11,7 +11,9 @@ internal static unsafe class FileStatus
         fixed (Libc.statx* result = &status)
         {
             status = default;
-            return Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, result) != 0 ? Errno.Last : Errno.None;
+            return Libc.statx_(fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, result) != 0
+                ? Errno.Last
+                : Errno.None;
         }
     }
 
@@ -27,10 +29,13 @@ internal static unsafe class FileStatus
         return error;
     }
 
-    /// <summary>Whether it lies on a tmpfs with so much room. Of other file systems it is not known before it is tried.</summary>
+    /// <summary>
+    /// Whether it lies on a tmpfs with so much room. Of other file systems it is not known before it is tried.
+    /// </summary>
     public static bool HasMemoryFor(int fd, long bytes)
     {
         Libc.statfs status;
-        return Libc.fstatfs(fd, &status) == 0 && status.f_type == Libc.TMPFS_MAGIC && status.f_bavail > (ulong)(bytes / status.f_bsize) + 1;
+        return Libc.fstatfs(fd, &status) == 0 && status.f_type == Libc.TMPFS_MAGIC
+            && status.f_bavail > (ulong)(bytes / status.f_bsize) + 1;
     }
 }

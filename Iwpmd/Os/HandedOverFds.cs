@@ -5,14 +5,15 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// Descriptors that another process left for us, told apart by what they are, not by what they are called. A carrier among them is emptied: a unix socket with more of them
-/// in flight inside. What is of no use is closed and named in <see cref="Useless"/>. Whoever takes one out owns it.
+/// Descriptors that another process left for us, told apart by what they are, not by what they are called. A carrier
+/// among them is emptied: a unix socket with more of them in flight inside. What is of no use is closed and named in
+/// <see cref="Useless"/>. Whoever takes one out owns it.
 /// </summary>
 internal sealed class HandedOverFds
 {
     private const int FirstPassed = 3; // SD_LISTEN_FDS_START
 
-    private readonly int[] _received = new int[PassedFds.MostAtOnce];
+    private readonly int[] _received = new int[PassedFds.MaxFds];
 
     /// <summary>A netlink socket of the protocol that was asked for; null when there is none.</summary>
     public NetlinkSocket? Netlink { get; private set; }
@@ -31,8 +32,8 @@ internal sealed class HandedOverFds
     public static HandedOverFds FromEnvironment(int netlinkProtocol)
     {
         var result = new HandedOverFds();
-        if (int.TryParse(Environment.GetEnvironmentVariable("LISTEN_PID"), NumberStyles.None, CultureInfo.InvariantCulture, out int pid) && pid == Libc.getpid()
-            && int.TryParse(Environment.GetEnvironmentVariable("LISTEN_FDS"), NumberStyles.None, CultureInfo.InvariantCulture, out int count))
+        if (TryReadVariable("LISTEN_PID", out int pid) && pid == Libc.getpid()
+            && TryReadVariable("LISTEN_FDS", out int count))
         {
             for (int fd = FirstPassed; fd < FirstPassed + count; fd++)
             {
@@ -43,7 +44,9 @@ internal sealed class HandedOverFds
         return result;
     }
 
-    /// <summary>Takes what is in flight in a carrier, up to its end or until nothing more comes; the carrier stays open.</summary>
+    /// <summary>
+    /// Takes what is in flight in a carrier, up to its end or until nothing more comes; the carrier stays open.
+    /// </summary>
     public Errno Empty(int carrier, int netlinkProtocol)
     {
         Span<byte> text = stackalloc byte[8];
@@ -78,7 +81,8 @@ internal sealed class HandedOverFds
         _ = SocketFd.ReadOption(fd, Libc.SOL_SOCKET, Libc.SO_PROTOCOL, out int protocol);
         switch (domain)
         {
-            case Libc.AF_NETLINK when protocol == netlinkProtocol && Netlink is null && NetlinkSocket.TryAdopt(fd, out NetlinkSocket? netlink) == Errno.None:
+            case Libc.AF_NETLINK when protocol == netlinkProtocol && Netlink is null
+                && NetlinkSocket.TryAdopt(fd, out NetlinkSocket? netlink) == Errno.None:
                 Netlink = netlink;
                 break;
             case Libc.AF_NETLINK when protocol == netlinkProtocol:
@@ -115,4 +119,7 @@ internal sealed class HandedOverFds
         SocketFd.Close(fd);
         Useless.Add(kind);
     }
+
+    private static bool TryReadVariable(string name, out int number) => int.TryParse(
+        Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out number);
 }

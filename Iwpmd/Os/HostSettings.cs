@@ -11,12 +11,16 @@ internal readonly record struct PortRange(ushort Low, ushort High)
     public bool Contains(int port) => port >= Low && port <= High;
 }
 
-/// <summary>What the host says about itself in /proc and /sys. What cannot be read is unknown, never an exception.</summary>
+/// <summary>
+/// What the host says about itself in /proc and /sys. What cannot be read is unknown, never an exception.
+/// </summary>
 internal sealed unsafe class HostSettings(string root = "")
 {
-    public const string PortRangePath = "/proc/sys/net/ipv4/ip_local_port_range", ReservedPortsPath = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+    public const string PortRangePath =
+        "/proc/sys/net/ipv4/ip_local_port_range", ReservedPortsPath = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
-    private const int MaxFile = 256 * 1024; // 32768 reserved ports have 191 KB, and the kernel gives no more of them than one read takes
+    // 32768 reserved ports have 191 KB, and the kernel gives no more of them than one read takes
+    private const int MaxFile = 256 * 1024;
 
     /// <summary>The kernel's own default, for hosts that do not show theirs.</summary>
     public static PortRange DefaultPortRange => new(32768, 60999);
@@ -34,14 +38,16 @@ internal sealed unsafe class HostSettings(string root = "")
     public bool TryReadPortRange(out PortRange range) => TryParseRange(ReadText(PortRangePath), out range);
 
     /// <summary>The ports that nothing may choose by itself.</summary>
-    public bool TryReadReservedPorts(out PortRange[] reserved) => TryParseRanges(ReadText(ReservedPortsPath), out reserved);
+    public bool TryReadReservedPorts(out PortRange[] reserved) =>
+        TryParseRanges(ReadText(ReservedPortsPath), out reserved);
 
     /// <summary>"1024 65535"; false leaves <see cref="DefaultPortRange"/> in <paramref name="range"/>.</summary>
     public static bool TryParseRange(string? text, out PortRange range)
     {
         range = DefaultPortRange;
         string[] words = text?.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) ?? [];
-        if (words.Length != 2 || !TryParsePort(words[0], out ushort low) || !TryParsePort(words[1], out ushort high) || low > high)
+        if (words.Length != 2 || !TryParsePort(words[0], out ushort low) || !TryParsePort(words[1], out ushort high)
+            || low > high)
         {
             return false;
         }
@@ -72,7 +78,11 @@ internal sealed unsafe class HostSettings(string root = "")
     }
 
     /// <summary>The largest receive buffer without CAP_NET_ADMIN, in bytes; 0 when it cannot be read.</summary>
-    public int MaxReceiveBuffer => int.TryParse(ReadText("/proc/sys/net/core/rmem_max"), NumberStyles.None, CultureInfo.InvariantCulture, out int bytes) ? bytes : 0;
+    public int MaxReceiveBuffer =>
+        int.TryParse(
+            ReadText("/proc/sys/net/core/rmem_max"), NumberStyles.None, CultureInfo.InvariantCulture, out int bytes)
+        ? bytes
+        : 0;
 
     /// <summary>Those below it are for root only.</summary>
     public int LowestUnprivilegedPort
@@ -84,9 +94,11 @@ internal sealed unsafe class HostSettings(string root = "")
         }
     }
 
-    public bool TryReadBootId(out Guid bootId) => Guid.TryParse(ReadText("/proc/sys/kernel/random/boot_id"), out bootId);
+    public bool TryReadBootId(out Guid bootId) =>
+        Guid.TryParse(ReadText("/proc/sys/kernel/random/boot_id"), out bootId);
 
-    private static bool TryParsePort(string text, out ushort port) => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out port);
+    private static bool TryParsePort(string text, out ushort port) =>
+        ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out port);
 
     private string? ReadText(string path) => ReadFile(root + path);
 
@@ -102,7 +114,8 @@ internal sealed unsafe class HostSettings(string root = "")
         {
             return null;
         }
-        byte[] text = GC.AllocateUninitializedArray<byte>(MaxFile); // of which a file fills some ten bytes as a rule: the rest is not touched
+        // of which a file fills some ten bytes as a rule: the rest is not touched
+        byte[] text = GC.AllocateUninitializedArray<byte>(MaxFile);
         int length = 0;
         nint count = 1;
         fixed (byte* bytes = text)

@@ -3,7 +3,9 @@ using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 
-/// <summary>What the process may: whose rights it has, how many descriptors, and room for them in the kernel's table.</summary>
+/// <summary>
+/// What the process may: whose rights it has, how many descriptors, and room for them in the kernel's table.
+/// </summary>
 internal static unsafe class Limits
 {
     private const int Spare = 10;
@@ -11,7 +13,9 @@ internal static unsafe class Limits
     /// <summary>The user whose rights this process has.</summary>
     public static uint UserId => Libc.geteuid();
 
-    /// <summary>Raises the soft limit of open descriptors to the hard one; returns what holds now, by <paramref name="limit"/>.</summary>
+    /// <summary>
+    /// Raises the soft limit of open descriptors to the hard one; returns what holds now, by <paramref name="limit"/>.
+    /// </summary>
     public static Errno RaiseDescriptorLimit(out ulong limit)
     {
         Libc.rlimit current = default;
@@ -32,8 +36,8 @@ internal static unsafe class Limits
     }
 
     /// <summary>
-    /// Makes the table large enough for <paramref name="descriptors"/>, once: in a process with threads each growth later costs microseconds of waiting.
-    /// Never by the limit alone, which can be 10^9 and would ask for 8 GB.
+    /// Makes the table large enough for <paramref name="descriptors"/>, once: in a process with threads each growth
+    /// later costs microseconds of waiting. Never by the limit alone, which can be 10^9 and would ask for 8 GB.
     /// </summary>
     public static Errno GrowDescriptorTable(int descriptors)
     {

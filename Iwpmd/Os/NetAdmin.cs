@@ -5,8 +5,9 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// Gives CAP_NET_ADMIN up, which only the start needs. Capabilities belong to threads, each of which can lower its own alone, and a new thread has those of the one that makes it.
-/// So: the calling thread, the finalizer's, which the runtime starts before Main, and whoever makes a thread meanwhile does it by <see cref="Without"/>.
+/// Gives CAP_NET_ADMIN up, which only the start needs. Capabilities belong to threads, each of which can lower its own
+/// alone, and a new thread has those of the one that makes it. So: the calling thread, the finalizer's, which the
+/// runtime starts before Main, and whoever makes a thread meanwhile does it by <see cref="Without"/>.
 /// </summary>
 internal static unsafe class NetAdmin
 {

@@ -9,9 +9,11 @@ internal readonly record struct NetlinkMember(uint PortId, string Inode);
 /// <summary>Who hears a netlink multicast group, as /proc shows it.</summary>
 internal static class NetlinkMembers
 {
-    private const int ProtocolAt = 1, PortIdAt = 2, GroupsAt = 3, InodeAt = 9; // "sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode"
+    // "sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode"
+    private const int ProtocolAt = 1, PortIdAt = 2, GroupsAt = 3, InodeAt = 9;
 
-    public static List<NetlinkMember> Read(int protocol, int group) => Parse(HostSettings.ReadFile("/proc/net/netlink") ?? "", protocol, group);
+    public static List<NetlinkMember> Read(int protocol, int group) =>
+        Parse(HostSettings.ReadFile("/proc/net/netlink") ?? "", protocol, group);
 
     public static List<NetlinkMember> Parse(string table, int protocol, int group)
     {
@@ -20,13 +22,17 @@ internal static class NetlinkMembers
         {
             string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
             if (words.Length > InodeAt
-                && int.TryParse(words[ProtocolAt], NumberStyles.None, CultureInfo.InvariantCulture, out int its) && its == protocol
-                && uint.TryParse(words[PortIdAt], NumberStyles.None, CultureInfo.InvariantCulture, out uint portId)
-                && uint.TryParse(words[GroupsAt], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out uint groups) && (groups & (1u << (group - 1))) != 0)
+                && TryParse(words[ProtocolAt], NumberStyles.None, out uint its) && its == protocol
+                && TryParse(words[PortIdAt], NumberStyles.None, out uint portId)
+                && TryParse(words[GroupsAt], NumberStyles.AllowHexSpecifier, out uint groups)
+                && (groups & (1u << (group - 1))) != 0)
             {
                 members.Add(new NetlinkMember(portId, words[InodeAt]));
             }
         }
         return members;
     }
+
+    private static bool TryParse(string text, NumberStyles style, out uint number) =>
+        uint.TryParse(text, style, CultureInfo.InvariantCulture, out number);
 }

@@ -18,22 +18,28 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     {
         Fd = fd;
         PortId = portId;
-        ReceiveBufferBytes = SocketFd.ReadOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUF, out int bytes) == Errno.None ? bytes : 0;
+        ReceiveBufferBytes = SocketFd.ReadOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUF, out int bytes) == Errno.None
+            ? bytes
+            : 0;
     }
 
     public int Fd { get; }
 
     public uint PortId { get; }
 
-    /// <summary>As the kernel counts it: twice of what was asked for, less where the host's limit stands in the way.</summary>
+    /// <summary>
+    /// As the kernel counts it: twice of what was asked for, less where the host's limit stands in the way.
+    /// </summary>
     public int ReceiveBufferBytes { get; }
 
     /// <summary>Group 0 is none. <paramref name="operation"/> names the step that failed.</summary>
-    public static Errno TryOpen(int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
+    public static Errno TryOpen(
+        int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
     {
         socket = null;
         operation = "socket";
-        Errno error = SocketFd.Open(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC | Libc.SOCK_NONBLOCK, protocol, out int fd);
+        Errno error = SocketFd.Open(
+            Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC | Libc.SOCK_NONBLOCK, protocol, out int fd);
         if (error != Errno.None)
         {
             return error;
@@ -88,12 +94,15 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         fixed (byte* bytes = datagram)
         {
             // No address: an unconnected netlink socket sends to port 0, the kernel.
-            return Libc.send(Fd, bytes, (nuint)datagram.Length, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) < 0 ? Errno.Last : Errno.None;
+            return Libc.send(Fd, bytes, (nuint)datagram.Length, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) < 0
+                ? Errno.Last
+                : Errno.None;
         }
     }
 
     /// <summary>
-    /// Receives one datagram. A <paramref name="length"/> above the buffer's says that the rest was cut off. Source port id 0 is the kernel; everything else is some process.
+    /// Receives one datagram. A <paramref name="length"/> above the buffer's says that the rest was cut off. Source
+    /// port id 0 is the kernel; everything else is some process.
     /// </summary>
     public Errno Receive(Span<byte> buffer, out int length, out uint sourcePortId)
     {
@@ -102,7 +111,8 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         nint received;
         fixed (byte* bytes = buffer)
         {
-            received = Libc.recvfrom(Fd, bytes, (nuint)buffer.Length, Libc.MSG_DONTWAIT | Libc.MSG_TRUNC, (byte*)&from, &fromSize);
+            received = Libc.recvfrom(
+                Fd, bytes, (nuint)buffer.Length, Libc.MSG_DONTWAIT | Libc.MSG_TRUNC, (byte*)&from, &fromSize);
         }
         Errno error = received < 0 ? Errno.Last : Errno.None;
         length = (int)Math.Max(received, 0);
@@ -117,7 +127,11 @@ internal sealed unsafe class NetlinkSocket : IDisposable
 
     private static Errno BindPositive(int fd, int group)
     {
-        var address = new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_groups = group == 0 ? 0 : 1u << (group - 1) };
+        var address = new Libc.sockaddr_nl
+        {
+            nl_family = Libc.AF_NETLINK,
+            nl_groups = group == 0 ? 0 : 1u << (group - 1),
+        };
         Errno error = Errno.AddressInUse;
         for (uint i = 0; i < PortIdTries && error == Errno.AddressInUse; i++)
         {
@@ -130,7 +144,8 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     private static Errno ReadPortId(int fd, out uint portId)
     {
         Libc.sockaddr_nl address = default;
-        Errno error = SocketFd.ReadLocalAddress(fd, MemoryMarshal.AsBytes(new Span<Libc.sockaddr_nl>(ref address)), out _);
+        Errno error = SocketFd.ReadLocalAddress(
+            fd, MemoryMarshal.AsBytes(new Span<Libc.sockaddr_nl>(ref address)), out _);
         portId = address.nl_pid;
         return error != Errno.None || address.nl_family == Libc.AF_NETLINK ? error : Errno.Invalid;
     }

@@ -4,15 +4,21 @@ using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 
-/// <summary>Descriptors as messages over a unix socket: a few hundred at a time, each message with at least one byte of its own. They stay open at the sender.</summary>
+/// <summary>
+/// Descriptors as messages over a unix socket: a few hundred at a time, each message with at least one byte of its own.
+/// They stay open at the sender.
+/// </summary>
 internal static unsafe class PassedFds
 {
     /// <summary>SCM_MAX_FD of the kernel.</summary>
-    public const int MostAtOnce = 253;
+    public const int MaxFds = 253;
 
-    private static int ControlSize => ControlMessages.Space(MostAtOnce * sizeof(int));
+    private static int ControlSize => ControlMessages.Space(MaxFds * sizeof(int));
 
-    /// <summary>Sends one message with any number of descriptors up to <see cref="MostAtOnce"/>; waits up to <paramref name="patience"/> for room.</summary>
+    /// <summary>
+    /// Sends one message with any number of descriptors up to <see cref="MaxFds"/>; waits up to <paramref
+    /// name="patience"/> for room.
+    /// </summary>
     public static Errno Send(int socket, ReadOnlySpan<byte> text, ReadOnlySpan<int> fds, TimeSpan patience)
     {
         byte* control = stackalloc byte[ControlSize];
@@ -29,7 +35,9 @@ internal static unsafe class PassedFds
             while (Libc.sendmsg(socket, &message, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) < 0)
             {
                 Errno error = Errno.Last;
-                if (error == Errno.Interrupted || ((error == Errno.Again || error == Errno.NoBufferSpace) && SocketFd.WaitWritable(socket, deadline - Clock.Now)))
+                if (error == Errno.Interrupted
+                    || ((error == Errno.Again || error == Errno.NoBufferSpace)
+                        && SocketFd.WaitWritable(socket, deadline - Clock.Now)))
                 {
                     continue;
                 }
@@ -39,7 +47,10 @@ internal static unsafe class PassedFds
         }
     }
 
-    /// <summary>Receives one message if there is one; <paramref name="length"/> 0 is the other end's close. The descriptors are ours to close.</summary>
+    /// <summary>
+    /// Receives one message if there is one; <paramref name="length"/> 0 is the other end's close. The descriptors are
+    /// ours to close.
+    /// </summary>
     public static Errno Receive(int socket, Span<byte> text, Span<int> fds, out int length, out int count)
     {
         byte* control = stackalloc byte[ControlSize];
@@ -47,7 +58,13 @@ internal static unsafe class PassedFds
         fixed (byte* bytes = text)
         {
             var vector = new Libc.iovec { iov_base = bytes, iov_len = (nuint)text.Length };
-            var message = new Libc.msghdr { msg_iov = &vector, msg_iovlen = 1, msg_control = control, msg_controllen = (nuint)ControlSize };
+            var message = new Libc.msghdr
+            {
+                msg_iov = &vector,
+                msg_iovlen = 1,
+                msg_control = control,
+                msg_controllen = (nuint)ControlSize,
+            };
             nint received = Libc.recvmsg(socket, &message, Libc.MSG_DONTWAIT | Libc.MSG_CMSG_CLOEXEC);
             length = (int)Math.Max(received, 0);
             if (received < 0)

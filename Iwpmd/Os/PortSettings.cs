@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Os;
 
-/// <summary>What the host says about its TCP ports, as it is now: the range that programs get theirs from, and those that nothing may choose by itself.</summary>
+/// <summary>
+/// What the host says about its TCP ports, as it is now: the range that programs get theirs from, and those that
+/// nothing may choose by itself.
+/// </summary>
 internal sealed class PortSettings
 {
     private readonly WatchedFile _range, _reserved;
@@ -17,7 +20,9 @@ internal sealed class PortSettings
 
     public PortRange[] Reserved { get; private set; } = [];
 
-    /// <summary>Looks again; true when one is another than at the last look. What cannot be read or understood stays as it was.</summary>
+    /// <summary>
+    /// Looks again; true when one is another than at the last look. What cannot be read or understood stays as it was.
+    /// </summary>
     public bool HasChanged()
     {
         bool changed = false;

@@ -8,7 +8,8 @@ namespace Iwpmd.Os;
 /// <summary>The processes of this host, as /proc shows them; what it hides is not there.</summary>
 internal static unsafe class ProcessList
 {
-    private const int LocalAddressAt = 1, InodeAt = 9; // "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode"
+    // "sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode"
+    private const int LocalAddressAt = 1, InodeAt = 9;
     private const int TargetSize = 4096;
 
     public static bool Exists(int processId) => processId > 0 && Libc.access($"/proc/{processId}", Libc.F_OK) == 0;
@@ -17,10 +18,12 @@ internal static unsafe class ProcessList
     public static string NameOf(int processId) => HostSettings.ReadFile($"/proc/{processId}/comm") ?? "";
 
     /// <summary>Whether this is the network namespace of process 1; null when that is hidden.</summary>
-    public static bool? IsInFirstNetwork => ReadLink("/proc/1/ns/net") is { Length: > 0 } first ? first == ReadLink("/proc/self/ns/net") : null;
+    public static bool? IsInFirstNetwork =>
+        ReadLink("/proc/1/ns/net") is { Length: > 0 } first ? first == ReadLink("/proc/self/ns/net") : null;
 
     /// <summary>How many descriptors the process may have; 0 when that is hidden.</summary>
-    public static long DescriptorLimit(int processId) => ReadNumber($"/proc/{processId}/limits", "Max open files", NumberStyles.None);
+    public static long DescriptorLimit(int processId) =>
+        ReadNumber($"/proc/{processId}/limits", "Max open files", NumberStyles.None);
 
     /// <summary>Up to which number it may raise that.</summary>
     public static long HardDescriptorLimit(int processId) =>
@@ -31,9 +34,13 @@ internal static unsafe class ProcessList
     /// <summary>Whether it could have it when it started.</summary>
     public static bool CouldHaveCapability(int processId, int capability) => Shows("CapBnd:", processId, capability);
 
-    private static bool Shows(string set, int processId, int capability) => (ReadNumber($"/proc/{processId}/status", set, NumberStyles.AllowHexSpecifier) >> capability & 1) != 0;
+    private static bool Shows(string set, int processId, int capability) =>
+        (ReadNumber($"/proc/{processId}/status", set, NumberStyles.AllowHexSpecifier) >> capability & 1) != 0;
 
-    /// <summary>True when a UDP socket of either family is bound to this port in this network namespace; <paramref name="processId"/> is 0 when its owner is hidden.</summary>
+    /// <summary>
+    /// True when a UDP socket of either family is bound to this port in this network namespace; <paramref
+    /// name="processId"/> is 0 when its owner is hidden.
+    /// </summary>
     public static bool TryFindUdpOwner(ushort port, out int processId)
     {
         string suffix = string.Create(CultureInfo.InvariantCulture, $":{port:X4}");
@@ -62,7 +69,10 @@ internal static unsafe class ProcessList
             if (line.StartsWith(name, StringComparison.Ordinal))
             {
                 string[] words = line[name.Length..].Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
-                return words.Length > word && long.TryParse(words[word], style, CultureInfo.InvariantCulture, out long number) ? number : 0;
+                return words.Length > word
+                    && long.TryParse(words[word], style, CultureInfo.InvariantCulture, out long number)
+                    ? number
+                    : 0;
             }
         }
         return 0;
@@ -85,7 +95,9 @@ internal static unsafe class ProcessList
         int owner = 0;
         foreach (string process in Directory.GetDirectories("/proc"))
         {
-            if (int.TryParse(Path.GetFileName(process), NumberStyles.None, CultureInfo.InvariantCulture, out int processId) && Holds(process, socket))
+            string name = Path.GetFileName(process);
+            if (int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int processId)
+                && Holds(process, socket))
             {
                 owner = processId;
                 if (owner != 1)

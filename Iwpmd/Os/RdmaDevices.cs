@@ -5,7 +5,9 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
-/// <summary>An iWARP device: its driver, its network interface and that one's IP addresses; an empty text is unknown.</summary>
+/// <summary>
+/// An iWARP device: its driver, its network interface and that one's IP addresses; an empty text is unknown.
+/// </summary>
 internal sealed record RdmaDevice(string Name, string Driver, string Interface, InetEndpoint[] Addresses)
 {
     public string NameAndDriver => Driver.Length == 0 ? Name : $"{Name} ({Driver})";
@@ -23,7 +25,8 @@ internal static unsafe class RdmaDevices
             if (HostSettings.ReadFile(path + "/node_type")?.Contains("RNIC", StringComparison.Ordinal) == true)
             {
                 string name = Path.GetFileName(path), @interface = FindInterface(root, path);
-                devices.Add(new RdmaDevice(name, FindDriver(path), @interface, @interface.Length == 0 ? [] : ReadAddresses(@interface)));
+                devices.Add(new RdmaDevice(
+                    name, FindDriver(path), @interface, @interface.Length == 0 ? [] : ReadAddresses(@interface)));
             }
         }
         devices.Sort(static (one, other) => string.CompareOrdinal(one.Name, other.Name));
@@ -34,11 +37,16 @@ internal static unsafe class RdmaDevices
     private static string FindDriver(string path)
     {
         string driver = Path.GetFileName(ProcessList.ReadLink(path + "/device/driver"));
-        bool isSoftware = driver.Length == 0 && HostSettings.ReadFile(path + "/node_desc")?.StartsWith("Software iWARP", StringComparison.Ordinal) == true;
+        bool isSoftware = driver.Length == 0
+            && HostSettings.ReadFile(path + "/node_desc")?.StartsWith(
+                "Software iWARP", StringComparison.Ordinal) == true;
         return isSoftware ? "siw" : driver;
     }
 
-    /// <summary>What the kernel names with the device's GID; else the adapter's; else that with the address of which iWARP makes the GID.</summary>
+    /// <summary>
+    /// What the kernel names with the device's GID; else the adapter's; else that with the address of which iWARP makes
+    /// the GID.
+    /// </summary>
     private static string FindInterface(string root, string path)
     {
         string? named = HostSettings.ReadFile(path + "/ports/1/gid_attrs/ndevs/0");
@@ -46,7 +54,9 @@ internal static unsafe class RdmaDevices
         {
             return named;
         }
-        string[] ofAdapter = Directory.Exists(path + "/device/net") ? Directory.GetDirectories(path + "/device/net") : [];
+        string[] ofAdapter = Directory.Exists(path + "/device/net")
+            ? Directory.GetDirectories(path + "/device/net")
+            : [];
         if (ofAdapter.Length == 1)
         {
             return Path.GetFileName(ofAdapter[0]);
@@ -78,7 +88,10 @@ internal static unsafe class RdmaDevices
         {
             if (one->ifa_addr != null && Marshal.PtrToStringUTF8((nint)one->ifa_name) == name
                 && *(ushort*)one->ifa_addr is Libc.AF_INET or Libc.AF_INET6
-                && Sockaddr.TryRead(new ReadOnlySpan<byte>(one->ifa_addr, *(ushort*)one->ifa_addr == Libc.AF_INET ? Sockaddr.InSize : Sockaddr.In6Size), out InetEndpoint address))
+                && Sockaddr.TryRead(
+                    new ReadOnlySpan<byte>(
+                        one->ifa_addr, *(ushort*)one->ifa_addr == Libc.AF_INET ? Sockaddr.InSize : Sockaddr.In6Size),
+                    out InetEndpoint address))
             {
                 addresses.Add(address);
             }

@@ -13,7 +13,8 @@ internal sealed unsafe class ReadyPipe
     private const int StandardError = 2, FirstFreeFd = 3;
     private const int CopiesBelow = 64; // they were made at the start
 
-    private readonly int _nothing = Libc.open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0); // now: the sandbox lets nothing be opened for writing
+    // now: the sandbox lets nothing be opened for writing
+    private readonly int _nothing = Libc.open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
     private int _fd;
 
     private ReadyPipe(int fd) => _fd = fd;
@@ -32,7 +33,8 @@ internal sealed unsafe class ReadyPipe
     }
 
     /// <summary>
-    /// Leaves the caller's directory and terminal, then tells the launcher, which exits with 0. Until then stderr is the caller's, so that a failure can be read there.
+    /// Leaves the caller's directory and terminal, then tells the launcher, which exits with 0. Until then stderr is
+    /// the caller's, so that a failure can be read there.
     /// </summary>
     public void ReportReady()
     {
@@ -48,7 +50,8 @@ internal sealed unsafe class ReadyPipe
         _fd = -1;
     }
 
-    // With its copies, such as the one that the runtime's console works on: a caller that reads our stderr to its end would wait for them for ever.
+    // With its copies, such as the one that the runtime's console works on: a caller that reads our stderr to its end
+    // would wait for them for ever.
     private void LeaveStandardError()
     {
         if (_nothing < 0)
@@ -58,7 +61,9 @@ internal sealed unsafe class ReadyPipe
         bool isOpen = FileStatus.Read(StandardError, out Libc.statx stderr) == Errno.None;
         for (int fd = FirstFreeFd; isOpen && fd < CopiesBelow; fd++)
         {
-            if (FileStatus.Read(fd, out Libc.statx other) == Errno.None && (stderr.stx_ino, stderr.stx_dev_major, stderr.stx_dev_minor) == (other.stx_ino, other.stx_dev_major, other.stx_dev_minor))
+            if (FileStatus.Read(fd, out Libc.statx other) == Errno.None
+                && (stderr.stx_ino, stderr.stx_dev_major, stderr.stx_dev_minor) == (
+                    other.stx_ino, other.stx_dev_major, other.stx_dev_minor))
             {
                 _ = Libc.dup3(_nothing, fd, Libc.O_CLOEXEC);
             }

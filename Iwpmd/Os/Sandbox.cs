@@ -10,16 +10,17 @@ internal enum SandboxMode
     /// <summary>It fails; one that serves an attack ends the process.</summary>
     On,
 
-    /// <summary>The kernel's log tells of it.</summary>
+    /// <summary>The kernel logs it.</summary>
     Log,
     Off,
 }
 
 /// <summary>
-/// A seccomp filter for all threads: from here on the process can make only the system calls that it, its runtime and the C library need. No file can be opened for
-/// writing, no program started, no memory become code: each of that ends the process. What is neither needed nor an attack fails as on a kernel that does not know it,
-/// and the kernel's log tells of it: so a newer C library, which tries newer calls first, gets on with the older ones.
-/// The filter sees numbers and flags, never what a pointer points to.
+/// A seccomp filter for all threads: from here on the process can make only the system calls that it, its runtime and
+/// the C library need. No file can be opened for writing, no program started, no memory become code: each of that ends
+/// the process. What is neither needed nor an attack fails as on a kernel that does not know it, and the kernel's log
+/// has it: so a newer C library, which tries newer calls first, continues with the older ones. The filter sees
+/// numbers and flags, never what a pointer points to.
 /// </summary>
 internal static unsafe class Sandbox
 {
@@ -37,15 +38,18 @@ internal static unsafe class Sandbox
         {
             return Errno.Last;
         }
-        Errno error = QuietRules().JudgeCalls(flags: 0);
+        Errno error = QuietRules().AttachSeccomp(flags: 0);
         return error != Errno.None ? error
-            : mode == SandboxMode.Log ? Rules(Libc.SECCOMP_RET_LOG, _ => Libc.SECCOMP_RET_LOG).JudgeCalls(flags: 0)
-            : Rules(Libc.SECCOMP_RET_KILL_PROCESS, Failure).JudgeCalls(Libc.SECCOMP_FILTER_FLAG_LOG);
+            : mode == SandboxMode.Log ? Rules(Libc.SECCOMP_RET_LOG, _ => Libc.SECCOMP_RET_LOG).AttachSeccomp(flags: 0)
+            : Rules(Libc.SECCOMP_RET_KILL_PROCESS, Failure).AttachSeccomp(Libc.SECCOMP_FILTER_FLAG_LOG);
     }
 
     private static uint Failure(Errno error) => Libc.SECCOMP_RET_ERRNO | (uint)error.Number;
 
-    /// <summary>What every new thread asks for fails without a line in the log: clone3, whose flags are behind a pointer, so that the C library takes clone.</summary>
+    /// <summary>
+    /// What every new thread asks for fails without a line in the log: clone3, whose flags are behind a pointer, so
+    /// that the C library takes clone.
+    /// </summary>
     private static BpfProgram QuietRules()
     {
         var rules = new SandboxRules();
@@ -59,7 +63,8 @@ internal static unsafe class Sandbox
     private static BpfProgram Rules(uint attack, Func<Errno, uint> unneeded)
     {
         var rules = new SandboxRules();
-        rules.RequireArchitecture(ByArchitecture.IsArm64 ? Libc.AUDIT_ARCH_AARCH64 : Libc.AUDIT_ARCH_X86_64, attack); // the numbers of others mean other calls
+        // the numbers of others mean other calls
+        rules.RequireArchitecture(ByArchitecture.IsArm64 ? Libc.AUDIT_ARCH_AARCH64 : Libc.AUDIT_ARCH_X86_64, attack);
         rules.Each(SandboxCalls.Harmless, Libc.SECCOMP_RET_ALLOW);
         rules.Allow(Libc.SYS_openat, argument: 2, Writing, attack, 0);
         rules.Allow(Libc.SYS_open, argument: 1, Writing, attack, 0);
@@ -70,7 +75,8 @@ internal static unsafe class Sandbox
         rules.Allow(Libc.SYS_kill, argument: 0, -1, attack, (uint)Libc.getpid());
         rules.Allow(Libc.SYS_setsockopt, argument: 2, FirewallOptions, unneeded(Errno.Invalid), 0);
         rules.Allow(Libc.SYS_prctl, argument: 0, -1, unneeded(Errno.Invalid), Libc.PR_SET_NAME);
-        rules.Allow(Libc.SYS_fallocate, argument: 1, -1, unneeded(Errno.OperationNotSupported), 0); // the rest of a new state file
+        // the rest of a new state file
+        rules.Allow(Libc.SYS_fallocate, argument: 1, -1, unneeded(Errno.OperationNotSupported), 0);
         rules.Allow(Libc.SYS_prlimit64, argument: 2, -1, unneeded(Errno.NotPermitted), 0); // only to read
         AddSockets(rules, unneeded(Errno.AccessDenied));
         AddDevices(rules, attack, unneeded(new Errno(Libc.ENOTTY)));
@@ -80,7 +86,9 @@ internal static unsafe class Sandbox
         return rules.Program;
     }
 
-    /// <summary>Of netlink the kernel's RDMA alone: with CAP_NET_ADMIN the other protocols reach routes and the firewall.</summary>
+    /// <summary>
+    /// Of netlink the kernel's RDMA alone: with CAP_NET_ADMIN the other protocols reach routes and the firewall.
+    /// </summary>
     private static void AddSockets(SandboxRules rules, uint refuse)
     {
         const int Family = 0, Kind = 1, Protocol = 2;

@@ -6,7 +6,9 @@ namespace Iwpmd.Os;
 /// <summary>The system calls that are judged by their numbers alone.</summary>
 internal static class SandboxCalls
 {
-    /// <summary>In the order of their frequency, as far as it matters: kernels before 5.11 go through them one by one.</summary>
+    /// <summary>
+    /// In the order of their frequency, as far as it matters: kernels before 5.11 go through them one by one.
+    /// </summary>
     public static ByArchitecture[] Harmless =>
     [
         // What the loop does.

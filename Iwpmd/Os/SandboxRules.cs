@@ -31,7 +31,10 @@ internal sealed class SandboxRules
         }
     }
 
-    /// <summary>Allows a call when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these values.</summary>
+    /// <summary>
+    /// Allows a call when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these
+    /// values.
+    /// </summary>
     public void Allow(int call, int argument, int mask, uint refuse, params ReadOnlySpan<uint> values)
     {
         if (call >= 0)
@@ -46,20 +49,25 @@ internal sealed class SandboxRules
     /// <summary>What follows, up to <see cref="End"/>, is about this call; it must end with a judgement.</summary>
     public int BeginCall(int call) => BeginEqual((uint)call);
 
-    /// <summary>Inside a call: what follows, up to <see cref="End"/>, is about this value of an argument; it must end with a judgement.</summary>
+    /// <summary>
+    /// Inside a call: what follows, up to <see cref="End"/>, is about this value of an argument; it must end with a
+    /// judgement.
+    /// </summary>
     public int BeginWhere(int argument, uint value)
     {
         LoadArgument(argument);
         return BeginEqual(value);
     }
 
-    public void End(int begin) => Program.Land(begin);
+    public void End(int begin) => Program.Patch(begin);
 
-    /// <summary>Goes on when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these values.</summary>
+    /// <summary>
+    /// Continues when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these values.
+    /// </summary>
     public void Require(int argument, int mask, uint refuse, params ReadOnlySpan<uint> values)
     {
         LoadArgument(argument);
-        Program.Compute(Libc.BPF_AND, (uint)mask);
+        Program.Alu(Libc.BPF_AND, (uint)mask);
         for (int i = 0; i < values.Length; i++)
         {
             Program.Jump(Libc.BPF_JEQ, values[i], then: values.Length - i, otherwise: 0);
@@ -75,11 +83,12 @@ internal sealed class SandboxRules
 
     public void Return(uint judgement) => Program.Return(judgement);
 
-    private void LoadArgument(int argument) => Program.Load(Libc.offsetof_seccomp_data__args + (argument * sizeof(ulong)));
+    private void LoadArgument(int argument) =>
+        Program.Load(Libc.offsetof_seccomp_data__args + (argument * sizeof(ulong)));
 
     private int BeginEqual(uint value)
     {
         Program.Jump(Libc.BPF_JEQ, value, then: 1, otherwise: 0);
-        return Program.Leap();
+        return Program.Ja();
     }
 }

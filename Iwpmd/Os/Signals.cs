@@ -14,8 +14,9 @@ internal enum PendingSignals
 }
 
 /// <summary>
-/// The signals that the daemon answers to, as bits behind a descriptor for epoll. signalfd does not work in this runtime (its finalizer thread has the signals unblocked),
-/// nor does a handler of our own: so the runtime's handlers, which run on a thread of their own, write to an eventfd.
+/// The signals that the daemon answers to, as bits behind a descriptor for epoll. signalfd does not work in this
+/// runtime (its finalizer thread has the signals unblocked), nor does a handler of our own: so the runtime's handlers,
+/// which run on a thread of their own, write to an eventfd.
 /// </summary>
 internal sealed unsafe class Signals : IDisposable
 {
@@ -54,7 +55,8 @@ internal sealed unsafe class Signals : IDisposable
     public PendingSignals Take()
     {
         ulong count;
-        _ = Libc.read(Fd, (byte*)&count, sizeof(ulong)); // before the bits: a signal in between costs a wake-up for nothing, never one missed
+        // before the bits: a signal in between costs a wake-up for nothing, never one missed
+        _ = Libc.read(Fd, (byte*)&count, sizeof(ulong));
         return (PendingSignals)Interlocked.Exchange(ref _pending, 0);
     }
 

@@ -44,7 +44,8 @@ internal static unsafe class SocketFd
 
     public static void SetReceiveBuffer(int fd, int bytes)
     {
-        // Beyond net.core.rmem_max only with CAP_NET_ADMIN; what came of it can be read back and is the caller's to judge.
+        // Beyond net.core.rmem_max only with CAP_NET_ADMIN; what came of it can be read back and is the caller's to
+        // judge.
         if (ForceReceiveBuffer(fd, bytes) != Errno.None)
         {
             _ = SetOption(fd, Libc.SOL_SOCKET, Libc.SO_RCVBUF, bytes);
@@ -64,7 +65,9 @@ internal static unsafe class SocketFd
         return result != 0 ? Errno.Last : Errno.None;
     }
 
-    /// <summary>Waits until something can be read; false when the time is over. Signals do not shorten the wait.</summary>
+    /// <summary>
+    /// Waits until something can be read; false when the time is over. Signals do not shorten the wait.
+    /// </summary>
     public static bool WaitReadable(int fd, TimeSpan timeout) => Wait(fd, Libc.POLLIN, timeout);
 
     /// <summary>The same for room to write.</summary>

@@ -4,20 +4,28 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
-/// <summary>Has the kernel drop most of what strangers send before it costs a place in a socket. It is coarse: with many known sources it knows their networks only.</summary>
+/// <summary>
+/// Has the kernel drop most datagrams of unvalidated hosts before it costs a place in a socket. It is coarse: with many known
+/// sources it knows their networks only.
+/// </summary>
 internal sealed class SourceFilter
 {
     private const uint Whole = uint.MaxValue, Nothing = 0;
     private const int V4Source = 12, V6Source = 8;
 
-    /// <summary>So many make a program that fits into what a socket may have of options (net.core.optmem_max, 20 KB as a rule).</summary>
+    /// <summary>
+    /// So many make a program that fits into what a socket may have of options (net.core.optmem_max, 20 KB as a rule).
+    /// </summary>
     private const int MaxNetworks = 256;
     private const int LeafSize = 4;
 
     private readonly BpfProgram _rules = new();
     private readonly List<int> _leaps = new(MaxNetworks / 2); // over the rest, from where no network was found
 
-    /// <summary>Lets through what comes from a known source, and one in <paramref name="share"/> (a power of two) of the rest. The program is good until the next one is made.</summary>
+    /// <summary>
+    /// Lets through what comes from a known source, and one in <paramref name="share"/> (a power of two) of the rest.
+    /// The program is good until the next one is made.
+    /// </summary>
     /// <param name="known">v4 addresses, or v6 networks of 64 bits; it is used up.</param>
     public BpfProgram Make(IpFamily family, Span<ulong> known, int share)
     {
@@ -35,18 +43,18 @@ internal sealed class SourceFilter
         else
         {
             _rules.Load(Libc.SKF_NET_OFF + V6Source);
-            _rules.Keep();
+            _rules.Tax();
             _rules.Load(Libc.SKF_NET_OFF + V6Source + sizeof(uint));
-            _rules.ComputeWithKept(Libc.BPF_XOR);
+            _rules.AluX(Libc.BPF_XOR);
         }
-        _rules.Compute(Libc.BPF_RSH, (uint)shift);
+        _rules.Alu(Libc.BPF_RSH, (uint)shift);
         Search(networks);
         foreach (int leap in _leaps)
         {
-            _rules.Land(leap);
+            _rules.Patch(leap);
         }
         _rules.Load(Libc.SKF_AD_OFF + Libc.SKF_AD_RANDOM);
-        _rules.Compute(Libc.BPF_AND, (uint)share - 1);
+        _rules.Alu(Libc.BPF_AND, (uint)share - 1);
         _rules.Jump(Libc.BPF_JEQ, 0, then: 0, otherwise: 1);
         _rules.Return(Whole);
         _rules.Return(Nothing);
@@ -89,9 +97,9 @@ internal sealed class SourceFilter
         {
             int middle = networks.Length / 2;
             _rules.Jump(Libc.BPF_JGE, (uint)networks[middle], then: 0, otherwise: 1);
-            int upper = _rules.Leap();
+            int upper = _rules.Ja();
             Search(networks[..middle]);
-            _rules.Land(upper);
+            _rules.Patch(upper);
             Search(networks[middle..]);
             return;
         }
@@ -100,6 +108,6 @@ internal sealed class SourceFilter
             _rules.Jump(Libc.BPF_JEQ, (uint)network, then: 0, otherwise: 1);
             _rules.Return(Whole);
         }
-        _leaps.Add(_rules.Leap());
+        _leaps.Add(_rules.Ja());
     }
 }

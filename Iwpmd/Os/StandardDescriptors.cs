@@ -11,7 +11,9 @@ internal static class StandardDescriptors
 {
     private const int Stdout = 1, Count = 3;
 
-    /// <summary>Opens those that are closed, on nothing; stdout so that each write to it fails, as it would have.</summary>
+    /// <summary>
+    /// Opens those that are closed, on nothing; stdout so that each write to it fails, as it would have.
+    /// </summary>
     public static void Fill()
     {
         for (int fd = 0; fd < Count; fd++)

@@ -5,7 +5,8 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// Writes to stderr and does nothing else. That of the runtime sets the terminal up at the first line, and again whenever the process was stopped and goes on.
+/// Writes to stderr and does nothing else. That of the runtime sets the terminal up at the first line, and again
+/// whenever the process was suspended and continues.
 /// </summary>
 internal sealed unsafe class StandardErrorWriter : TextWriter
 {

@@ -9,7 +9,9 @@ internal sealed class OutputException(Errno error) : IOException($"stdout: {erro
     public Errno Error { get; } = error;
 }
 
-/// <summary>Standard output; what goes wrong is told, whereas the runtime's own stream takes a closed pipe for success.</summary>
+/// <summary>
+/// Standard output; what goes wrong is told, whereas the runtime's own stream takes a closed pipe for success.
+/// </summary>
 internal sealed unsafe class StandardOutput : Stream
 {
     private const int Descriptor = 1;

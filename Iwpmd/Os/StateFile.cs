@@ -4,11 +4,11 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>A part of a file, in bytes.</summary>
-internal readonly record struct FilePart(long At, long Length);
+internal readonly record struct FileRange(long At, long Length);
 
 /// <summary>
-/// The file <c>state</c> in the daemon's state directory as shared memory: one opener at a time, its space set aside, its content as it was left.
-/// It must not know what stands in it.
+/// The file <c>state</c> in the daemon's state directory as shared memory: one opener at a time, its space set aside,
+/// its content as it was left. It must not know what stands in it.
 /// </summary>
 internal sealed unsafe class StateFile : IDisposable
 {
@@ -39,16 +39,19 @@ internal sealed unsafe class StateFile : IDisposable
     public ReadOnlySpan<byte> Existing => new((void*)Address, checked((int)ExistingLength));
 
     /// <summary>
-    /// Maps <paramref name="capacityBytes"/>, or more when the file is longer. <see cref="Errno.Again"/> with operation "lock": another process has it open.
-    /// "owner" and "type": it is not ours, or not a plain file, and is left as it is.
+    /// Maps <paramref name="capacityBytes"/>, or more when the file is longer. <see cref="Errno.Again"/> with operation
+    /// "lock": another process has it open. "owner" and "type": it is not ours, or not a plain file, and is left as it
+    /// is.
     /// </summary>
-    public static Errno TryOpen(string directory, long capacityBytes, out StateFile? file, out string operation) => TryOpen(directory, capacityBytes, [], out file, out operation);
+    public static Errno TryOpen(string directory, long capacityBytes, out StateFile? file, out string operation) =>
+        TryOpen(directory, capacityBytes, [], out file, out operation);
 
     /// <summary>
-    /// The same, where of a new file only the parts in <paramref name="first"/> are set aside if there is room for all of it; the last of them reaches to its end.
-    /// The others must not be touched before <see cref="SetAsideRest"/>.
+    /// The same, where of a new file only the parts in <paramref name="first"/> are set aside if there is room for all
+    /// of it; the last of them reaches to its end. The others must not be touched before <see cref="SetAsideRest"/>.
     /// </summary>
-    public static Errno TryOpen(string directory, long capacityBytes, ReadOnlySpan<FilePart> first, out StateFile? file, out string operation)
+    public static Errno TryOpen(
+        string directory, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file, out string operation)
     {
         file = null;
         operation = "mkdir";
@@ -57,13 +60,16 @@ internal sealed unsafe class StateFile : IDisposable
             return failure;
         }
         operation = "open";
-        int fd = Libc.open(Path.Combine(directory, Name), Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
+        int fd = Libc.open(
+            Path.Combine(directory, Name), Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
         if (fd < 0)
         {
             return Errno.Last;
         }
         Errno error = Secure(fd, out long existing, out operation);
-        return error != Errno.None ? Closed(fd, error) : Map(fd, Math.Max(existing, capacityBytes), existing, existing == 0 ? first : [], out file, out operation);
+        return error != Errno.None
+            ? Closed(fd, error)
+            : Map(fd, Math.Max(existing, capacityBytes), existing, existing == 0 ? first : [], out file, out operation);
     }
 
     /// <summary>Maps a file that another process has open, and its lock with it.</summary>
@@ -72,10 +78,14 @@ internal sealed unsafe class StateFile : IDisposable
         file = null;
         operation = "statx";
         Errno error = FileStatus.Read(fd, out Libc.statx status);
-        return error != Errno.None ? Closed(fd, error) : Map(fd, (long)status.stx_size, (long)status.stx_size, [], out file, out operation);
+        return error != Errno.None
+            ? Closed(fd, error)
+            : Map(fd, (long)status.stx_size, (long)status.stx_size, [], out file, out operation);
     }
 
-    /// <summary>A new file beside the one that is there; <see cref="TakePlace"/> puts it in that one's place, in one step.</summary>
+    /// <summary>
+    /// A new file beside the one that is there; <see cref="Replace"/> puts it in that one's place, in one step.
+    /// </summary>
     public static Errno TryCreateBeside(string directory, long bytes, out StateFile? file, out string operation)
     {
         file = null;
@@ -91,19 +101,23 @@ internal sealed unsafe class StateFile : IDisposable
         return error != Errno.None ? Closed(fd, error) : Map(fd, bytes, 0, [], out file, out operation);
     }
 
-    /// <summary>All that was not set aside when the file was made. Only when another took the room in between does it fail; then nothing more of it must be touched.</summary>
+    /// <summary>
+    /// All that was not set aside when the file was made. Only when another took the room in between does it fail; then
+    /// nothing more of it must be touched.
+    /// </summary>
     public Errno SetAsideRest()
     {
-        Errno error = _isPartial ? SetAside(Fd, [new FilePart(0, (long)Length)]) : Errno.None;
+        Errno error = _isPartial ? Preallocate(Fd, [new FileRange(0, (long)Length)]) : Errno.None;
         _isPartial &= error != Errno.None;
         return error;
     }
 
-    public static Errno TakePlace(string directory) =>
+    public static Errno Replace(string directory) =>
         Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? Errno.Last : Errno.None;
 
     /// <summary>Whose the file is now: root can give it to another user while we have it open.</summary>
-    public bool IsOwnedBy(uint user) => FileStatus.Read(Fd, out Libc.statx status) == Errno.None && status.stx_uid == user;
+    public bool IsOwnedBy(uint user) =>
+        FileStatus.Read(Fd, out Libc.statx status) == Errno.None && status.stx_uid == user;
 
     /// <summary>
     /// Turns the whole content into zeros by giving its pages back, so that those nobody touches again cost no memory.
@@ -119,10 +133,13 @@ internal sealed unsafe class StateFile : IDisposable
         return new Errno(Libc.posix_fallocate(Fd, 0, (nint)Length));
     }
 
-    /// <summary>Memory in the place of a file, for as long as the process lives; it costs nothing until it is touched.</summary>
+    /// <summary>
+    /// Memory in the place of a file, for as long as the process lives; it costs nothing until it is touched.
+    /// </summary>
     public static Errno TryMapAnonymous(long length, out nint address)
     {
-        address = Libc.mmap(0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
+        address = Libc.mmap(
+            0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
         return address == -1 ? Errno.Last : Errno.None;
     }
 
@@ -159,12 +176,13 @@ internal sealed unsafe class StateFile : IDisposable
         return Errno.None;
     }
 
-    private static Errno Map(int fd, long length, long existing, ReadOnlySpan<FilePart> first, out StateFile? file, out string operation)
+    private static Errno Map(
+        int fd, long length, long existing, ReadOnlySpan<FileRange> first, out StateFile? file, out string operation)
     {
         file = null;
         operation = "fallocate";
         bool isPartial = first.Length > 0 && FileStatus.HasMemoryFor(fd, length);
-        Errno error = SetAside(fd, isPartial ? first : [new FilePart(0, length)]);
+        Errno error = Preallocate(fd, isPartial ? first : [new FileRange(0, length)]);
         if (error != Errno.None)
         {
             return Closed(fd, error);
@@ -180,7 +198,7 @@ internal sealed unsafe class StateFile : IDisposable
     }
 
     /// <summary>A hole that finds no space when it is first touched is a SIGBUS.</summary>
-    private static Errno SetAside(int fd, ReadOnlySpan<FilePart> parts)
+    private static Errno Preallocate(int fd, ReadOnlySpan<FileRange> parts)
     {
         Errno error = Errno.None;
         for (int i = 0; i < parts.Length && error == Errno.None; i++)

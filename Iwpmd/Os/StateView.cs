@@ -4,7 +4,8 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// The state file of a daemon, looked at by somebody else: mapped read-only, without a lock and without a word to the daemon. It must not know what stands in it.
+/// The state file of a daemon, looked at by somebody else: mapped read-only, without a lock and without a word to the
+/// daemon. It must not know what stands in it.
 /// </summary>
 internal sealed unsafe class StateView : IDisposable
 {

@@ -9,7 +9,10 @@ internal static unsafe class Subprocess
 {
     private const int Stdout = 1, Stderr = 2, ChunkSize = 16 * 1024;
 
-    /// <summary>The program is named by its path; its environment is empty but for a locale, and its complaints are not shown. <paramref name="isGood"/>: it ended with 0.</summary>
+    /// <summary>
+    /// The program is named by its path; its environment is empty but for a locale, and its complaints are not shown.
+    /// <paramref name="isGood"/>: it ended with 0.
+    /// </summary>
     public static Errno TryRun(string[] command, out string output, out bool isGood)
     {
         (output, isGood) = ("", false);
@@ -39,7 +42,9 @@ internal static unsafe class Subprocess
         int child = 0;
         _ = Libc.posix_spawn_file_actions_init(actions);
         int result = Libc.posix_spawn_file_actions_adddup2(actions, writeEnd, Stdout);
-        result = result != 0 ? result : Libc.posix_spawn_file_actions_addopen(actions, Stderr, "/dev/null", Libc.O_RDWR, 0);
+        result = result != 0
+            ? result
+            : Libc.posix_spawn_file_actions_addopen(actions, Stderr, "/dev/null", Libc.O_RDWR, 0);
         if (result == 0)
         {
             byte** arguments = ArgumentVector.Of(command);

@@ -6,8 +6,8 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// The log sink of the detached daemon: one RFC 3164 datagram a line, facility daemon, to the local syslog service. For one thread.
-/// It never blocks: a line that cannot be sent at once, after one new connection, is dropped and counted.
+/// The log sink of the detached daemon: one RFC 3164 datagram a line, facility daemon, to the local syslog service. For
+/// one thread. It never blocks: a line that cannot be sent at once, after one new connection, is dropped and counted.
 /// </summary>
 internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider, ILogger
 {
@@ -35,7 +35,9 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    public void Log<TState>(
+        LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+        Func<TState, Exception?, string> formatter)
     {
         if (!IsEnabled(logLevel))
         {

@@ -5,7 +5,10 @@ using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 
-/// <summary>Tells the service manager how the daemon is doing, where there is one, and has it keep descriptors. What is sent as text never blocks, and what it means is not known here.</summary>
+/// <summary>
+/// Tells the service manager how the daemon is doing, where there is one, and has it keep descriptors. What is sent as
+/// text never blocks, and what it means is not known here.
+/// </summary>
 internal sealed class SystemdNotify : IDisposable
 {
     private const int MaxMessage = 1024;
@@ -13,10 +16,14 @@ internal sealed class SystemdNotify : IDisposable
 
     private int _fd = -1;
 
-    /// <summary>A socket that cannot be reached makes this one silent, with the reason in <see cref="ConnectError"/>.</summary>
+    /// <summary>
+    /// A socket that cannot be reached makes this one silent, with the reason in <see cref="ConnectError"/>.
+    /// </summary>
     public SystemdNotify(string? socketPath, string? watchdogMicroseconds, string? watchdogPid)
     {
-        ConnectError = string.IsNullOrEmpty(socketPath) ? Errno.None : UnixDatagramSocket.TryConnect(socketPath, out _fd);
+        ConnectError = string.IsNullOrEmpty(socketPath)
+            ? Errno.None
+            : UnixDatagramSocket.TryConnect(socketPath, out _fd);
         WatchdogInterval = IntervalFor(watchdogMicroseconds, watchdogPid);
     }
 
@@ -46,16 +53,25 @@ internal sealed class SystemdNotify : IDisposable
     }
 
     /// <summary>The same for what must not be lost: waits a second at most when the manager has much to read.</summary>
-    public Errno SendSurely(string state) => !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.UTF8.GetBytes(state), [], Patience);
+    public Errno SendSurely(string state) =>
+        !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.UTF8.GetBytes(state), [], Patience);
 
-    /// <summary>Has the manager keep copies of descriptors for the next start, whatever becomes of this process. Not polled: a bound TCP socket would look dead.</summary>
+    /// <summary>
+    /// Has the manager keep copies of descriptors for the next start, whatever becomes of this process. Not polled: a
+    /// bound TCP socket would look dead.
+    /// </summary>
     public Errno Store(string name, params ReadOnlySpan<int> fds) =>
-        !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.ASCII.GetBytes($"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fds, Patience);
+        !IsActive
+            ? Errno.None
+            : PassedFds.Send(_fd, Encoding.ASCII.GetBytes($"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fds, Patience);
 
     /// <summary>Has it drop what it keeps by this name.</summary>
     public Errno Drop(string name) => SendSurely($"FDSTOREREMOVE=1\nFDNAME={name}");
 
-    /// <summary>Returns when the manager has dealt with all that was sent to it: it cannot tell whose a message is once the sender is gone.</summary>
+    /// <summary>
+    /// Returns when the manager has dealt with all that was sent to it: it cannot tell whose a message is once the
+    /// sender is gone.
+    /// </summary>
     public unsafe Errno AwaitManager(TimeSpan timeout)
     {
         int* pipe = stackalloc int[2];
@@ -90,9 +106,13 @@ internal sealed class SystemdNotify : IDisposable
     private static TimeSpan? IntervalFor(string? microseconds, string? pid)
     {
         bool isForUs = string.IsNullOrEmpty(pid)
-            || (int.TryParse(pid, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number == Libc.getpid());
-        return isForUs && long.TryParse(microseconds, NumberStyles.None, CultureInfo.InvariantCulture, out long patience) && patience > 0
-            ? TimeSpan.FromTicks(Math.Min(patience, long.MaxValue / TimeSpan.TicksPerMicrosecond) * TimeSpan.TicksPerMicrosecond / 2)
+            || (int.TryParse(
+                pid, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number == Libc.getpid());
+        return isForUs
+            && long.TryParse(microseconds, NumberStyles.None, CultureInfo.InvariantCulture, out long patience)
+            && patience > 0
+            ? TimeSpan.FromTicks(
+                Math.Min(patience, long.MaxValue / TimeSpan.TicksPerMicrosecond) * TimeSpan.TicksPerMicrosecond / 2)
             : null;
     }
 }

@@ -6,8 +6,9 @@ using Iwpmd.Wire;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// A TCP socket that holds a port by being bound to it, on the wildcard address, without SO_REUSEADDR, and never listens. One socket can try several ports in turn.
-/// A v6 one is dual-stack: it holds the number for both families. It is no socket to wait for (doc/protocol.md H1.2).
+/// A TCP socket that holds a port by being bound to it, on the wildcard address, without SO_REUSEADDR, and never
+/// listens. One socket can try several ports in turn. A v6 one is dual-stack: it holds the number for both families. It
+/// is no socket to wait for (doc/protocol.md H1.2).
 /// </summary>
 [SkipLocalsInit]
 internal static class TcpPortSocket
@@ -40,7 +41,8 @@ internal static class TcpPortSocket
     public static ushort ReadPort(int fd, IpFamily family)
     {
         Span<byte> address = stackalloc byte[Sockaddr.In6Size];
-        return SocketFd.ReadLocalAddress(fd, address, out int length) == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local)
+        return SocketFd.ReadLocalAddress(fd, address, out int length) == Errno.None
+            && Sockaddr.TryRead(address[..length], out InetEndpoint local)
             && local.Family == family && local.IsWildcard ? local.Port : (ushort)0;
     }
 

@@ -11,15 +11,18 @@ internal static unsafe class Terminal
 
     public static bool IsThere => TryReadWidth(out _);
 
+    private static string? Columns => Environment.GetEnvironmentVariable("COLUMNS");
+
     /// <summary>Columns, as COLUMNS says or the terminal; no limit where there is none.</summary>
     public static int Width =>
-        int.TryParse(Environment.GetEnvironmentVariable("COLUMNS"), NumberStyles.None, CultureInfo.InvariantCulture, out int columns) && columns > 0 ? columns
+        int.TryParse(Columns, NumberStyles.None, CultureInfo.InvariantCulture, out int columns) && columns > 0 ? columns
         : TryReadWidth(out int width) && width > 0 ? width
         : int.MaxValue;
 
     /// <summary>A terminal that knows colours, and nobody who asked for none (no-color.org).</summary>
     public static bool HasColour =>
-        IsThere && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) && Environment.GetEnvironmentVariable("TERM") is not (null or "" or "dumb");
+        IsThere && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"))
+            && Environment.GetEnvironmentVariable("TERM") is not (null or "" or "dumb");
 
     private static bool TryReadWidth(out int width)
     {

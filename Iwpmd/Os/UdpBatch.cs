@@ -5,7 +5,10 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
-/// <summary>Room for several datagrams that one call receives: a flood is read as quickly as it can be, since what a full socket drops is anybody's. It lives as long as the process.</summary>
+/// <summary>
+/// Room for several datagrams that one call receives: a flood is read as quickly as it can be, since what a full socket
+/// drops is anybody's. It lives as long as the process.
+/// </summary>
 internal sealed unsafe class UdpBatch
 {
     private const int ControlSize = 64; // of packet info, the only thing that comes with a datagram
@@ -28,11 +31,20 @@ internal sealed unsafe class UdpBatch
         for (int i = 0; i < capacity; i++)
         {
             _vectors[i] = new Libc.iovec { iov_base = _datagrams + (i * datagramSize), iov_len = (nuint)datagramSize };
-            _messages[i].msg_hdr = new Libc.msghdr { msg_name = _names + (i * Sockaddr.In6Size), msg_iov = _vectors + i, msg_iovlen = 1, msg_control = _controls + (i * ControlSize) };
+            _messages[i].msg_hdr = new Libc.msghdr
+            {
+                msg_name = _names + (i * Sockaddr.In6Size),
+                msg_iov = _vectors + i,
+                msg_iovlen = 1,
+                msg_control = _controls + (i * ControlSize),
+            };
         }
     }
 
-    /// <summary>Receives what there is, as far as it fits; returns how many datagrams. A pending ICMP error is skipped: it stands in the error queue.</summary>
+    /// <summary>
+    /// Receives what there is, as far as it fits; returns how many datagrams. A pending ICMP error is skipped: it
+    /// stands in the error queue.
+    /// </summary>
     public int Receive(UdpSocket socket)
     {
         for (int i = 0; i < _capacity; i++)

@@ -28,7 +28,8 @@ internal sealed unsafe partial class UdpSocket
         var messages = new ControlMessages(control);
         while (messages.MoveNext())
         {
-            if ((messages.Level, messages.Type) is (Libc.IPPROTO_IP, Libc.IP_RECVERR) or (Libc.IPPROTO_IPV6, Libc.IPV6_RECVERR)
+            if ((messages.Level, messages.Type)
+                    is (Libc.IPPROTO_IP, Libc.IP_RECVERR) or (Libc.IPPROTO_IPV6, Libc.IPV6_RECVERR)
                 && messages.Data.Length >= sizeof(Libc.sock_extended_err))
             {
                 _ = Sockaddr.TryRead(messages.Data[sizeof(Libc.sock_extended_err)..], out source); // SO_EE_OFFENDER
@@ -47,7 +48,8 @@ internal sealed unsafe partial class UdpSocket
             switch (messages.Level, messages.Type)
             {
                 case (Libc.IPPROTO_IP, Libc.IP_PKTINFO) when messages.Data.Length >= sizeof(Libc.in_pktinfo):
-                    // Not ipi_addr: that is the packet's destination, which can be a broadcast address; this is ours for it.
+                    // Not ipi_addr: that is the packet's destination, which can be a broadcast address; this is ours
+                    // for it.
                     Libc.in_pktinfo v4 = MemoryMarshal.Read<Libc.in_pktinfo>(messages.Data);
                     index = (uint)v4.ipi_ifindex;
                     return InetEndpoint.FromAddressBytes(new ReadOnlySpan<byte>(v4.ipi_spec_dst, 4), Port);
@@ -81,7 +83,9 @@ internal sealed unsafe partial class UdpSocket
                 msg_controllen = ControlSize,
             };
             nint length = Libc.recvmsg(Fd, &message, flags | Libc.MSG_DONTWAIT);
-            received = length < 0 ? default : new Received((int)length, (int)message.msg_namelen, (int)message.msg_controllen);
+            received = length < 0
+                ? default
+                : new Received((int)length, (int)message.msg_namelen, (int)message.msg_controllen);
             return length < 0 ? Errno.Last : Errno.None;
         }
     }

@@ -6,18 +6,27 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
-/// <summary>A datagram that came: from whom, and to which of our addresses (the one to answer from; its scope is the receiving interface when link-local), by which interface.</summary>
+/// <summary>
+/// A datagram that came: from whom, and to which of our addresses (the one to answer from; its scope is the receiving
+/// interface when link-local), by which interface.
+/// </summary>
 internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEndpoint To, uint Interface);
 
-/// <summary>What became of a datagram that we sent to <paramref name="To"/>; <paramref name="QuotedLength"/> bytes of its payload are quoted.</summary>
-internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
+/// <summary>
+/// What became of a datagram that we sent to <paramref name="To"/>; <paramref name="QuotedLength"/> bytes of its
+/// payload are quoted.
+/// </summary>
+internal readonly record struct UdpError(
+    InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
 {
     /// <summary>Who says so by ICMP.</summary>
     public InetEndpoint Source { get; init; }
 
     public bool IsV6 => Origin == Libc.SO_EE_ORIGIN_ICMP6;
 
-    /// <summary>A host or router said by ICMP that it could not deliver. Too long for the path is another matter.</summary>
+    /// <summary>
+    /// A host or router said by ICMP that it could not deliver. Too long for the path is another matter.
+    /// </summary>
     public bool IsUnreachable => Origin switch
     {
         Libc.SO_EE_ORIGIN_ICMP => Type == Libc.ICMP_DEST_UNREACH && Code != Libc.ICMP_FRAG_NEEDED,
@@ -26,11 +35,17 @@ internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Orig
     };
 }
 
-/// <summary>A UDP socket of one family on the wildcard address that knows where its datagrams came in and what became of those it sent. It never blocks and never allocates.</summary>
+/// <summary>
+/// A UDP socket of one family on the wildcard address that knows where its datagrams came in and what became of those
+/// it sent. It never blocks and never allocates.
+/// </summary>
 [SkipLocalsInit]
 internal sealed unsafe partial class UdpSocket : IDisposable
 {
-    /// <summary>Thousands of datagrams: what comes while the process gets no processor must not push out the messages of known peers.</summary>
+    /// <summary>
+    /// Thousands of datagrams: what comes while the process gets no processor must not push out the messages of known
+    /// peers.
+    /// </summary>
     private const int ReceiveBufferBytes = 4 * 1024 * 1024;
     private const int ControlSize = 256; // packet info and extended error with the offender's address, twice over
 
@@ -74,7 +89,8 @@ internal sealed unsafe partial class UdpSocket : IDisposable
     public static UdpSocket? Adopt(int fd)
     {
         Span<byte> address = stackalloc byte[Sockaddr.In6Size];
-        if (SocketFd.ReadLocalAddress(fd, address, out int length) != Errno.None || !Sockaddr.TryRead(address[..length], out InetEndpoint local) || local.Port == 0)
+        if (SocketFd.ReadLocalAddress(fd, address, out int length) != Errno.None
+            || !Sockaddr.TryRead(address[..length], out InetEndpoint local) || local.Port == 0)
         {
             return null;
         }
@@ -85,7 +101,8 @@ internal sealed unsafe partial class UdpSocket : IDisposable
 
     /// <summary>
     /// Sends from <paramref name="from"/>'s address, or from the one that routing picks when its family is none.
-    /// An ICMP error about an earlier datagram makes the next call fail, whoever that is meant for, and is used up by it: so a failure is tried again once.
+    /// An ICMP error about an earlier datagram makes the next call fail, whoever that is meant for, and is used up by
+    /// it: so a failure is tried again once.
     /// </summary>
     public Errno Send(ReadOnlySpan<byte> bytes, in InetEndpoint to, in InetEndpoint from)
     {
@@ -106,7 +123,10 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         }
     }
 
-    /// <summary>Receives one datagram; a longer one than the buffer is cut off. A pending ICMP error is skipped: it stands in the error queue.</summary>
+    /// <summary>
+    /// Receives one datagram; a longer one than the buffer is cut off. A pending ICMP error is skipped: it stands in
+    /// the error queue.
+    /// </summary>
     public Errno Receive(Span<byte> buffer, out UdpArrival arrival)
     {
         byte* name = stackalloc byte[Sockaddr.In6Size];
@@ -117,7 +137,9 @@ internal sealed unsafe partial class UdpSocket : IDisposable
             error = ReceiveOnce(buffer, name, control, 0, out received);
         }
         arrival = error != Errno.None ? default
-            : ReadArrival(received.Length, new ReadOnlySpan<byte>(name, received.NameLength), new ReadOnlySpan<byte>(control, received.ControlLength));
+            : ReadArrival(
+                received.Length, new ReadOnlySpan<byte>(name, received.NameLength),
+                new ReadOnlySpan<byte>(control, received.ControlLength));
         return error;
     }
 
@@ -129,7 +151,10 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         return new UdpArrival(length, from, to, index);
     }
 
-    /// <summary>Takes the oldest error off the error queue; false when there is none. The start of the payload that it is about goes to <paramref name="quoted"/>.</summary>
+    /// <summary>
+    /// Takes the oldest error off the error queue; false when there is none. The start of the payload that it is about
+    /// goes to <paramref name="quoted"/>.
+    /// </summary>
     public bool TryReceiveError(Span<byte> quoted, out UdpError error)
     {
         byte* name = stackalloc byte[Sockaddr.In6Size];
@@ -142,7 +167,9 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         _ = Sockaddr.TryRead(new ReadOnlySpan<byte>(name, received.NameLength), out InetEndpoint to);
         var data = new ReadOnlySpan<byte>(control, received.ControlLength);
         Libc.sock_extended_err extended = ReadExtendedError(data, out InetEndpoint source);
-        error = new UdpError(to, new Errno((int)extended.ee_errno), extended.ee_origin, extended.ee_type, extended.ee_code, received.Length)
+        error = new UdpError(
+            to, new Errno((int)extended.ee_errno), extended.ee_origin, extended.ee_type, extended.ee_code,
+            received.Length)
         {
             Source = source,
         };
@@ -156,7 +183,9 @@ internal sealed unsafe partial class UdpSocket : IDisposable
     public static Errno TryFindSource(in InetEndpoint to, out InetEndpoint source)
     {
         source = default;
-        Errno error = SocketFd.Open(to.Family == IpFamily.V4 ? Libc.AF_INET : Libc.AF_INET6, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC, 0, out int fd);
+        Errno error = SocketFd.Open(
+            to.Family == IpFamily.V4 ? Libc.AF_INET : Libc.AF_INET6, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC, 0,
+            out int fd);
         if (error != Errno.None)
         {
             return error;
@@ -166,13 +195,17 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         int length = 0;
         error = error != Errno.None ? error : SocketFd.ReadLocalAddress(fd, address, out length);
         SocketFd.Close(fd);
-        return error == Errno.None && !Sockaddr.TryRead(address[..length], out source) ? Errno.FamilyNotSupported : error;
+        return error == Errno.None && !Sockaddr.TryRead(address[..length], out source)
+            ? Errno.FamilyNotSupported
+            : error;
     }
 
     /// <summary>Drops unread what this program says, instead of what an earlier one said; null: nothing.</summary>
     public Errno Filter(BpfProgram? program)
     {
-        Errno error = program is null ? SocketFd.SetOption(Fd, Libc.SOL_SOCKET, Libc.SO_DETACH_FILTER, 0) : program.JudgeDatagrams(Fd);
+        Errno error = program is null
+            ? SocketFd.SetOption(Fd, Libc.SOL_SOCKET, Libc.SO_DETACH_FILTER, 0)
+            : program.AttachToSocket(Fd);
         return error == Errno.NoSuchEntry ? Errno.None : error; // there was none
     }
 
@@ -198,7 +231,9 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         }
         operation = "getsockname";
         error = SocketFd.ReadLocalAddress(fd, address, out length);
-        bound = error == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local) ? local.Port : (ushort)0;
+        bound = error == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local)
+            ? local.Port
+            : (ushort)0;
         return error;
     }
 

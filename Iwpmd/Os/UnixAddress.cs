@@ -7,7 +7,10 @@ namespace Iwpmd.Os;
 /// <summary>struct sockaddr_un of a path, or of a name of the abstract namespace when it starts with '@'.</summary>
 internal static class UnixAddress
 {
-    /// <summary>The size to give the kernel; 0 when the path is empty or too long. <paramref name="address"/> has room for the whole structure.</summary>
+    /// <summary>
+    /// The size to give the kernel; 0 when the path is empty or too long. <paramref name="address"/> has room for the
+    /// whole structure.
+    /// </summary>
     public static int Write(Span<byte> address, string path)
     {
         address.Clear();

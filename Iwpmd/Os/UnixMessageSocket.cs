@@ -3,7 +3,10 @@ using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
 
-/// <summary>Connected sockets of this host that keep messages apart and tell when the other end is gone (SOCK_SEQPACKET). None of them blocks.</summary>
+/// <summary>
+/// Connected sockets of this host that keep messages apart and tell when the other end is gone (SOCK_SEQPACKET). None
+/// of them blocks.
+/// </summary>
 internal static unsafe class UnixMessageSocket
 {
     private const int Flags = Libc.SOCK_SEQPACKET | Libc.SOCK_CLOEXEC | Libc.SOCK_NONBLOCK;

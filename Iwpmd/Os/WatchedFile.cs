@@ -5,7 +5,8 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// A small file of /proc/sys, kept open and looked at again and again: a look is one pread, and makes nothing as long as the content is the same.
+/// A small file of /proc/sys, kept open and looked at again and again: a look is one pread, and makes nothing as long
+/// as the content is the same.
 /// </summary>
 internal sealed unsafe class WatchedFile(string path)
 {
@@ -19,7 +20,8 @@ internal sealed unsafe class WatchedFile(string path)
     public bool HasChanged()
     {
         int length = Read();
-        while (length == _now.Length && length < LastSize) // the kernel cuts such a list to the buffer, and has no more at a later offset
+        // the kernel cuts such a list to the buffer, and has no more at a later offset
+        while (length == _now.Length && length < LastSize)
         {
             (_last, _now) = (new byte[2 * length], new byte[2 * length]);
             _lastLength = -1;

@@ -55,8 +55,8 @@ internal static class FallbackWords
         FallbackCause.Prohibited => "is behind a firewall that rejects it (ICMP: administratively prohibited)",
         FallbackCause.LocalRule => "could not be asked, since a rule of this host forbids it",
         FallbackCause.NoRoute => "could not be asked, since there is no route to it",
-        FallbackCause.HostUnreachable => "is not there (host unreachable)",
-        FallbackCause.AnswerDropped => "answered from another address, or for one, than was asked, which was dropped",
+        FallbackCause.HostUnreachable => "cannot be reached (host unreachable)",
+        FallbackCause.AnswerDropped => "sent an answer from or for another address than that of the query, which was dropped",
         _ => "did not answer a moment before",
     };
 

@@ -211,7 +211,7 @@ internal sealed unsafe class StateLayout
         return header.Magic != Magic ? "it is not a state of iwpmd"
             : header.Version != Version ? $"its layout is version {header.Version}, this iwpmd has {Version}"
             : header.Checksum != HeaderChecksum(bytes) || !shape.IsPlausible ? "its header is damaged"
-            : header.BootId != bootId ? "it is from before the last boot"
+            : header.BootId != bootId ? "it was written before the last boot"
             : shape.Length > bytes.Length ? $"it has {bytes.Length} bytes of {shape.Length}"
             : null;
     }

@@ -4,8 +4,9 @@ using static Iwpmd.Wire.RdmaNetlink;
 namespace Iwpmd.Wire;
 
 /// <summary>
-/// What the kernel tells of RDMA devices and of the connection endpoints (cm_ids) that are open on them, to whoever asks: netlink client RDMA_NL_NLDEV.
-/// Each question is a dump: any number of messages, then DONE. It must not know what an endpoint means to us.
+/// What the kernel reports about RDMA devices and the connection endpoints (cm_ids) that are open on them, to whoever
+/// asks: netlink client RDMA_NL_NLDEV. Each question is a dump: any number of messages, then DONE. It must not know
+/// what an endpoint means to us.
 /// </summary>
 internal static class DeviceResources
 {
@@ -14,17 +15,22 @@ internal static class DeviceResources
     private const byte Listen = 8; // RDMA_CM_LISTEN of the kernel's cma_priv.h, by position
 
     /// <summary>Every device: <see cref="TryReadDevice"/>.</summary>
-    public static int AskDevices(Span<byte> buffer, uint sequence, uint portId) => Write(buffer, RDMA_NLDEV_CMD_GET, NLM_F_DUMP, sequence, portId, device: null);
+    public static int AskDevices(Span<byte> buffer, uint sequence, uint portId) =>
+        Write(buffer, RDMA_NLDEV_CMD_GET, NLM_F_DUMP, sequence, portId, device: null);
 
     /// <summary>How many resources each device has: <see cref="TryReadCount"/>.</summary>
-    public static int AskCounts(Span<byte> buffer, uint sequence, uint portId) => Write(buffer, RDMA_NLDEV_CMD_RES_GET, NLM_F_DUMP, sequence, portId, device: null);
+    public static int AskCounts(Span<byte> buffer, uint sequence, uint portId) =>
+        Write(buffer, RDMA_NLDEV_CMD_RES_GET, NLM_F_DUMP, sequence, portId, device: null);
 
     /// <summary>Every endpoint of one device: <see cref="EndpointReader"/>.</summary>
     public static int AskEndpoints(Span<byte> buffer, uint sequence, uint portId, uint device) =>
         Write(buffer, RDMA_NLDEV_CMD_RES_CM_ID_GET, NLM_F_DUMP, sequence, portId, device);
 
-    /// <summary>One message that says whether devices belong to one network namespace each: <see cref="IsShared"/>.</summary>
-    public static int AskSystem(Span<byte> buffer, uint sequence, uint portId) => Write(buffer, RDMA_NLDEV_CMD_SYS_GET, 0, sequence, portId, device: null);
+    /// <summary>
+    /// One message that says whether devices belong to one network namespace each: <see cref="IsShared"/>.
+    /// </summary>
+    public static int AskSystem(Span<byte> buffer, uint sequence, uint portId) =>
+        Write(buffer, RDMA_NLDEV_CMD_SYS_GET, 0, sequence, portId, device: null);
 
     public static bool TryReadDevice(ReadOnlySpan<byte> payload, out uint device, out bool isIwarp)
     {
@@ -59,7 +65,9 @@ internal static class DeviceResources
         return isCounted && attributes.Error is null;
     }
 
-    /// <summary>True when every device is seen from every network namespace, as it is before Linux 5.2, which does not say.</summary>
+    /// <summary>
+    /// True when every device is seen from every network namespace, as it is before Linux 5.2, which does not say.
+    /// </summary>
     public static bool IsShared(ReadOnlySpan<byte> payload)
     {
         var attributes = new AttributeReader(payload);
@@ -85,8 +93,12 @@ internal static class DeviceResources
             {
                 switch (entry.Type)
                 {
-                    case RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME: isEndpoints = entry.Value.SequenceEqual("cm_id\0"u8); break;
-                    case RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR when isEndpoints: endpoints = entry.UInt64(); return entry.Error is null;
+                    case RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME:
+                        isEndpoints = entry.Value.SequenceEqual("cm_id\0"u8);
+                        break;
+                    case RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR when isEndpoints:
+                        endpoints = entry.UInt64();
+                        return entry.Error is null;
                 }
             }
         }
@@ -101,7 +113,8 @@ internal static class DeviceResources
             attributes.UInt32(RDMA_NLDEV_ATTR_DEV_INDEX, index);
         }
         int length = NetlinkHeader.Size + attributes.Length;
-        new NetlinkHeader(length, NetlinkHeader.TypeOf(RDMA_NL_NLDEV, operation), (ushort)(NLM_F_REQUEST | flags), sequence, portId).Write(buffer);
+        ushort type = NetlinkHeader.TypeOf(RDMA_NL_NLDEV, operation);
+        new NetlinkHeader(length, type, (ushort)(NLM_F_REQUEST | flags), sequence, portId).Write(buffer);
         return length;
     }
 

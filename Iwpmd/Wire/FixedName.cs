@@ -5,7 +5,10 @@ using System.Text;
 
 namespace Iwpmd.Wire;
 
-/// <summary>A device, interface or library name of at most 31 bytes, held in place: as the kernel sends it, and as it stands in the state file.</summary>
+/// <summary>
+/// A device, interface or library name of at most 31 bytes, held in place: as the kernel sends it, and as it stands in
+/// the state file.
+/// </summary>
 internal struct FixedName : IEquatable<FixedName>
 {
     public const int Capacity = 32; // with the terminating NUL

@@ -14,8 +14,9 @@ internal enum IpFamily : byte
 }
 
 /// <summary>
-/// An IP address with a port: what the kernel and the peers ask about. A v4 address is the low 32 bits of <see cref="Low"/>.
-/// Equality: family, address, port, and the scope for link-local addresses only; elsewhere the scope is carried along as received.
+/// An IP address with a port: what the kernel and the peers ask about. A v4 address is the low 32 bits of <see
+/// cref="Low"/>. Equality: family, address, port, and the scope for link-local addresses only; elsewhere the scope is
+/// carried along as received.
 /// </summary>
 [StructLayout(LayoutKind.Auto)] // 24 bytes instead of 32: most of what is queued and copied is endpoints
 internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong Low, ushort Port, uint Scope = 0)
@@ -39,11 +40,17 @@ internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong 
     public override int GetHashCode() => HashCode.Combine(Family, High, Low, Port);
 
     /// <summary>Reads 4 or 16 bytes in network order.</summary>
-    public static InetEndpoint FromAddressBytes(ReadOnlySpan<byte> address, ushort port, uint scope = 0) => address.Length == 4
+    public static InetEndpoint FromAddressBytes(ReadOnlySpan<byte> address, ushort port, uint scope = 0) =>
+        address.Length == 4
         ? new(IpFamily.V4, 0, BinaryPrimitives.ReadUInt32BigEndian(address), port)
-        : new(IpFamily.V6, BinaryPrimitives.ReadUInt64BigEndian(address), BinaryPrimitives.ReadUInt64BigEndian(address[8..]), port, scope);
+        : new(
+            IpFamily.V6, BinaryPrimitives.ReadUInt64BigEndian(address),
+            BinaryPrimitives.ReadUInt64BigEndian(address[8..]), port, scope);
 
-    /// <summary>Writes the address in network order: 4 bytes for v4, 16 for v6; the rest of <paramref name="field"/> becomes zero.</summary>
+    /// <summary>
+    /// Writes the address in network order: 4 bytes for v4, 16 for v6; the rest of <paramref name="field"/> becomes
+    /// zero.
+    /// </summary>
     public void WriteAddress(Span<byte> field)
     {
         if (Family == IpFamily.V4)
@@ -75,7 +82,9 @@ internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong 
     }
 
     public static InetEndpoint Of(IPAddress address, ushort port) =>
-        FromAddressBytes(address.GetAddressBytes(), port, address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6 ? (uint)address.ScopeId : 0);
+        FromAddressBytes(
+            address.GetAddressBytes(), port,
+            address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6 ? (uint)address.ScopeId : 0);
 
     /// <summary>The address without the port, as people write it.</summary>
     public string AddressText()
@@ -90,5 +99,6 @@ internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong 
         };
     }
 
-    public override string ToString() => Family == IpFamily.V6 ? $"[{AddressText()}]:{Port}" : $"{AddressText()}:{Port}";
+    public override string ToString() =>
+        Family == IpFamily.V6 ? $"[{AddressText()}]:{Port}" : $"{AddressText()}:{Port}";
 }

@@ -7,7 +7,8 @@ namespace Iwpmd.Wire;
 /// <summary>A network of IP addresses: 10.0.0.0/8, fd00::/64, or a single address.</summary>
 internal readonly record struct InetNetwork(IpFamily Family, ulong High, ulong Low, ulong HighMask, ulong LowMask)
 {
-    public bool Contains(in InetEndpoint address) => address.Family == Family && (address.High & HighMask) == High && (address.Low & LowMask) == Low;
+    public bool Contains(in InetEndpoint address) =>
+        address.Family == Family && (address.High & HighMask) == High && (address.Low & LowMask) == Low;
 
     /// <summary>True when every address of the other one is in this one.</summary>
     public bool Contains(in InetNetwork other) =>
@@ -22,18 +23,23 @@ internal readonly record struct InetNetwork(IpFamily Family, ulong High, ulong L
     {
         network = default;
         string[] parts = text.Split('/');
-        if (parts.Length > 2 || !InetEndpoint.TryParseAddress(parts[0], out InetEndpoint first) || parts[0].Contains('%') || first.IsMapped)
+        if (parts.Length > 2 || !InetEndpoint.TryParseAddress(parts[0], out InetEndpoint first)
+            || parts[0].Contains('%') || first.IsMapped)
         {
             return false;
         }
         int bits = first.Family == IpFamily.V4 ? 32 : 128, length = bits;
         if (parts.Length == 2
-            && (!int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out length) || length > bits || (parts[1][0] == '0' && parts[1].Length > 1)))
+            && (
+                !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out length) || length > bits
+                || (parts[1][0] == '0' && parts[1].Length > 1)))
         {
             return false;
         }
         UInt128 mask = length == 0 ? 0 : UInt128.MaxValue << (bits - length);
-        (ulong highMask, ulong lowMask) = bits == 32 ? (0, (ulong)mask & uint.MaxValue) : ((ulong)(mask >> 64), (ulong)mask);
+        (ulong highMask, ulong lowMask) = bits == 32
+            ? (0, (ulong)mask & uint.MaxValue)
+            : ((ulong)(mask >> 64), (ulong)mask);
         network = new InetNetwork(first.Family, first.High, first.Low, highMask, lowMask);
         return (first.High & ~highMask) == 0 && (first.Low & ~lowMask) == 0;
     }

@@ -30,7 +30,9 @@ internal enum MappingError : ushort
     VersionMismatch = 17,
 }
 
-/// <summary>One message to the kernel, as a value, and its bytes. Fields that the kind does not have stay zero.</summary>
+/// <summary>
+/// One message to the kernel, as a value, and its bytes. Fields that the kind does not have stay zero.
+/// </summary>
 internal readonly record struct KernelReply
 {
     /// <summary>Bytes of the longest message.</summary>
@@ -45,7 +47,9 @@ internal readonly record struct KernelReply
     /// <summary>The header's nlmsg_seq: ours, by which the kernel's DONE or ERROR is recognised.</summary>
     public uint Sequence { get; init; }
 
-    /// <summary>Attribute SEQ (doc/protocol.md K1.8): the nlmsg_seq of the request that is answered, 0 where none is.</summary>
+    /// <summary>
+    /// Attribute SEQ (doc/protocol.md K1.8): the nlmsg_seq of the request that is answered, 0 where none is.
+    /// </summary>
     public uint RequestSequence { get; init; }
 
     public InetEndpoint Local { get; init; }
@@ -68,7 +72,10 @@ internal readonly record struct KernelReply
 
     public FixedName Device { get; init; }
 
-    /// <summary>Writes the whole message; <paramref name="portId"/> is the netlink port of our socket, from which the kernel learns where the daemon is. Returns its bytes.</summary>
+    /// <summary>
+    /// Writes the whole message; <paramref name="portId"/> is the netlink port of our socket, from which the kernel
+    /// learns where the daemon is. Returns its bytes.
+    /// </summary>
     public int Write(Span<byte> buffer, uint portId)
     {
         var attributes = new AttributeWriter(buffer[NetlinkHeader.Size..]);
@@ -101,7 +108,8 @@ internal readonly record struct KernelReply
                 break;
         }
         int length = NetlinkHeader.Size + attributes.Length;
-        new NetlinkHeader(length, NetlinkHeader.TypeOf(Client, (int)Kind), NLM_F_REQUEST, Sequence, portId).Write(buffer);
+        new NetlinkHeader(length, NetlinkHeader.TypeOf(Client, (int)Kind), NLM_F_REQUEST, Sequence, portId).Write(
+            buffer);
         return length;
     }
 

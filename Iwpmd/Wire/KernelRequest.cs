@@ -17,19 +17,29 @@ internal enum KernelOperation : byte
     MapInfoNumber = RDMA_NL_IWPM_MAPINFO_NUM,
     Hello = RDMA_NL_IWPM_HELLO,
 
-    /// <summary>The kernel took our message <see cref="KernelRequest.Sequence"/>; <see cref="KernelRequest.Result"/> is 0 or -errno.</summary>
+    /// <summary>
+    /// The kernel took our message <see cref="KernelRequest.Sequence"/>; <see cref="KernelRequest.Result"/> is 0 or
+    /// -errno.
+    /// </summary>
     Done,
 
-    /// <summary>The kernel refused our message <see cref="KernelRequest.Sequence"/>; <see cref="KernelRequest.Result"/> is -errno.</summary>
+    /// <summary>
+    /// The kernel refused our message <see cref="KernelRequest.Sequence"/>; <see cref="KernelRequest.Result"/> is
+    /// -errno.
+    /// </summary>
     Error,
 
-    /// <summary>A request that somebody waits for, in a form that could not be read; <see cref="KernelRequest.Sequence"/> is right.</summary>
+    /// <summary>
+    /// A request that somebody waits for, in a form that could not be read; <see cref="KernelRequest.Sequence"/> is
+    /// right.
+    /// </summary>
     Malformed,
 }
 
 /// <summary>
 /// One message of the kernel, parsed. Fields that the operation does not have are zero.
-/// Differs: FLAGS is optional in every form, since only ABI 4 has it. The SEQ attribute of a request is the daemon's own last number, echoed: it is not kept.
+/// Differs: FLAGS is optional in every form, since only ABI 4 has it. The SEQ attribute of a request is the daemon's
+/// own last number, echoed: it is not kept.
 /// </summary>
 internal readonly record struct KernelRequest
 {
@@ -41,7 +51,9 @@ internal readonly record struct KernelRequest
     /// <summary>The netlink client (a kernel module's number) that asks, and that the answer must name.</summary>
     public byte Client { get; init; }
 
-    /// <summary>Header nlmsg_seq: of a request the number its answer must carry as SEQ; of Done and Error that of our message.</summary>
+    /// <summary>
+    /// Header nlmsg_seq: of a request the number its answer must carry as SEQ; of Done and Error that of our message.
+    /// </summary>
     public uint Sequence { get; init; }
 
     public InetEndpoint Local { get; init; }
@@ -61,7 +73,9 @@ internal readonly record struct KernelRequest
     /// <summary>Done and Error: 0 or -errno. Malformed: the operation that it would have been.</summary>
     public int Result { get; init; }
 
-    /// <summary>The names of a registration, apart: a queue of requests holds thousands of adds and hardly ever one of these.</summary>
+    /// <summary>
+    /// The names of a registration, apart: a queue of requests holds thousands of adds and hardly ever one of these.
+    /// </summary>
     private RegisteredNames? Names { get; init; }
 
     public FixedName Interface
@@ -86,11 +100,12 @@ internal readonly record struct KernelRequest
 
     /// <summary>
     /// Differs: SEQ and IF_NAME may be missing, since nobody here has a use for them.
-    /// Differs: of what nobody waits for and that cannot be read the kernel hears nothing: a refusal would look for a request.
-    /// False with a reason: nothing to act on. A request that the kernel waits for and that cannot be read is true, as <see cref="KernelOperation.Malformed"/>,
-    /// with the reason, so that it can be refused at once.
+    /// Differs: of what nobody waits for and that cannot be read the kernel hears nothing: a refusal would look for a
+    /// request. False with a reason: nothing to act on. A request that the kernel waits for and that cannot be read is
+    /// true, as <see cref="KernelOperation.Malformed"/>, with the reason, so that it can be refused at once.
     /// </summary>
-    public static bool TryParse(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
+    public static bool TryParse(
+        in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
     {
         if (header.Type is NLMSG_DONE or NLMSG_ERROR)
         {
@@ -110,13 +125,23 @@ internal readonly record struct KernelRequest
         {
             return true;
         }
-        bool awaited = header.Type >= NLMSG_MIN_TYPE && header.Operation is RDMA_NL_IWPM_REG_PID or RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_QUERY_MAPPING;
-        request = new KernelRequest { Operation = KernelOperation.Malformed, Client = (byte)header.Client, Sequence = header.Sequence, Result = header.Operation };
+        bool awaited = header.Type >= NLMSG_MIN_TYPE
+            && header.Operation is RDMA_NL_IWPM_REG_PID or RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_QUERY_MAPPING;
+        request = new KernelRequest
+        {
+            Operation = KernelOperation.Malformed,
+            Client = (byte)header.Client,
+            Sequence = header.Sequence,
+            Result = header.Operation,
+        };
         return awaited;
     }
 
-    /// <summary>True of the kernel's ACK of our message <paramref name="sequence"/>; the result is 0 or -errno.</summary>
-    public static bool TryReadAck(in NetlinkHeader header, ReadOnlySpan<byte> payload, out uint sequence, out int result)
+    /// <summary>
+    /// True of the kernel's ACK of our message <paramref name="sequence"/>; the result is 0 or -errno.
+    /// </summary>
+    public static bool TryReadAck(
+        in NetlinkHeader header, ReadOnlySpan<byte> payload, out uint sequence, out int result)
     {
         (sequence, result) = (header.Sequence, 0);
         return header.Type is NLMSG_DONE or NLMSG_ERROR && MemoryMarshal.TryRead(payload, out result);
@@ -126,7 +151,8 @@ internal readonly record struct KernelRequest
     /// DONE carries an s32 result, the 16-byte one behind a MAPINFO batch carries none (doc/protocol.md K4.1, K4.3);
     /// ERROR carries the error and the header of the refused message.
     /// </summary>
-    private static bool TryParseAck(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
+    private static bool TryParseAck(
+        in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
     {
         bool done = header.Type == NLMSG_DONE;
         request = new KernelRequest
@@ -139,7 +165,8 @@ internal readonly record struct KernelRequest
         return reason is null;
     }
 
-    private static string? ParseRegisterPid(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
+    private static string? ParseRegisterPid(
+        in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
         var attributes = new AttributeReader(payload);
         FixedName device = default, library = default, name = default;
@@ -153,7 +180,8 @@ internal readonly record struct KernelRequest
             }
         }
         request = new KernelRequest(header) { Interface = name, Device = device, Library = library };
-        return attributes.Error ?? (device.Text.IsEmpty || library.Text.IsEmpty ? "device or library name is missing" : null);
+        return attributes.Error ?? (
+            device.Text.IsEmpty || library.Text.IsEmpty ? "device or library name is missing" : null);
     }
 
     private static string? ParseManage(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
@@ -188,7 +216,8 @@ internal readonly record struct KernelRequest
             }
         }
         request = new KernelRequest(header) { Local = local, Remote = remote, Flags = flags };
-        return attributes.Error ?? (local.Family == IpFamily.None || remote.Family == IpFamily.None ? "address is missing" : null);
+        return attributes.Error ?? (
+            local.Family == IpFamily.None || remote.Family == IpFamily.None ? "address is missing" : null);
     }
 
     private static string? ParseMapInfo(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)

@@ -3,7 +3,10 @@ using System.Runtime.InteropServices;
 
 namespace Iwpmd.Wire;
 
-/// <summary>struct nlattr, host order: 0 length (u16, these 4 bytes included), 2 type (u16), 4 value; the next one starts at a multiple of 4.</summary>
+/// <summary>
+/// struct nlattr, host order: 0 length (u16, these 4 bytes included), 2 type (u16), 4 value; the next one starts at a
+/// multiple of 4.
+/// </summary>
 internal static class NetlinkAttribute
 {
     public const int HeaderSize = 4;
@@ -15,8 +18,8 @@ internal static class NetlinkAttribute
 
 /// <summary>
 /// Reads attributes one after the other. The first malformed one ends the reading and is kept in <see cref="Error"/>,
-/// as is the first value of a wrong size, so that a caller asks once, at the end. Differs: a length that cannot be right
-/// is an error also behind the attributes that are needed, since it may hide an optional one.
+/// as is the first value of a wrong size, so that a caller asks once, at the end. Differs: a length that cannot be
+/// right is an error also behind the attributes that are needed, since it may hide an optional one.
 /// </summary>
 internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
 {
@@ -111,7 +114,8 @@ internal ref struct AttributeWriter(Span<byte> buffer)
 
     public void UInt32(ushort type, uint value) => MemoryMarshal.Write(Begin(type, sizeof(uint)), value);
 
-    public void Endpoint(ushort type, in InetEndpoint endpoint) => Sockaddr.Write(Begin(type, Sockaddr.StorageSize), endpoint);
+    public void Endpoint(ushort type, in InetEndpoint endpoint) =>
+        Sockaddr.Write(Begin(type, Sockaddr.StorageSize), endpoint);
 
     public void String(ushort type, scoped ReadOnlySpan<byte> text)
     {
@@ -124,7 +128,8 @@ internal ref struct AttributeWriter(Span<byte> buffer)
     {
         int length = NetlinkAttribute.HeaderSize + size;
         Span<byte> attribute = _buffer.Slice(Length, NetlinkAttribute.Align(length));
-        MemoryMarshal.Write(attribute[^sizeof(uint)..], 0u); // padding lies in the last four bytes; the value is written over the rest of them
+        // padding lies in the last four bytes; the value is written over the rest of them
+        MemoryMarshal.Write(attribute[^sizeof(uint)..], 0u);
         MemoryMarshal.Write(attribute, (ushort)length);
         MemoryMarshal.Write(attribute[2..], type);
         Length += attribute.Length;

@@ -29,7 +29,11 @@ internal readonly record struct NetlinkHeader(int Length, ushort Type, ushort Fl
     public void Write(Span<byte> bytes) => MemoryMarshal.Write(bytes, this);
 }
 
-/// <summary>Walks the messages of one received datagram. Differs: one that cannot be read does not take those behind it along. A length that cannot be right ends the walk, since nothing tells where the next message starts. Differs: a DONE or ERROR does not end it.</summary>
+/// <summary>
+/// Walks the messages of one received datagram. Differs: one that cannot be read does not take those behind it along. A
+/// length that cannot be right ends the walk, since nothing tells where the next message starts. Differs: a DONE or
+/// ERROR does not end it.
+/// </summary>
 internal ref struct NetlinkMessages(ReadOnlySpan<byte> datagram)
 {
     private ReadOnlySpan<byte> _rest = datagram;

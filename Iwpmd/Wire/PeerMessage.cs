@@ -27,7 +27,8 @@ internal enum PeerMessageType : byte
 ///  |   mapped connecting address (128 bits, only in rdma-core's Request)
 ///  +---------------------------------------------------------------+
 /// </code>
-/// Differs: a Request of the draft's 48 bytes is understood. Kept: rdma-core puts a mapped address behind the draft's 48 bytes; without it the connecting side uses its own address and port unmapped.
+/// Differs: a Request of the draft's 48 bytes is understood. Kept: rdma-core puts a mapped address behind the draft's
+/// 48 bytes; without it the connecting side uses its own address and port unmapped.
 /// </summary>
 internal readonly record struct PeerMessage(
     PeerMessageType Type, ulong Handle, InetEndpoint Connecting, InetEndpoint Accepting, InetEndpoint MappedConnecting)
@@ -41,7 +42,13 @@ internal readonly record struct PeerMessage(
     public bool IsLong => MappedConnecting.Family != IpFamily.None;
 
     /// <summary>The port of <see cref="Accepting"/> becomes the mapped one.</summary>
-    public PeerMessage AsAccept(ushort mappedPort) => this with { Type = PeerMessageType.Accept, Accepting = Accepting.WithPort(mappedPort), MappedConnecting = default };
+    public PeerMessage AsAccept(ushort mappedPort) =>
+        this with
+        {
+            Type = PeerMessageType.Accept,
+            Accepting = Accepting.WithPort(mappedPort),
+            MappedConnecting = default,
+        };
 
     public PeerMessage AsReject() => this with { Type = PeerMessageType.Reject, MappedConnecting = default };
 
@@ -67,7 +74,8 @@ internal readonly record struct PeerMessage(
             return false;
         }
         InetEndpoint Address(ReadOnlySpan<byte> bytes, int addressAt, int portAt) =>
-            InetEndpoint.FromAddressBytes(bytes.Slice(addressAt, addressSize), BinaryPrimitives.ReadUInt16BigEndian(bytes[portAt..]));
+            InetEndpoint.FromAddressBytes(
+                bytes.Slice(addressAt, addressSize), BinaryPrimitives.ReadUInt16BigEndian(bytes[portAt..]));
         message = new PeerMessage(
             type,
             BinaryPrimitives.ReadUInt64BigEndian(datagram[HandleAt..]),
@@ -85,7 +93,9 @@ internal readonly record struct PeerMessage(
         return whole;
     }
 
-    /// <summary>Writes <see cref="ShortSize"/> or <see cref="RequestSize"/> bytes, unused ones as zeros; returns their number.</summary>
+    /// <summary>
+    /// Writes <see cref="ShortSize"/> or <see cref="RequestSize"/> bytes, unused ones as zeros; returns their number.
+    /// </summary>
     public int Write(Span<byte> buffer)
     {
         Span<byte> bytes = buffer[..(IsLong ? RequestSize : ShortSize)];

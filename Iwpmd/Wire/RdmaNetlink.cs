@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Wire;
 
-/// <summary>Constants of linux/netlink.h, rdma/rdma_netlink.h and (the sizes) the kernel's own iwpm_util.h, with C's names, in C's order; nothing else.</summary>
+/// <summary>
+/// Constants of linux/netlink.h, rdma/rdma_netlink.h and (the sizes) the kernel's own iwpm_util.h, with C's names, in
+/// C's order; nothing else.
+/// </summary>
 internal static class RdmaNetlink
 {
     public const int NETLINK_RDMA = 20;

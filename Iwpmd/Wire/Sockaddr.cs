@@ -6,7 +6,8 @@ using System.Runtime.InteropServices;
 namespace Iwpmd.Wire;
 
 /// <summary>
-/// <see cref="InetEndpoint"/> to and from the C socket addresses of Linux. The family stands in host order, all else in network order:
+/// <see cref="InetEndpoint"/> to and from the C socket addresses of Linux. The family stands in host order, all else in
+/// network order:
 /// <code>
 ///  sockaddr_in   0 family  2 port  4 address                            (16 bytes, 8 of padding)
 ///  sockaddr_in6  0 family  2 port  4 flowinfo  8 address  24 scope (host order)   (28 bytes)
@@ -14,7 +15,10 @@ namespace Iwpmd.Wire;
 /// </summary>
 internal static class Sockaddr
 {
-    /// <summary>Size in bytes of struct sockaddr_storage, the only form in which the kernel's port mapper client sends and takes addresses.</summary>
+    /// <summary>
+    /// Size in bytes of struct sockaddr_storage, the only form in which the kernel's port mapper client sends and takes
+    /// addresses.
+    /// </summary>
     public const int StorageSize = 128;
     public const int InSize = 16;
     public const int In6Size = 28;
@@ -37,14 +41,18 @@ internal static class Sockaddr
                 endpoint = InetEndpoint.FromAddressBytes(bytes.Slice(V4AddressAt, 4), port);
                 return true;
             case AfInet6 when bytes.Length >= In6Size:
-                endpoint = InetEndpoint.FromAddressBytes(bytes.Slice(V6AddressAt, 16), port, MemoryMarshal.Read<uint>(bytes[V6ScopeAt..]));
+                endpoint = InetEndpoint.FromAddressBytes(
+                    bytes.Slice(V6AddressAt, 16), port, MemoryMarshal.Read<uint>(bytes[V6ScopeAt..]));
                 return true;
             default:
                 return false;
         }
     }
 
-    /// <summary>Differs: writes the address and clears the rest of <paramref name="bytes"/>; returns the size in bytes of the C structure.</summary>
+    /// <summary>
+    /// Differs: writes the address and clears the rest of <paramref name="bytes"/>; returns the size in bytes of the C
+    /// structure.
+    /// </summary>
     public static int Write(Span<byte> bytes, in InetEndpoint endpoint)
     {
         Debug.Assert(endpoint.Family != IpFamily.None, "an address without a family has no C form");

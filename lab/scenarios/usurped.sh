@@ -15,7 +15,7 @@ scenario() {
         at_once
         requests=$(on "$host" "while pidof usurp > /dev/null; do sleep 0.1; done; cat /tmp/usurp.log")
         [[ $requests == "0 requests" ]] || fail "host $host: nothing for the other" "$requests"
-        is_c "$host" || on "$host" "daemon log | grep -q 'another process said hello in our place'" || fail "host $host: a line in the log" "none"
+        is_c "$host" || on "$host" "daemon log | grep -q 'another process registered as port mapper'" || fail "host $host: a line in the log" "none"
     done
     check_row b 7002
     peers_agree b 7001

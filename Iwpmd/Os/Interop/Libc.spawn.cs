@@ -12,7 +12,8 @@ internal static unsafe partial class Libc
     public const int sizeof_posix_spawn_file_actions_t = 80, sizeof_posix_spawnattr_t = 336;
 
     [LibraryImport(Name, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int posix_spawn(int* pid, string path, byte* fileActions, byte* attributes, byte** argv, byte** envp);
+    internal static partial int posix_spawn(
+        int* pid, string path, byte* fileActions, byte* attributes, byte** argv, byte** envp);
 
     [LibraryImport(Name)]
     internal static partial int posix_spawnattr_init(byte* attributes);
@@ -27,7 +28,8 @@ internal static unsafe partial class Libc
     internal static partial int posix_spawn_file_actions_init(byte* fileActions);
 
     [LibraryImport(Name, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int posix_spawn_file_actions_addopen(byte* fileActions, int fd, string path, int flags, uint mode);
+    internal static partial int posix_spawn_file_actions_addopen(
+        byte* fileActions, int fd, string path, int flags, uint mode);
 
     [LibraryImport(Name)]
     internal static partial int posix_spawn_file_actions_adddup2(byte* fileActions, int fd, int newFd);

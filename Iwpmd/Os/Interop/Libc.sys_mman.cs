@@ -5,7 +5,8 @@ namespace Iwpmd.Os.Interop;
 
 internal static unsafe partial class Libc
 {
-    public const int PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20;
+    public const int PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, MAP_SHARED = 1, MAP_PRIVATE = 2,
+        MAP_ANONYMOUS = 0x20;
 
     /// <summary>Returns -1, not 0, when it fails.</summary>
     [LibraryImport(Name, SetLastError = true)]

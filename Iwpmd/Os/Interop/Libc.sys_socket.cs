@@ -4,18 +4,22 @@ using System.Runtime.InteropServices;
 namespace Iwpmd.Os.Interop;
 
 /// <summary>
-/// The C library as it is: names, values and layouts of the C headers, one file a header. A test lets the C compiler judge all of it.
-/// A member named sizeof_x or offsetof_x__y stands for that C expression, where no struct is declared for x.
+/// The C library as it is: names, values and layouts of the C headers, one file a header. A test lets the C compiler
+/// judge all of it. A member named sizeof_x or offsetof_x__y stands for that C expression, where no struct is declared
+/// for x.
 /// </summary>
 internal static unsafe partial class Libc
 {
     private const string Name = "libc";
 
     public const int AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, AF_NETLINK = 16;
-    public const int SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_SEQPACKET = 5, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
-    public const int SOL_SOCKET = 1, SO_TYPE = 3, SO_SNDBUF = 7, SO_RCVBUF = 8, SO_PEERCRED = 17, SO_ATTACH_FILTER = 26, SO_DETACH_FILTER = 27, SO_SNDBUFFORCE = 32, SO_RCVBUFFORCE = 33, SO_PROTOCOL = 38, SO_DOMAIN = 39;
+    public const int SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_SEQPACKET = 5, SOCK_NONBLOCK = 0x800,
+        SOCK_CLOEXEC = 0x80000;
+    public const int SOL_SOCKET = 1, SO_TYPE = 3, SO_SNDBUF = 7, SO_RCVBUF = 8, SO_PEERCRED = 17, SO_ATTACH_FILTER = 26,
+        SO_DETACH_FILTER = 27, SO_SNDBUFFORCE = 32, SO_RCVBUFFORCE = 33, SO_PROTOCOL = 38, SO_DOMAIN = 39;
     public const int SCM_RIGHTS = 1;
-    public const int MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000, MSG_CMSG_CLOEXEC = 0x40000000;
+    public const int MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000,
+        MSG_CMSG_CLOEXEC = 0x40000000;
 
     [LibraryImport(Name, SetLastError = true)]
     internal static partial int socket(int domain, int type, int protocol);

@@ -5,11 +5,13 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// Gives the privileges of root away but for the one that is needed. Only the calling thread loses them, since capabilities belong to threads: whatever program it starts next has no others.
+/// Gives the privileges of root away but for the one that is needed. Only the calling thread loses them, since
+/// capabilities belong to threads: whatever program it starts next has no others.
 /// </summary>
-internal static unsafe class LesserUser
+internal static unsafe class PrivilegeDrop
 {
-    private const string Users = "/etc/passwd"; // not by the C library, whose name services a static program does not have
+    // not by the C library, whose name services a static program does not have
+    private const string Users = "/etc/passwd";
 
     /// <summary>Reads the ids of a user of this host.</summary>
     public static bool TryFind(string name, out uint userId, out uint groupId)
@@ -22,7 +24,8 @@ internal static unsafe class LesserUser
                 string[] fields = line.Split(':');
                 if (fields.Length > 3 && fields[0] == name)
                 {
-                    return uint.TryParse(fields[2], NumberStyles.None, CultureInfo.InvariantCulture, out userId) & uint.TryParse(fields[3], NumberStyles.None, CultureInfo.InvariantCulture, out groupId);
+                    return uint.TryParse(fields[2], NumberStyles.None, CultureInfo.InvariantCulture, out userId)
+                        & uint.TryParse(fields[3], NumberStyles.None, CultureInfo.InvariantCulture, out groupId);
                 }
             }
         }
@@ -33,7 +36,10 @@ internal static unsafe class LesserUser
         return false;
     }
 
-    /// <summary>Makes the directory, or what root has left in it, the user's. One that is not root's stays as it is: whose it is may have put anything there.</summary>
+    /// <summary>
+    /// Makes the directory, or what root has left in it, the user's. One that is not root's stays as it is: whose it is
+    /// may have put anything there.
+    /// </summary>
     public static Errno GiveDirectory(string path, uint userId, uint groupId)
     {
         const uint Mode = 0x1ed; // 0755
@@ -76,8 +82,11 @@ internal static unsafe class LesserUser
         && Libc.syscall(Libc.SYS_setresgid, (nint)groupId, (nint)groupId, (void*)groupId) == 0
         && Libc.syscall(Libc.SYS_setresuid, (nint)userId, (nint)userId, (void*)userId) == 0;
 
-    /// <summary>Keeps the right to settings of the network, which the kernel's announcements need; the others can never be had again. With user 0 the user stays.</summary>
-    public static Errno Become(uint userId, uint groupId, out string operation)
+    /// <summary>
+    /// Keeps the right to settings of the network, which the kernel's announcements need; the others can never be had
+    /// again. With user 0 the user stays.
+    /// </summary>
+    public static Errno To(uint userId, uint groupId, out string operation)
     {
         const int Kept = Libc.CAP_NET_ADMIN;
         operation = "capset";
@@ -85,7 +94,8 @@ internal static unsafe class LesserUser
         {
             if (other != Kept)
             {
-                _ = Libc.prctl(Libc.PR_CAPBSET_DROP, (nuint)other, 0, 0, 0); // a kernel that does not know it has no such right to give
+                // a kernel that does not know it has no such right to give
+                _ = Libc.prctl(Libc.PR_CAPBSET_DROP, (nuint)other, 0, 0, 0);
             }
         }
         if (userId != 0)

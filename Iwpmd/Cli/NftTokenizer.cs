@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Cli;
 
-/// <summary>A firewall rule word by word; a set in braces is one word, a quoted text is one, and "!=" belongs to what follows it.</summary>
-internal ref struct RuleWords(string rule)
+/// <summary>
+/// A firewall rule word by word; a set in braces is one word, a quoted text is one, and "!=" belongs to what follows
+/// it.
+/// </summary>
+internal ref struct NftTokenizer(string rule)
 {
     private ReadOnlySpan<char> _left = rule;
 
@@ -31,7 +34,7 @@ internal ref struct RuleWords(string rule)
     /// <summary>The word behind this one, when this one is next.</summary>
     public bool TryTakeAfter(string name, out string word)
     {
-        RuleWords before = this;
+        NftTokenizer before = this;
         if (TryTake(out string next) && next == name && TryTake(out word))
         {
             return true;
@@ -51,7 +54,8 @@ internal ref struct RuleWords(string rule)
     /// <summary>What a log or comment says and how.</summary>
     public void SkipTexts()
     {
-        while (TryTakeAfter("prefix", out _) || TryTakeAfter("level", out _) || TryTakeAfter("flags", out _) || TryTakeAfter("group", out _) || TrySkipText())
+        while (TryTakeAfter("prefix", out _) || TryTakeAfter("level", out _) || TryTakeAfter("flags", out _)
+            || TryTakeAfter("group", out _) || TrySkipText())
         {
         }
     }

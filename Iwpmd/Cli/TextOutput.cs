@@ -13,9 +13,9 @@ internal enum Colour
 }
 
 /// <summary>Where a command prints text for people: how wide it may be, and whether colours are welcome.</summary>
-internal sealed record Page(TextWriter Text, int Width, bool HasColour)
+internal sealed record TextOutput(TextWriter Text, int Width, bool HasColour)
 {
-    public static Page OfStdout() => new(Output.OpenText(), Terminal.Width, Terminal.HasColour);
+    public static TextOutput OfStdout() => new(Output.OpenText(), Terminal.Width, Terminal.HasColour);
 
     public void Write(string text, Colour colour = Colour.Plain)
     {

@@ -14,7 +14,7 @@ internal enum MetricFormat
 }
 
 /// <summary>HELP and TYPE of a metric before its samples. It must not know what is measured.</summary>
-internal sealed class MetricPage(TextWriter text, MetricFormat format, DateTime utcNow, TimeSpan now)
+internal sealed class PrometheusWriter(TextWriter text, MetricFormat format, DateTime utcNow, TimeSpan now)
 {
     private const string Prefix = "iwpmd_";
 
@@ -34,7 +34,8 @@ internal sealed class MetricPage(TextWriter text, MetricFormat format, DateTime 
     public void End() => text.Write(format == MetricFormat.OpenMetrics ? "# EOF\n" : "");
 
     public void Value(string name, string labels, double value) =>
-        text.Write(string.Create(CultureInfo.InvariantCulture, $"{Prefix}{name}{(labels.Length == 0 ? "" : $"{{{labels}}}")} {value:R}\n"));
+        text.Write(string.Create(
+            CultureInfo.InvariantCulture, $"{Prefix}{name}{(labels.Length == 0 ? "" : $"{{{labels}}}")} {value:R}\n"));
 
     public void Single(string name, string help, double value)
     {
@@ -52,7 +53,14 @@ internal sealed class MetricPage(TextWriter text, MetricFormat format, DateTime 
     }
 
     /// <summary>A moment of the state's clock, which counts since boot.</summary>
-    public void Moment(string name, long at, string labels = "") => Value(name, labels, Math.Round((utcNow - DateTime.UnixEpoch - now + new TimeSpan(at)).TotalSeconds, 3));
+    public void Moment(string name, long at, string labels = "") =>
+        Value(name, labels, Math.Round((utcNow - DateTime.UnixEpoch - now + new TimeSpan(at)).TotalSeconds, 3));
 
-    public static string Label(string name, string value) => $"{name}=\"{Printable.Of(value).Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}\"";
+    public static string Label(string name, string value) =>
+        $"{name}=\"{Escape(Printable.Of(value))}\"";
+
+    private static string Escape(string text) => text
+        .Replace("\\", "\\\\", StringComparison.Ordinal)
+        .Replace("\"", "\\\"", StringComparison.Ordinal)
+        .Replace("\n", "\\n", StringComparison.Ordinal);
 }

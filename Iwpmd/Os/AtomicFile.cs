@@ -4,10 +4,10 @@ using Iwpmd.Os.Interop;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// A file that others read: they see what it was or what it is, never a part. What is no plain file (a device, a pipe, a
-/// link) is never replaced, but written to.
+/// A file that others read: they see what it was or what it is, never a part. What is no plain file (a device, a pipe,
+/// a link) is never replaced, but written to.
 /// </summary>
-internal static unsafe class WholeFile
+internal static unsafe class AtomicFile
 {
     private const uint Mode = 0x1a4; // 0644
 

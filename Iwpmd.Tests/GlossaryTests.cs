@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+using System.Reflection;
+using System.Text.RegularExpressions;
+using Iwpmd.Tests.Support;
+using Microsoft.Extensions.Logging;
+using Xunit;
+
+namespace Iwpmd.Tests;
+
+/// <summary>No log line, manual page, document or comment has a word that the glossary of CONTRIBUTING replaced.</summary>
+public partial class GlossaryTests
+{
+    private static readonly string[] Documents =
+        ["iwpmd.8", "iwpmd.conf.5", "iwpmd.conf", "NEWS", "README.md", "UPGRADING.md", "doc/operation.md"];
+
+    private static readonly string[] Folders = ["Iwpmd/Cli", "Iwpmd/Os", "Iwpmd/Wire"];
+
+    private static IEnumerable<string> LogLines =>
+        typeof(Log).GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic)
+            .Select(method => method.GetCustomAttribute<LoggerMessageAttribute>()?.Message).OfType<string>();
+
+    private static IEnumerable<string> Replaced(string name, IEnumerable<string> lines) =>
+        lines.Select((line, index) => (line, index))
+            .Where(one => Words().IsMatch(one.line))
+            .Select(one => $"{name}:{one.index + 1}: {Words().Match(one.line).Value}");
+
+    [Fact]
+    public void Log_lines_documents_and_sources_have_no_replaced_word()
+    {
+        IEnumerable<string> sources = Folders.SelectMany(folder =>
+            Directory.GetFiles(Repository.PathOf(folder), "*.cs", SearchOption.AllDirectories));
+        string[] files = [.. Documents.Select(Repository.PathOf), .. sources];
+        Assert.True(files.Length > 80, $"{files.Length} files");
+
+        Assert.Empty(Replaced("Log.cs", LogLines));
+        Assert.Empty(files.SelectMany(file => Replaced(file, File.ReadLines(file))));
+    }
+
+    [Theory]
+    [InlineData("most of what strangers send", true)]
+    [InlineData("the connection goes on unmapped", true)]
+    [InlineData("another process said hello in our place", true)]
+    [InlineData("the connection continues unmapped", false)]
+    [InlineData("categories of devices", false)]
+    public void A_replaced_word_is_seen(string line, bool expected) =>
+        Assert.Equal(expected, Replaced("x", [line]).Any());
+
+    [GeneratedRegex(
+        @"\b(strangers?|census|usurp\w*|going on with|(goes|go|went) on\b|anew|set right|tells? of|in our place"
+        + @"|proved itself|in vain|at work|as asked\b)", RegexOptions.IgnoreCase)]
+    private static partial Regex Words();
+}
