@@ -64,7 +64,7 @@ public class HandshakeRulesTests
         Assert.Equal(2, world.Row("10.0.0.1:5000").References);
         world.Remove("10.0.0.1:5001");
         Assert.Equal(1, world.Mapper.Mappings.Count);
-        Assert.Equal(2ul, world.Counter(Counter.DeferredDropped));
+        Assert.Equal(1ul, world.Counter(Counter.DeferredDropped)); // a REMOVE before the replay does not wait
     }
 
     [Theory]

@@ -22,6 +22,9 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
 {
     private const int MaxTries = 30;
 
+    /// <summary>Times of one turn of the loop differ by less: what is done at once counts as done before.</summary>
+    private static readonly TimeSpan TurnOfLoop = TimeSpan.FromMilliseconds(100);
+
     private int[] _counted = [], _countedBefore = []; // by slot: its endpoints in this audit and the last
     private TimeSpan _lastAt, _begunAt;
     private long _suspectBefore; // older rows may have missed a REMOVE
@@ -35,7 +38,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     /// <summary>Messages may have been lost until now: every row is suspect.</summary>
     public void Schedule(TimeSpan now)
     {
-        _suspectBefore = now.Ticks;
+        _suspectBefore = (now + TurnOfLoop).Ticks;
         timers.Set(Timer.Audit, now + Mappings.RecordingTime); // by then the kernel has recorded the latest requests
         _lastAt = TimeSpan.Zero;
         _tries = 0;
@@ -83,7 +86,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         {
             ref readonly MappingRow row = ref mappings[slot];
             if (!row.IsUsed || row.CreatedAt >= _suspectBefore || _counted[slot] == row.References
-                || (_counted[slot] > 0 && row.Purpose == MappingPurpose.Unknown))
+                || (_counted[slot] > row.References && row.Purpose == MappingPurpose.Unknown))
             {
                 continue;
             }

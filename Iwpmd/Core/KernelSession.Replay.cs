@@ -206,6 +206,13 @@ internal sealed partial class KernelSession
         }
     }
 
+    /// <summary>The kernel does not name in its replay what it removed before; nothing of it has come yet.</summary>
+    public bool IsBeforeReplay(byte client)
+    {
+        ref Replay replay = ref FindReplay(client);
+        return State == HandshakeState.HelloSent || (replay.IsOpen && replay.Received == 0 && replay.Announced < 0);
+    }
+
     /// <summary>The replay of a client that was asked for; one without a client when there is none.</summary>
     private ref Replay FindReplay(byte client) =>
         ref _replays[0].Client == client ? ref _replays[0]

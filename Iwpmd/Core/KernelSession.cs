@@ -39,6 +39,7 @@ internal sealed partial class KernelSession
     private readonly ILogger _log;
     private LogGate _overrunLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _helloSequence;
+    private TimeSpan _nextOverrunHello;
 
     public KernelSession(
         StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics,
@@ -71,7 +72,7 @@ internal sealed partial class KernelSession
     /// <summary>
     /// Continues the session of an earlier process on its netlink socket, without HELLO: that would make the
     /// registration incomplete, and a listen that is under way would fail. Only <see cref="Probe"/> is sent. False when
-    /// that process had not finished its handshake: <see cref="Start"/>.
+    /// that process had not finished its handshake, or left a row half written: <see cref="Start"/>.
     /// </summary>
     public bool TryResume(PredecessorExit exit, TimeSpan now)
     {
@@ -122,6 +123,15 @@ internal sealed partial class KernelSession
         {
             Log.KernelOverrun(_log, suppressed);
         }
+        if (now < _nextOverrunHello)
+        {
+            WasReady = true; // it answers: what overflows may be the replay itself, again and again
+            SetKernel(HandshakeState.Unanswered);
+            _timers.Set(Timer.Hello, _nextOverrunHello);
+            MayServeDeferred = true;
+            return;
+        }
+        _nextOverrunHello = now + HelloPause;
         Start(now);
     }
 

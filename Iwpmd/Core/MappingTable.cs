@@ -37,7 +37,8 @@ internal sealed class MappingTable
             {
                 Dropped++;
                 using var change = Change(slot);
-                change.Row = new MappingRow { Sequence = change.Row.Sequence };
+                // Its conversations must not take the next row here for theirs.
+                change.Row = new MappingRow { Sequence = change.Row.Sequence, Generation = change.Row.Generation };
             }
             if (row.IsUsed)
             {

@@ -41,6 +41,13 @@ internal sealed class Mappings(
 
     public ref readonly MappingRow this[int slot] => ref _table[slot];
 
+    /// <summary>The row is a listener's that is gone, and whose REMOVE was lost: a connection has its address now.</summary>
+    public void PassToConnection(int slot)
+    {
+        using var change = _table.Change(slot);
+        change.Row.Purpose = MappingPurpose.Connecting;
+    }
+
     /// <summary>The row of exactly this address and port, or -1.</summary>
     public int FindExactLocal(in InetEndpoint local) => _table.FindExactLocal(local);
 

@@ -80,6 +80,7 @@ internal sealed class PortMapper
     private readonly Queries _queries;
     private readonly Accepts _accepts;
     private readonly Fifo<DeferredRequest> _deferred = new(16);
+    private readonly HashSet<InetEndpoint> _deferredLocals = [];
     private LogGate _undeliveredLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
     private LogGate _messageLimiter = new(TimeSpan.FromSeconds(10), burst: 5000);
     private LogGate _droppedLimiter = new(TimeSpan.FromSeconds(10), burst: 100);
@@ -92,6 +93,12 @@ internal sealed class PortMapper
         StateRow.DropUnsound(new Span<HealthRow>(ref state.Health));
         StateRow.DropUnsound(state.Clients);
         StateRow.DropUnsound(state.Peers);
+        if (StateRow.HasUnsound(state.Mappings))
+        {
+            // Of a row that is dropped only the kernel knows whether its port is in use: it is asked, also after a crash.
+            using var health = new RowChange<HealthRow>(ref state.Health);
+            health.Row.Kernel = HandshakeState.None;
+        }
         _statistics = new Statistics(state);
         _replies = new KernelReplies(Outbox, _statistics, log);
         _mappings = new Mappings(state, ports, _replies, _statistics, _timers, log) { Kept = settings.KeptPorts };
@@ -162,7 +169,11 @@ internal sealed class PortMapper
     /// <summary>
     /// The receive buffer overflowed: which messages were lost is unknown, so everything is replayed.
     /// </summary>
-    public void OnOverrun(TimeSpan now) => _session.OnOverrun(now);
+    public void OnOverrun(TimeSpan now)
+    {
+        _session.OnOverrun(now);
+        ServeDeferred(now);
+    }
 
     /// <summary>Changes the settings; conversations in flight end under those they began with.</summary>
     public void Apply(PortMapperSettings settings)
@@ -234,6 +245,10 @@ internal sealed class PortMapper
                 break;
             case KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping when sent.Delivery != Delivery.Taken:
                 OnMappingUndelivered(reply, sent, now);
+                break;
+            case KernelReplyKind.RegisterPid or KernelReplyKind.HandleError when sent.Delivery == Delivery.Unsent:
+                _statistics.Count(Counter.Undelivered); // whoever waits for it waits the kernel's 10 s
+                _statistics.Lose(LossCause.Undelivered, now);
                 break;
             case KernelReplyKind.RegisterPid when sent.Delivery == Delivery.Refused && _registrations.OnLost(now):
                 _session.Start(now);
@@ -329,14 +344,22 @@ internal sealed class PortMapper
 
     private void Defer(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
+        bool isRemove = request.Operation == KernelOperation.RemoveMapping;
+        if (isRemove && _session.IsBeforeReplay(request.Client) && !_deferredLocals.Contains(request.Local))
+        {
+            // Behind the replay it would take another's reference; but it belongs to a request of its address that waits.
+            _mappings.OnRemove(request, now);
+            return;
+        }
         if (_deferred.Count < DeferredLimit)
         {
             _deferred.Enqueue() = new DeferredRequest(request, notBefore);
+            _deferredLocals.Add(request.Local);
             return;
         }
         _statistics.Count(Counter.DeferredDropped);
         _statistics.Lose(LossCause.TooManyHeld, now);
-        if (request.Operation == KernelOperation.RemoveMapping)
+        if (isRemove)
         {
             _mappings.OnRemove(request, now);
             return;
@@ -349,11 +372,21 @@ internal sealed class PortMapper
 
     private void ServeDeferred(TimeSpan now)
     {
+        bool isOld = false;
         while (_session.MayServeDeferred && _deferred.Count > 0)
         {
             DeferredRequest deferred = _deferred.Peek();
             _deferred.Dequeue();
+            isOld |= now > deferred.NotBefore + AnswerWithin;
             Serve(deferred.Request, deferred.NotBefore + AnswerWithin, now);
+        }
+        if (_deferred.Count == 0)
+        {
+            _deferredLocals.Clear();
+        }
+        if (isOld && _mappings.Count > 0)
+        {
+            Audit.Schedule(now); // the kernel may have given it up, and named it in the replay as well
         }
     }
 

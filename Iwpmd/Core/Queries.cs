@@ -65,6 +65,10 @@ internal sealed class Queries
         {
             slot = _mappings.Map(slot, request, now);
         }
+        else if (_mappings[slot].Purpose == MappingPurpose.Listening)
+        {
+            _mappings.PassToConnection(slot);
+        }
         if (slot < 0)
         {
             _replies.Refuse(request, MappingError.CannotCreate, answerBy, "no port could be claimed");

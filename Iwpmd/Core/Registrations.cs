@@ -59,6 +59,10 @@ internal sealed class Registrations(
         {
             OnHijacked(now);
         }
+        else if (client.IsRegistered != 0 && mappings.Count > 0)
+        {
+            audit.Schedule(now); // it may have waited: whether another process said hello cannot be told
+        }
         if (client.IsRegistered == 0)
         {
             Log.KernelRegistered(log, request.Device, request.Interface, request.Client, AbiOf(request.Client));

@@ -99,7 +99,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         {
             state.Format(_identity);
         }
-        int dropped = StateMigration.Copy(old.Existing, shape, state);
+        int dropped = StateMigration.Adopt(old.Existing, shape, state);
         if (dropped > 0)
         {
             Log.StateRowsDropped(log, dropped);

@@ -33,6 +33,21 @@ internal static class StateMigration
     public static bool TryReadHealth(ReadOnlySpan<byte> source, in StateGeometry shape, out HealthRow health) =>
         TryRead(source, shape.HeaderSize, shape.HealthSize, 0, out health, out _);
 
+    /// <summary>
+    /// As <see cref="Copy"/>, for a daemon that goes on with <paramref name="target"/>: of a mapping that is dropped only the
+    /// kernel knows whether its port is in use, so that the kernel is to be asked.
+    /// </summary>
+    public static int Adopt(ReadOnlySpan<byte> source, in StateGeometry shape, StateLayout target)
+    {
+        int dropped = Copy(source, shape, target);
+        if (dropped > 0)
+        {
+            using var change = new RowChange<HealthRow>(ref target.Health);
+            change.Row.Kernel = HandshakeState.None;
+        }
+        return dropped;
+    }
+
     /// <summary>Copies everything into <paramref name="target"/>, which is new and large enough. Rows that are damaged are left out; returns how many of them were mappings.</summary>
     public static int Copy(ReadOnlySpan<byte> source, in StateGeometry shape, StateLayout target)
     {

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.Core;
+using Iwpmd.State;
+using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
+using Xunit;
+
+namespace Iwpmd.Tests.Core;
+
+/// <summary>
+/// What becomes of references and ports when messages were lost, or a process ended in the middle of its work. Most were
+/// found by the simulator.
+/// </summary>
+public class RecoveryRulesTests
+{
+    private static readonly TimeSpan s_settled = TimeSpan.FromSeconds(20), s_apart = TimeSpan.FromSeconds(10);
+
+    private static void Hello(World world, uint sequence) =>
+        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = 4 });
+
+    private static void Done(World world, in KernelReply of) => world.FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = of.Sequence });
+
+    private static void Register(World world, uint sequence, TimeSpan age) => world.FromKernel(
+        new KernelRequest
+        {
+            Operation = KernelOperation.RegisterPid,
+            Client = 2,
+            Sequence = sequence,
+            Device = new FixedName("siw0"),
+            Library = new FixedName("iWarpPortMapperUser"),
+        },
+        age);
+
+    private static void TakeCensus(World world, string local, EndpointUse use, int endpoints)
+    {
+        for (int look = 0; look < 2; look++)
+        {
+            world.Now += s_apart;
+            Assert.True(world.Mapper.Audit.IsDue(world.Now));
+            world.Mapper.Audit.Begin(world.Now);
+            for (int i = 0; i < endpoints; i++)
+            {
+                world.Mapper.Audit.Count(InetEndpoint.Parse(local), use);
+            }
+            world.Mapper.Audit.End(null, world.Now);
+        }
+    }
+
+    private static World Restarted(World before)
+    {
+        var world = new World(state: before.State, handshake: false) { Now = before.Now };
+        world.Mapper.Restore(world.Now);
+        return world;
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_remove_that_waited_before_the_replay_is_counted_once(bool afterHello)
+    {
+        var world = new World();
+        world.Add("0.0.0.0:5000", sequence: 50);
+        world.Add("0.0.0.0:5000", sequence: 51);
+        world.Pass(s_settled);
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        if (!afterHello)
+        {
+            world.Remove("0.0.0.0:5000");
+        }
+        Hello(world, 60);
+        KernelReply replay = world.LastToKernel;
+        if (afterHello)
+        {
+            world.Remove("0.0.0.0:5000");
+        }
+        world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
+        world.MapInfoNumber(1);
+        Done(world, replay);
+        Assert.Equal((1, MappingState.Held), (world.Row("0.0.0.0:5000").References, world.Row("0.0.0.0:5000").State));
+        world.Remove("0.0.0.0:5000");
+        Assert.Empty(world.Ports.Held);
+    }
+
+    [Fact]
+    public void A_remove_behind_its_own_add_waits_with_it()
+    {
+        var world = new World();
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        world.Add("10.0.0.1:5000", sequence: 50);
+        world.Remove("10.0.0.1:5000");
+        Hello(world, 60);
+        Done(world, world.LastToKernel);
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    [Fact]
+    public void A_replay_that_overflows_the_buffer_is_asked_for_again_only_after_a_pause()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        world.Add("10.0.0.1:5000", sequence: 50);
+        int said = world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello);
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        Assert.Equal(said, world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello));
+        Assert.Equal((HandshakeState.Unanswered, false), (world.Mapper.Kernel, world.Mapper.HasFailed));
+        Assert.Equal((KernelReplyKind.AddMapping, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
+        world.Pass(s_apart);
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
+    }
+
+    [Fact]
+    public void A_registration_that_may_have_waited_brings_a_census_and_no_loss()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        world.Pass(TimeSpan.FromSeconds(5));
+        Register(world, 70, age: TimeSpan.FromSeconds(5));
+        Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
+        Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
+        TakeCensus(world, "10.0.0.1:5000", EndpointUse.Listening, endpoints: 0);
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    [Fact]
+    public void A_row_that_was_being_written_brings_a_hello_in_place_of_a_resumption()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.State.Mappings[0].Sequence |= 1;
+        World world = Restarted(before);
+        Assert.False(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
+        Assert.False(Restarted(world).Mapper.TryResume(PredecessorExit.Crash, world.Now)); // it crashed before it said hello
+    }
+
+    [Fact]
+    public void A_row_that_a_migration_drops_brings_a_hello_too()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.State.Mappings[0].Sequence |= 1;
+        StateLayout larger = StateLayout.InMemory(StateCapacity.For(512), World.Identity);
+        Assert.Equal(1, StateMigration.Adopt(before.State.Bytes, before.State.Geometry, larger));
+        var world = new World(state: larger, handshake: false);
+        Assert.False(world.Mapper.TryResume(PredecessorExit.Clean, world.Now));
+    }
+
+    [Theory]
+    [InlineData(KernelReplyKind.RegisterPid)]
+    [InlineData(KernelReplyKind.HandleError)]
+    internal void An_answer_that_is_too_late_to_send_is_a_loss_whatever_it_says(KernelReplyKind kind)
+    {
+        var world = new World();
+        world.Mapper.OnSent(new KernelReply { Kind = kind, Client = 2, RequestSequence = 50 }, new SendResult(Delivery.Unsent), world.Now);
+        Assert.True(world.State.Health.Losses[(int)LossCause.Undelivered].IsRecent(world.Now));
+    }
+
+    [Fact]
+    public void A_query_in_the_place_of_a_dropped_row_is_not_answered_for_the_earlier_one()
+    {
+        var before = new World();
+        before.Query("10.0.0.1:6000", "10.0.0.2:7174", sequence: 50);
+        before.State.Mappings[0].Sequence |= 1;
+        World world = Restarted(before);
+        world.Query("10.0.0.1:6001", "10.0.0.2:7175", sequence: 51);
+        Assert.Equal(0, world.Mapper.Mappings.FindExactLocal(InetEndpoint.Parse("10.0.0.1:6001"))); // the same place
+        world.Pass(TimeSpan.FromSeconds(5));
+        Assert.Equal([51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.QueryMapping).Select(reply => reply.RequestSequence));
+    }
+
+    [Fact]
+    public void A_connection_that_takes_the_row_of_a_listener_that_is_gone_keeps_its_port()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        World world = Restarted(before);
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
+        world.Query("10.0.0.1:5000", "10.0.0.2:7174");
+        world.Answer(PeerMessageType.Accept, 41000);
+        TakeCensus(world, "10.0.0.1:5000", EndpointUse.Other, endpoints: 1);
+        Assert.Equal((1, MappingState.Held), (world.Row("10.0.0.1:5000").References, world.Row("10.0.0.1:5000").State));
+    }
+
+    [Fact]
+    public void An_add_that_waited_too_long_for_the_replay_leaves_no_reference_behind()
+    {
+        var world = new World();
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        world.Add("0.0.0.0:5000", sequence: 50, age: TimeSpan.FromSeconds(11));
+        Hello(world, 60);
+        KernelReply replay = world.LastToKernel;
+        world.MapInfo("0.0.0.0:5000", "0.0.0.0:5000"); // the kernel gave it up, and goes on unmapped
+        world.MapInfoNumber(1);
+        Done(world, replay);
+        Assert.Equal(2, world.Row("0.0.0.0:5000").References);
+        TakeCensus(world, "0.0.0.0:5000", EndpointUse.Listening, endpoints: 1);
+        Assert.Equal(1, world.Row("0.0.0.0:5000").References);
+    }
+}
