@@ -53,7 +53,7 @@ PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v qui
 	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
 .PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist doc
-.PHONY: worlds sysext source offline reproduce clean FORCE
+.PHONY: worlds sysext source offline reproduce simulate clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 
@@ -174,6 +174,12 @@ audit: ## looks for known vulnerabilities of the packages that are used
 SECONDS ?= 60
 fuzz: fuzz-deps all ## fuzzes the executable for SECONDS=60; root
 	fuzz/run --seconds $(SECONDS)
+
+# Whole lives of hosts and daemons; see simulator/README.md. SEED=N prints the history of one seed.
+SIMULATOR = $(OUT)/build/simulator/bin/Simulator/release/simulator.dll
+simulate: ## plays histories of hosts and daemons for SECONDS=60; SEED=N prints one
+	dotnet build simulator -c Release --nologo -v quiet --artifacts-path $(OUT)/build/simulator
+	dotnet $(SIMULATOR) $(if $(SEED),--seed $(SEED),--seconds $(SECONDS)) $(SIMULATE)
 
 # Our daemon beside rdma-core's, by numbers; see bench/README.md. BENCH=--quick for a glance. bench-lab: the same on a real kernel.
 bench: bench-deps all static ## measures it beside rdma-core's daemon; root

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+using Iwpmd.Simulation;
+
+namespace Iwpmd.Os;
+
+/// <summary>The daemon's end of a socket to the simulated kernel.</summary>
+internal sealed class NetlinkSocket : IDisposable
+{
+    private readonly Machine _machine;
+
+    private NetlinkSocket(Machine machine, int fd, NetlinkEnd end) => (_machine, Fd, End) = (machine, fd, end);
+
+    public int Fd { get; }
+
+    public NetlinkEnd End { get; }
+
+    public uint PortId => End.PortId;
+
+    public int ReceiveBufferBytes => End.Limit;
+
+    public static Errno TryOpen(int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
+    {
+        Machine machine = Machine.Current!;
+        operation = "socket";
+        socket = null;
+        if (!machine.HasDescriptors)
+        {
+            return Errno.TooManyOpenFiles;
+        }
+        var end = new NetlinkEnd(machine, machine.NewPortId(), group != 0, receiveBufferBytes);
+        socket = Adopt(machine, machine.Open(end), end);
+        return Errno.None;
+    }
+
+    public static Errno Probe(int protocol) => Errno.None;
+
+    public static Errno TryAdopt(int fd, out NetlinkSocket? socket)
+    {
+        socket = Machine.Current!.Find(fd) is NetlinkEnd end ? Adopt(Machine.Current!, fd, end) : null;
+        return socket is null ? Errno.Invalid : Errno.None;
+    }
+
+    public static NetlinkSocket Adopt(Machine machine, int fd, NetlinkEnd end) => new(machine, fd, end);
+
+    public Errno Send(ReadOnlySpan<byte> datagram)
+    {
+        _machine.Step();
+        End.Send(datagram.ToArray());
+        return Errno.None;
+    }
+
+    public Errno Receive(Span<byte> buffer, out int length, out uint sourcePortId)
+    {
+        _machine.StepOrStop();
+        return End.Receive(buffer, out length, out sourcePortId);
+    }
+
+    public bool WaitReadable(TimeSpan timeout)
+    {
+        if (!End.IsReadable)
+        {
+            _machine.Stop(timeout); // it comes at once, or not at all
+        }
+        return End.IsReadable;
+    }
+
+    public void Dispose() => _machine.Close(Fd);
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+namespace Iwpmd.Simulation;
+
+/// <summary>
+/// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long]: plays histories until the time or the seeds are over, and says which ones had a violation.
+/// simulator --seed N [--long]: prints one history.
+/// </summary>
+public static class Program
+{
+    private static readonly Plot s_short = new(Phases: 1, Actions: 150, MostGap: TimeSpan.FromSeconds(10));
+    private static readonly Plot s_long = new(Phases: 4, Actions: 60, MostGap: TimeSpan.FromHours(20));
+
+    public static int Main(string[] arguments) => Run(arguments, Console.Out);
+
+    /// <summary>0 when no history had a violation.</summary>
+    public static int Run(string[] arguments, TextWriter output)
+    {
+        Plot plot = Array.IndexOf(arguments, "--long") >= 0 ? s_long : s_short;
+        if (Read(arguments, "--seed", -1) is var seed and >= 0)
+        {
+            return Tell((ulong)seed, plot, output);
+        }
+        long seconds = Read(arguments, "--seconds", long.MaxValue / TimeSpan.TicksPerSecond / 2);
+        long seeds = Read(arguments, "--seeds", seconds < int.MaxValue ? long.MaxValue : 1000), from = Read(arguments, "--from", 0);
+        Tally tally = Run((ulong)from, (ulong)seeds, TimeSpan.FromSeconds(seconds), (int)Read(arguments, "--jobs", Environment.ProcessorCount), plot);
+        foreach (string violation in tally.Violations.Order().Take(20))
+        {
+            output.WriteLine(violation);
+        }
+        output.WriteLine($"{tally.Seeds} histories, {tally.Events} events, {tally.Simulated.TotalDays:0} days in {tally.Took.TotalSeconds:0} s: {tally.Violations.Count} violations");
+        return tally.Violations.Count == 0 && tally.Seeds > 0 ? 0 : 1;
+    }
+
+    /// <summary>What the histories of some seeds came to.</summary>
+    internal static Tally Run(ulong from, ulong seeds, TimeSpan time, int jobs, Plot plot)
+    {
+        var tally = new Tally();
+        long began = Environment.TickCount64, next = 0;
+        void Work()
+        {
+            while (TimeSpan.FromMilliseconds(Environment.TickCount64 - began) < time && (ulong)Interlocked.Increment(ref next) is var number && number <= seeds)
+            {
+                tally.Add(from + number - 1, plot);
+            }
+        }
+        System.Threading.Thread[] threads = [.. Enumerable.Range(0, jobs).Select(_ => new System.Threading.Thread(Work, 16 << 20))];
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        tally.Took = TimeSpan.FromMilliseconds(Environment.TickCount64 - began);
+        return tally;
+    }
+
+    private static int Tell(ulong seed, Plot plot, TextWriter output)
+    {
+        try
+        {
+            World world = Story.Play(seed, plot, output);
+            output.WriteLine($"{world.Events} events, no violation");
+            return 0;
+        }
+        catch (Violation violation)
+        {
+            output.WriteLine(violation.Message);
+            return 1;
+        }
+    }
+
+    private static long Read(string[] arguments, string name, long otherwise)
+    {
+        int at = Array.IndexOf(arguments, name);
+        return at >= 0 ? long.Parse(arguments[at + 1]) : otherwise;
+    }
+}
+
+internal sealed class Tally
+{
+    private readonly Lock _lock = new();
+
+    public long Seeds { get; private set; }
+
+    public long Events { get; private set; }
+
+    public TimeSpan Simulated { get; private set; }
+
+    public TimeSpan Took { get; set; }
+
+    public List<string> Violations { get; } = [];
+
+    internal void Add(ulong seed, Plot plot)
+    {
+        string? violation = null;
+        World? world = null;
+        try
+        {
+            world = Story.Play(seed, plot, null);
+        }
+        catch (Violation found)
+        {
+            violation = found.Message;
+        }
+        lock (_lock)
+        {
+            Seeds++;
+            Events += world?.Events ?? 0;
+            Simulated += world is null ? TimeSpan.Zero : world.Now - TimeSpan.FromSeconds(1000);
+            if (violation is not null)
+            {
+                Violations.Add(violation);
+            }
+        }
+    }
+}
