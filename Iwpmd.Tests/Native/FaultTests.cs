@@ -104,7 +104,7 @@ public sealed class FaultTests : IDisposable
         Assert.Contains("\nports      1 of 10 used, 40000 to 40009, 9 of them reserved\n", Command.Run(_host, "status").Output);
 
         _host.Write(Settings + "ip_local_port_range", "50000 50000");
-        _daemon.ExpectLog("50000 to 50000 now, 0 of them reserved");
+        _daemon.ExpectLog("50000 to 50000, 0 of them reserved");
         Assert.Equal(50000, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5002"))).MappedLocal.Port);
     }
 

@@ -143,7 +143,7 @@ public class HandshakeTests
         using Scene scene = new Scene().Ready();
         scene.Kernel.BeSilent(KernelReplyKind.AddMapping);
         ushort port = scene.AddMapping("10.0.0.1:5000");
-        scene.Daemon.ExpectLog("whether it was taken is not known (-110): 10.0.0.1:5000 keeps its port");
+        scene.Daemon.ExpectLog("not acknowledged (Connection timed out (ETIMEDOUT)): 10.0.0.1:5000 keeps its port");
         Assert.False(scene.IsFree(port));
         scene.Kernel.LetGo(KernelReplyKind.AddMapping);
         scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
