@@ -31,8 +31,8 @@ public class StateTests
     {
         StateLayout state = Fresh();
         state.Header.Build = new FixedName("newer");
-        Assert.Null(StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out StateGeometry shape));
-        Assert.Equal(state.Geometry, shape);
+        Assert.Null(StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out StateGeometry geometry));
+        Assert.Equal(state.Geometry, geometry);
     }
 
     [Fact]
@@ -115,10 +115,10 @@ public class StateTests
         foreach (int change in (int[])[-8, 0, +24])
         {
             byte[] foreign = Reshape(world.State, change);
-            Assert.Null(StateLayout.WhyUnusable(foreign, World.Identity.BootId, out StateGeometry shape));
-            Assert.Equal(200, StateMigration.CountMappings(foreign, shape));
+            Assert.Null(StateLayout.WhyUnusable(foreign, World.Identity.BootId, out StateGeometry geometry));
+            Assert.Equal(200, StateMigration.CountMappings(foreign, geometry));
             StateLayout state = Fresh(mappings: 300);
-            Assert.Equal(0, StateMigration.Copy(foreign, shape, state));
+            Assert.Equal(0, StateMigration.Copy(foreign, geometry, state));
             Assert.Null(WhyUnusable(state));
             var next = new World(state: state, handshake: false) { Now = world.Now };
             next.Mapper.Restore(next.Now);
@@ -134,12 +134,12 @@ public class StateTests
     /// <summary>The same state as a version would have it whose mappings' rows are longer, or shorter.</summary>
     private static byte[] Reshape(StateLayout state, int change)
     {
-        StateGeometry old = state.Geometry, shape = old with { MappingSize = old.MappingSize + change };
-        var result = new byte[shape.Length];
+        StateGeometry old = state.Geometry, geometry = old with { MappingSize = old.MappingSize + change };
+        var result = new byte[geometry.Length];
         state.Bytes[..old.MappingsAt].CopyTo(result);
         for (int i = 0; i < old.Mappings; i++)
         {
-            Span<byte> row = result.AsSpan(shape.MappingsAt + (i * shape.MappingSize), shape.MappingSize);
+            Span<byte> row = result.AsSpan(geometry.MappingsAt + (i * geometry.MappingSize), geometry.MappingSize);
             state.Bytes.Slice(old.MappingsAt + (i * old.MappingSize), Math.Min(old.MappingSize, row.Length)).CopyTo(row);
             ulong hash = 0xcbf29ce484222325;
             for (int at = 8; at < row.Length; at += 8)
@@ -149,9 +149,9 @@ public class StateTests
             BitConverter.TryWriteBytes(row[4..], state.Mappings[i].IsUsed ? (uint)(hash ^ (hash >> 32)) : 0);
             BitConverter.TryWriteBytes(row, state.Mappings[i].IsUsed ? 2u : 0);
         }
-        state.Bytes[(int)old.ConversationsAt..].CopyTo(result.AsSpan((int)shape.ConversationsAt));
+        state.Bytes[(int)old.ConversationsAt..].CopyTo(result.AsSpan((int)geometry.ConversationsAt));
         ref StateHeader header = ref System.Runtime.InteropServices.MemoryMarshal.AsRef<StateHeader>(result.AsSpan());
-        header.MappingSize = (ushort)shape.MappingSize;
+        header.MappingSize = (ushort)geometry.MappingSize;
         header.Checksum = 0xcbf29ce484222325;
         foreach (byte part in result.AsSpan(0, (int)System.Runtime.InteropServices.Marshal.OffsetOf<StateHeader>(nameof(StateHeader.Checksum))))
         {

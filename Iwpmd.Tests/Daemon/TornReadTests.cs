@@ -57,10 +57,10 @@ public sealed class TornReadTests : IDisposable
     {
         int torn = 0;
         var values = new HashSet<uint>();
-        StateGeometry shape = StateLayout.GeometryOf(Capacity);
+        StateGeometry geometry = StateLayout.GeometryOf(Capacity);
         for (int reads = 0; reads < Reads;)
         {
-            if (!StateMigration.TryRead(view.Bytes, shape.MappingsAt, shape.MappingSize, reads % Rows, out MappingRow row, out bool isNeverWritten))
+            if (!StateMigration.TryRead(view.Bytes, geometry.MappingsAt, geometry.MappingSize, reads % Rows, out MappingRow row, out bool isNeverWritten))
             {
                 continue; // the writer was interrupted in its middle
             }

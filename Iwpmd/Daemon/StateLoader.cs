@@ -30,10 +30,10 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     {
         Errno error = StateFile.TryAdopt(fd, out StateFile? file, out string operation);
         File = file;
-        StateGeometry shape = default;
+        StateGeometry geometry = default;
         string? problem = file is null ? $"{operation}: {error}"
-            : StateLayout.WhyUnusable(file.Existing, bootId, out shape);
-        bool isReloaded = problem is null && StateMigration.TryReadHealth(file!.Existing, shape, out HealthRow health)
+            : StateLayout.WhyUnusable(file.Existing, bootId, out geometry);
+        bool isReloaded = problem is null && StateMigration.TryReadHealth(file!.Existing, geometry, out HealthRow health)
             && health.ConfiguredAt > configuration.ReadAt.Ticks;
         return isReloaded ? "the configuration was reloaded after this daemon had read it: start it again" : problem;
     }
@@ -46,18 +46,18 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         {
             return InMemory(capacity);
         }
-        string? problem = StateLayout.WhyUnusable(File!.Existing, bootId, out StateGeometry shape);
-        return problem is null ? GoOn(shape, capacity) : Renew(capacity, File.ExistingLength == 0 ? "it is new" : problem);
+        string? problem = StateLayout.WhyUnusable(File!.Existing, bootId, out StateGeometry geometry);
+        return problem is null ? GoOn(geometry, capacity) : Renew(capacity, File.ExistingLength == 0 ? "it is new" : problem);
     }
 
     public void Dispose() => File?.Dispose();
 
     private bool TryOpenFile(StateCapacity capacity)
     {
-        StateGeometry shape = StateLayout.GeometryOf(capacity);
+        StateGeometry geometry = StateLayout.GeometryOf(capacity);
         // What is touched of a new state before it has a row; the rest, some milliseconds, after HELLO.
-        ReadOnlySpan<FileRange> first = [new(0, shape.MappingsAt + shape.MappingSize), new(shape.ConversationsAt, shape.ConversationSize), new(shape.PeersAt, shape.Length - shape.PeersAt)];
-        Errno error = StateFile.TryOpen(Directory, shape.Length, first, out StateFile? file, out string operation);
+        ReadOnlySpan<FileRange> first = [new(0, geometry.MappingsAt + geometry.MappingSize), new(geometry.ConversationsAt, geometry.ConversationSize), new(geometry.PeersAt, geometry.Length - geometry.PeersAt)];
+        Errno error = StateFile.TryOpen(Directory, geometry.Length, first, out StateFile? file, out string operation);
         if (error == Errno.Again && operation == "lock")
         {
             throw new SetupException(ExitStatus.Failure, $"state: {FilePath} is in use: another iwpmd runs on this host: stop it first, or take over from it (--takeover)");
@@ -70,17 +70,17 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         return file is not null;
     }
 
-    /// <summary>Another max_mappings or another version has another shape. Never one with less room than there are mappings.</summary>
-    private StateLayout GoOn(in StateGeometry shape, StateCapacity capacity)
+    /// <summary>Another max_mappings or another version has another geometry. Never one with less room than there are mappings.</summary>
+    private StateLayout GoOn(in StateGeometry geometry, StateCapacity capacity)
     {
         Origin = StateOrigin.Restored;
-        if (shape != StateLayout.GeometryOf(capacity))
+        if (geometry != StateLayout.GeometryOf(capacity))
         {
-            capacity = StateCapacity.For(Math.Max(configuration.MaxMappings, StateMigration.CountMappings(File!.Existing, shape)));
+            capacity = StateCapacity.For(Math.Max(configuration.MaxMappings, StateMigration.CountMappings(File!.Existing, geometry)));
         }
-        if (shape != StateLayout.GeometryOf(capacity))
+        if (geometry != StateLayout.GeometryOf(capacity))
         {
-            return Convert(shape, capacity);
+            return Convert(geometry, capacity);
         }
         var state = new StateLayout(File!.Address, capacity);
         Log.StateRestored(log, FilePath, state.Header.Build);
@@ -89,7 +89,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     }
 
     /// <summary>Into a new file, which takes the old one's place when it is whole: a process that ends in between loses nothing.</summary>
-    private StateLayout Convert(in StateGeometry shape, StateCapacity capacity)
+    private StateLayout Convert(in StateGeometry geometry, StateCapacity capacity)
     {
         StateFile old = File!;
         var previous = new StateLayout(old.Address, capacity);
@@ -99,7 +99,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         {
             state.Format(_identity);
         }
-        int dropped = StateMigration.Adopt(old.Existing, shape, state);
+        int dropped = StateMigration.Adopt(old.Existing, geometry, state);
         if (dropped > 0)
         {
             Log.StateRowsDropped(log, dropped);

@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.State;
 
-/// <summary>Why a connection went on without the peer's port mapper; in the order of the state file: a new one goes to the end.</summary>
+/// <summary>
+/// Why a connection continued without the peer's port mapper, in the order of the state file: a new one is appended.
+/// </summary>
 internal enum FallbackCause : byte
 {
     None = 0,
 
-    /// <summary>Nobody receives there: ICMP port unreachable, or an ICMP error that says no more.</summary>
+    /// <summary>ICMP port unreachable, or another ICMP error without a more precise cause.</summary>
     Unreachable = 1,
     NoAnswer = 2,
 
-    /// <summary>Not asked again, since it did not answer a moment before.</summary>
+    /// <summary>Not asked again, since it did not answer shortly before.</summary>
     Remembered = 3,
     Undelivered = 4,
 
     /// <summary>ICMP: administratively prohibited.</summary>
     Prohibited = 5,
 
-    /// <summary>The host itself does not let it out.</summary>
+    /// <summary>A rule of this host drops the Request.</summary>
     LocalRule = 6,
     NoRoute = 7,
     HostUnreachable = 8,
 
-    /// <summary>An answer came, but from an address from which none is taken, or for another one.</summary>
+    /// <summary>An answer came from an address from which none is accepted, or names another address.</summary>
     AnswerDropped = 9,
 }
 
-/// <summary>The causes in words: a name for programs, what to say of the host, and what to do.</summary>
+/// <summary>The text of each cause: a name for programs, a description, and the remedy.</summary>
 internal static class FallbackWords
 {
     public static readonly FallbackCause[] Reasons =
@@ -56,7 +58,8 @@ internal static class FallbackWords
         FallbackCause.LocalRule => "could not be asked, since a rule of this host forbids it",
         FallbackCause.NoRoute => "could not be asked, since there is no route to it",
         FallbackCause.HostUnreachable => "cannot be reached (host unreachable)",
-        FallbackCause.AnswerDropped => "sent an answer from or for another address than that of the query, which was dropped",
+        FallbackCause.AnswerDropped =>
+            "sent an answer from or for another address than that of the query, which was dropped",
         _ => "did not answer a moment before",
     };
 

@@ -3,7 +3,9 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.State;
 
-/// <summary>Where the row of a peer can be: one of a set of rows, by its address. The row that was seen longest ago makes room.</summary>
+/// <summary>
+/// Where the row of a peer can be: in a set of rows, by its address. The row that was seen longest ago is replaced.
+/// </summary>
 internal static class PeerSet
 {
     public const int Ways = 8;
@@ -15,7 +17,7 @@ internal static class PeerSet
         return (int)((hash >> 33) % (ulong)(state.Peers.Length / Ways)) * Ways;
     }
 
-    /// <summary>The slot that makes room.</summary>
+    /// <summary>The slot that is replaced.</summary>
     public static int Oldest(StateLayout state, in InetEndpoint address)
     {
         int oldest = First(state, address);

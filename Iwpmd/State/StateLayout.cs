@@ -5,22 +5,23 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.State;
 
-/// <summary>How many rows of each kind there are; fixed when the state is made.</summary>
+/// <summary>How many rows of each kind there are; fixed when the state is created.</summary>
 internal readonly record struct StateCapacity(int Mappings, int Conversations, int Peers)
 {
     public const int Clients = 64; // the number of a netlink client has 6 bits
     public const int Counters = 64;
 
     /// <summary>The other tables follow the number of mappings: a small host has a small state.</summary>
-    public static StateCapacity For(int mappings) => new(mappings, Math.Clamp(mappings / 8, 64, 8192), Math.Clamp(mappings / 16, 64, 1024));
+    public static StateCapacity For(int mappings) =>
+        new(mappings, Math.Clamp(mappings / 8, 64, 8192), Math.Clamp(mappings / 16, 64, 1024));
 }
 
-/// <summary>Who made a state and when: what must be equal for it to be read back.</summary>
+/// <summary>The boot and the build of a state: it is used only during the same boot.</summary>
 internal readonly record struct StateIdentity(Guid BootId, FixedName Build);
 
 /// <summary>
-/// The beginning of the state, 512 bytes. The fields up to <see cref="Checksum"/> are written once; those behind it change on their own,
-/// eight bytes each so that no reader sees half of one. Times are CLOCK_BOOTTIME in units of 100 ns.
+/// The beginning of the state, 512 bytes. The fields up to <see cref="Checksum"/> are written once; those behind it
+/// change one by one, eight bytes each so that no reader sees half of one. Times are CLOCK_BOOTTIME in units of 100 ns.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct StateHeader
@@ -33,14 +34,14 @@ internal struct StateHeader
     public Guid BootId;
     public ulong Checksum;
 
-    /// <summary>The version of the daemon that has it, or had it last.</summary>
+    /// <summary>The version of the daemon that uses it, or used it last.</summary>
     public FixedName Build;
 
     public long StartedAt;
 
     private long _seenEmptyAt;
 
-    /// <summary>0 while the daemon runs; when it ended in order.</summary>
+    /// <summary>0 while the daemon runs; when it stopped.</summary>
     public long EndedAt;
 
     public long ProcessId;
@@ -52,8 +53,8 @@ internal struct StateHeader
     private long _seenEmptyInverse;
 
     /// <summary>
-    /// Nothing that stands in the netlink socket is older: the bound of every queued request's age, renewed every two seconds at least. Kept twice, since to believe a damaged one could crash the kernel:
-    /// when they differ the older one counts.
+    /// No request in the netlink socket is older: the bound of the age of each, renewed every two seconds at least.
+    /// Stored twice, since a damaged one could crash the kernel: when they differ the older one counts.
     /// </summary>
     public long SeenEmptyAt
     {
@@ -63,18 +64,20 @@ internal struct StateHeader
 }
 
 /// <summary>
-/// How many rows a state has of each kind and how long they are, as its header says: what is needed to find each row, also those that another version has laid out.
-/// Each part stands behind the one before it.
+/// How many rows of each kind a state has and how long they are, by its header: enough to find each row, also in the
+/// layout of another version. The parts follow one another.
 /// </summary>
 internal readonly record struct StateGeometry(
-    int HeaderSize, int HealthSize, int Counters, int Clients, int ClientSize, int Mappings, int MappingSize, int Conversations, int ConversationSize, int Peers, int PeerSize)
+    int HeaderSize, int HealthSize, int Counters, int Clients, int ClientSize, int Mappings, int MappingSize,
+    int Conversations, int ConversationSize, int Peers, int PeerSize)
 {
     private const int MaxRows = 1 << 20, MaxRowSize = 4096;
 
     public StateGeometry(in StateHeader header)
         : this(
             (int)header.HeaderSize, header.HealthSize, header.Counters, header.Clients, header.ClientSize,
-            header.Mappings, header.MappingSize, header.Conversations, header.ConversationSize, header.Peers, header.PeerSize)
+            header.Mappings, header.MappingSize, header.Conversations, header.ConversationSize, header.Peers,
+            header.PeerSize)
     {
     }
 
@@ -101,15 +104,17 @@ internal readonly record struct StateGeometry(
 }
 
 /// <summary>
-/// The layout of the memory that outlives the process: where each part lies, and whether what is found there can be believed. It must not know where the memory comes from.
+/// The layout of the memory that outlives the process: where each part is, and whether its content is valid. It does
+/// not know where the memory comes from.
 /// <code>
 ///  0      header (512)      magic, layout, sizes, boot id, build | heartbeat, process, port id
 ///  512    health (464), counters (64 * 8)
 ///  1488   clients (64 * 128)
-///         mappings, conversations, peers, one behind the other
+///         mappings, conversations, peers, one after the other
 /// </code>
-/// Chains and free lists are not in it: they are rebuilt at start. A later version may have longer rows, with more behind what an earlier one knows,
-/// and other numbers of them: <see cref="StateMigration"/> reads each other's. What changes the meaning of a field is another <see cref="Version"/>.
+/// Chains and free lists are not in it: they are rebuilt at start. A later version may have longer rows, with new
+/// fields at the end, and other numbers of them: <see cref="StateMigration"/> reads both ways. A changed meaning of a
+/// field needs another <see cref="Version"/>.
 /// </summary>
 internal sealed unsafe class StateLayout
 {
@@ -118,31 +123,34 @@ internal sealed unsafe class StateLayout
     private const int HeaderSize = 512;
 
     private readonly byte* _base, _counters, _clients, _mappings, _conversations, _peers;
-    private readonly StateGeometry _shape;
+    private readonly StateGeometry _geometry;
     private readonly byte[]? _array; // keeps the memory of an in-process state alive
 
-    /// <summary>Lays the state over <paramref name="address"/>, which must be <see cref="SizeOf"/> bytes and stay where it is.</summary>
+    /// <summary>
+    /// The state at <paramref name="address"/>, which must have <see cref="SizeOf"/> bytes and not move.
+    /// </summary>
     public StateLayout(nint address, StateCapacity capacity)
     {
         _base = (byte*)address;
-        _shape = GeometryOf(capacity);
-        _counters = _base + _shape.CountersAt;
-        _clients = _base + _shape.ClientsAt;
-        _mappings = _base + _shape.MappingsAt;
-        _conversations = _base + _shape.ConversationsAt;
-        _peers = _base + _shape.PeersAt;
+        _geometry = GeometryOf(capacity);
+        _counters = _base + _geometry.CountersAt;
+        _clients = _base + _geometry.ClientsAt;
+        _mappings = _base + _geometry.MappingsAt;
+        _conversations = _base + _geometry.ConversationsAt;
+        _peers = _base + _geometry.PeersAt;
     }
 
     private StateLayout(byte[] pinned, StateCapacity capacity)
         : this((nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned)), capacity) => _array = pinned;
 
-    public StateGeometry Geometry => _shape;
+    public StateGeometry Geometry => _geometry;
 
     public static long SizeOf(StateCapacity capacity) => GeometryOf(capacity).Length;
 
     public static StateGeometry GeometryOf(StateCapacity capacity) => new(
         HeaderSize, sizeof(HealthRow), StateCapacity.Counters, StateCapacity.Clients, sizeof(ClientRow),
-        capacity.Mappings, sizeof(MappingRow), capacity.Conversations, sizeof(ConversationRow), capacity.Peers, sizeof(PeerRow));
+        capacity.Mappings, sizeof(MappingRow), capacity.Conversations, sizeof(ConversationRow), capacity.Peers,
+        sizeof(PeerRow));
 
     /// <summary>A formatted state that ends with the process.</summary>
     public static StateLayout InMemory(StateCapacity capacity, StateIdentity identity)
@@ -156,20 +164,22 @@ internal sealed unsafe class StateLayout
 
     public ref HealthRow Health => ref *(HealthRow*)(_base + HeaderSize);
 
-    public Span<ulong> Counters => new(_counters, _shape.Counters);
+    public Span<ulong> Counters => new(_counters, _geometry.Counters);
 
-    public Span<ClientRow> Clients => new(_clients, _shape.Clients);
+    public Span<ClientRow> Clients => new(_clients, _geometry.Clients);
 
-    public Span<MappingRow> Mappings => new(_mappings, _shape.Mappings);
+    public Span<MappingRow> Mappings => new(_mappings, _geometry.Mappings);
 
-    public Span<ConversationRow> Conversations => new(_conversations, _shape.Conversations);
+    public Span<ConversationRow> Conversations => new(_conversations, _geometry.Conversations);
 
-    public Span<PeerRow> Peers => new(_peers, _shape.Peers);
+    public Span<PeerRow> Peers => new(_peers, _geometry.Peers);
 
-    /// <summary>All of it.</summary>
+    /// <summary>The whole memory.</summary>
     public Span<byte> Bytes => new(_base, checked((int)Geometry.Length));
 
-    /// <summary>Makes the state new. The memory must be zeros, so that what is never used is never touched.</summary>
+    /// <summary>
+    /// Writes the header of a new state. The memory must be zeros, so that unused pages are never written.
+    /// </summary>
     public void Format(StateIdentity identity)
     {
         Header = new StateHeader
@@ -193,30 +203,31 @@ internal sealed unsafe class StateLayout
         Header.Checksum = HeaderChecksum(Bytes);
     }
 
-    /// <summary>Nobody shall believe it any more.</summary>
+    /// <summary>Marks it as unusable.</summary>
     public void Invalidate() => Header.Magic = 0;
 
     /// <summary>
-    /// Null when <paramref name="bytes"/> are a state whose rows can be found by <paramref name="shape"/>, of this boot; else why they cannot be read back.
+    /// Null when <paramref name="bytes"/> are a state of this boot whose rows can be found by
+    /// <paramref name="geometry"/>; else why it is not usable.
     /// </summary>
-    public static string? WhyUnusable(ReadOnlySpan<byte> bytes, Guid bootId, out StateGeometry shape)
+    public static string? WhyUnusable(ReadOnlySpan<byte> bytes, Guid bootId, out StateGeometry geometry)
     {
-        shape = default;
+        geometry = default;
         if (bytes.Length < sizeof(StateHeader))
         {
             return "it is too short";
         }
         StateHeader header = MemoryMarshal.Read<StateHeader>(bytes);
-        shape = new StateGeometry(header);
+        geometry = new StateGeometry(header);
         return header.Magic != Magic ? "it is not a state of iwpmd"
             : header.Version != Version ? $"its layout is version {header.Version}, this iwpmd has {Version}"
-            : header.Checksum != HeaderChecksum(bytes) || !shape.IsPlausible ? "its header is damaged"
+            : header.Checksum != HeaderChecksum(bytes) || !geometry.IsPlausible ? "its header is damaged"
             : header.BootId != bootId ? "it was written before the last boot"
-            : shape.Length > bytes.Length ? $"it has {bytes.Length} bytes of {shape.Length}"
+            : geometry.Length > bytes.Length ? $"it has {bytes.Length} bytes of {geometry.Length}"
             : null;
     }
 
-    /// <summary>FNV-1a over all that is written once.</summary>
+    /// <summary>FNV-1a over the fields that are written once.</summary>
     private static ulong HeaderChecksum(ReadOnlySpan<byte> header)
     {
         StateHeader any;

@@ -6,7 +6,10 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.State;
 
-/// <summary>A row that a reader in another process may look at while it changes: it begins with a sequence (odd while it changes) and a checksum of all behind these two.</summary>
+/// <summary>
+/// A row that another process may read while it changes: it begins with a sequence (odd during a change) and a checksum
+/// of all that follows these two.
+/// </summary>
 internal interface IStateRow;
 
 /// <summary><see cref="InetEndpoint"/> in 24 bytes of the state file, host order.</summary>
@@ -19,13 +22,20 @@ internal struct PackedEndpoint
     public IpFamily Family;
     private readonly byte _unused;
 
-    public static implicit operator InetEndpoint(in PackedEndpoint packed) => new(packed.Family, packed.High, packed.Low, packed.Port, packed.Scope);
+    public static implicit operator InetEndpoint(in PackedEndpoint packed) =>
+        new(packed.Family, packed.High, packed.Low, packed.Port, packed.Scope);
 
-    public static implicit operator PackedEndpoint(in InetEndpoint endpoint) =>
-        new() { High = endpoint.High, Low = endpoint.Low, Scope = endpoint.Scope, Port = endpoint.Port, Family = endpoint.Family };
+    public static implicit operator PackedEndpoint(in InetEndpoint endpoint) => new()
+    {
+        High = endpoint.High,
+        Low = endpoint.Low,
+        Scope = endpoint.Scope,
+        Port = endpoint.Port,
+        Family = endpoint.Family,
+    };
 }
 
-/// <summary>What holds the mapped port of a row.</summary>
+/// <summary>The state of a row and of its mapped port.</summary>
 internal enum MappingState : byte
 {
     /// <summary>The row is empty.</summary>
@@ -34,26 +44,29 @@ internal enum MappingState : byte
     /// <summary>Its port is bound.</summary>
     Held = 1,
 
-    /// <summary>NO_PORT_MAP: there is nothing to bind, mapped equals local.</summary>
+    /// <summary>NO_PORT_MAP: nothing is bound, mapped equals local.</summary>
     Advertised = 2,
 
-    /// <summary>The kernel goes on unmapped: nothing is bound, the row waits for its REMOVEs.</summary>
+    /// <summary>The kernel continues unmapped: nothing is bound, the row waits for its REMOVEs.</summary>
     Fallback = 3,
 
-    /// <summary>The kernel uses a port that could not be bound; it is tried again.</summary>
+    /// <summary>The kernel uses a port that could not be bound; the claim is tried again.</summary>
     Unprotected = 4,
 }
 
-/// <summary>What the kernel wanted a mapping for.</summary>
+/// <summary>What the kernel requested a mapping for.</summary>
 internal enum MappingPurpose : byte
 {
-    /// <summary>It came by a replay, which does not say.</summary>
+    /// <summary>From a replay, which does not tell.</summary>
     Unknown = 0,
     Listening = 1,
     Connecting = 2,
 }
 
-/// <summary>One mapping: 64 bytes. Only the port is mapped, so the mapped address is the local one with another port. Times are CLOCK_BOOTTIME in units of 100 ns.</summary>
+/// <summary>
+/// One mapping: 64 bytes. Only the port is mapped, so the mapped address is the local one with another port. Times are
+/// CLOCK_BOOTTIME in units of 100 ns.
+/// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct MappingRow : IStateRow
 {
@@ -71,7 +84,7 @@ internal struct MappingRow : IStateRow
 
     public readonly bool IsUsed => State != MappingState.Free;
 
-    /// <summary>Mapped to its own port, which is bound, or shall be.</summary>
+    /// <summary>Mapped to its own port, which is bound or is to be bound.</summary>
     public readonly bool IsKept => State is MappingState.Held or MappingState.Unprotected && MappedPort == Local.Port;
 
     public readonly InetEndpoint Mapped => ((InetEndpoint)Local).WithPort(MappedPort);
@@ -102,18 +115,18 @@ internal enum ConversationRole : byte
     Accepting = 2,
 }
 
-/// <summary>On whose account the kernel heard of a peer (REMOTE_INFO) before the peer's Ack.</summary>
+/// <summary>To whose credit REMOTE_INFO was sent before the peer's Ack.</summary>
 internal enum RemoteInfoCredit : byte
 {
     /// <summary>It waits for the Ack.</summary>
     None = 0,
 
-    /// <summary>The host proved itself earlier, or just now.</summary>
+    /// <summary>The host is validated.</summary>
     OfHost = 1,
     OfMapping = 2,
 }
 
-/// <summary>A query or an accept in flight, or one that ended and still answers copies: 192 bytes.</summary>
+/// <summary>A query or an accept in flight, or a complete one that still answers copies: 192 bytes.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct ConversationRow : IStateRow
 {
@@ -127,8 +140,8 @@ internal struct ConversationRow : IStateRow
     public PackedEndpoint Remote;
 
     /// <summary>
-    /// Accepting: the endpoint that was asked for, and the mapped connecting one. Querying: from where an answer came that
-    /// was dropped, if one was.
+    /// Accepting: the endpoint that was asked for, and the mapped connecting one. Querying: the source of an answer
+    /// that was dropped, if any.
     /// </summary>
     public PackedEndpoint Asked, Mapped;
 
@@ -138,10 +151,10 @@ internal struct ConversationRow : IStateRow
     public ConversationRole Role;
     public byte Client;
 
-    /// <summary>1 when nothing is owed any more: the query was answered, or the Ack has come.</summary>
+    /// <summary>1 when the query was answered, or the Ack has come.</summary>
     public byte IsComplete;
 
-    /// <summary>Accepting: how the kernel heard of the peer.</summary>
+    /// <summary>Accepting: the credit of its REMOTE_INFO.</summary>
     public RemoteInfoCredit RemoteInfo;
     public long StartedAt, AnswerBy, Deadline, LastSentAt;
 
@@ -150,7 +163,9 @@ internal struct ConversationRow : IStateRow
     private readonly ulong _unused3, _unused4, _unused5;
 }
 
-/// <summary>A host whose port mapper we spoke to, or tried to: 128 bytes. Round trips are in microseconds, the newest overwrites the oldest.</summary>
+/// <summary>
+/// A host whose port mapper was asked: 128 bytes. Round trips are in microseconds, the newest overwrites the oldest.
+/// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct PeerRow : IStateRow
 {
@@ -176,8 +191,9 @@ internal struct PeerRow : IStateRow
 }
 
 /// <summary>
-/// A change of one row, from construction to disposal: <c>using (var change = table.Change(slot)) change.Row.References++;</c>
-/// The sequence is odd in between, the checksum follows; a reader in another process tries again.
+/// A change of one row, from construction to disposal: <c>using (var change = table.Change(slot))
+/// change.Row.References++;</c> Meanwhile the sequence is odd; the checksum is set at the end. A reader in another
+/// process tries again.
 /// </summary>
 internal readonly ref struct RowChange<T>
     where T : unmanaged, IStateRow
@@ -212,18 +228,25 @@ internal static class StateRow
     public static uint Checksum<T>(ref T row)
         where T : unmanaged, IStateRow => Checksum(Words(ref row));
 
-    /// <summary>True when no change was under way and the checksum is right; an untouched row of zeros counts as sound.</summary>
+    /// <summary>
+    /// True when no change was under way and the checksum is right; a row of zeros, never written, counts as sound.
+    /// </summary>
     public static bool IsSound<T>(ref T row)
         where T : unmanaged, IStateRow => IsSound(Words(ref row));
 
-    /// <summary>The same of a row whose size another version has chosen, a multiple of eight bytes.</summary>
-    public static bool IsSound(ReadOnlySpan<uint> row) => (row[0] & 1) == 0 && (row[1] == Checksum(row) || !row.ContainsAnyExcept(0u));
+    /// <summary>The same for a row of another version's size, a multiple of eight bytes.</summary>
+    public static bool IsSound(ReadOnlySpan<uint> row) =>
+        (row[0] & 1) == 0 && (row[1] == Checksum(row) || !row.ContainsAnyExcept(0u));
 
-    /// <summary>True of a row that was never written. They stand behind all others: slots are first used in order.</summary>
+    /// <summary>
+    /// True for a row that was never written. Those are the last ones: slots are first used in order.
+    /// </summary>
     public static bool IsNeverWritten<T>(ref T row)
         where T : unmanaged, IStateRow => !Words(ref row).ContainsAnyExcept(0u);
 
-    /// <summary>An earlier process left one half written, or it was damaged since. Rows that were never written are not looked at.</summary>
+    /// <summary>
+    /// Whether a row was left half written or was damaged since. Rows that were never written are not read.
+    /// </summary>
     public static bool HasUnsound<T>(Span<T> rows)
         where T : unmanaged, IStateRow
     {
@@ -235,7 +258,7 @@ internal static class StateRow
         return at < rows.Length && !IsSound(ref rows[at]);
     }
 
-    /// <summary>Empties the rows that an earlier process left half written, or that were damaged since.</summary>
+    /// <summary>Empties rows that an earlier process left half written, or that were damaged since.</summary>
     public static void DropUnsound<T>(Span<T> rows)
         where T : unmanaged, IStateRow
     {
@@ -250,7 +273,8 @@ internal static class StateRow
 
     private static uint Checksum(ReadOnlySpan<uint> row)
     {
-        // Not CRC-32: that is a loop in software where the processor may not be assumed to have it, and was the most costly part of a request.
+        // Not CRC-32: without the processor's instruction, which cannot be assumed, it was the most costly part of a
+        // request.
         ulong hash = 0xcbf29ce484222325;
         foreach (ulong part in MemoryMarshal.Cast<uint, ulong>(row[2..]))
         {

@@ -6,8 +6,9 @@ using Iwpmd.Wire;
 namespace Iwpmd.State;
 
 /// <summary>
-/// What a state held, of whatever shape it was, each row as it was at one moment, in memory of the reader's own; the rows that are used, in order of their addresses.
-/// The state may change meanwhile: a mapping that never held still, or is damaged, is counted and left out.
+/// A copy of a state of any geometry in memory of the reader, each row as of one moment; the used rows are in order of
+/// their addresses. The state may change meanwhile: a mapping that changes all the time, or is damaged, is counted and
+/// left out.
 /// </summary>
 internal sealed class StateSnapshot
 {
@@ -28,14 +29,14 @@ internal sealed class StateSnapshot
         Peers.Sort(static (one, other) => Compare(one.Address, other.Address));
     }
 
-    /// <summary>The version of the daemon that has the state.</summary>
+    /// <summary>The version of the daemon that uses the state.</summary>
     public FixedName Build { get; }
 
     public ref readonly StateHeader Header => ref _copy.Header;
 
     public ref readonly HealthRow Health => ref _copy.Health;
 
-    /// <summary>By the number of the client; those that nobody spoke for are zeros.</summary>
+    /// <summary>By the number of the client; a client that did not register is zeros.</summary>
     public ReadOnlySpan<ClientRow> Clients => _copy.Clients;
 
     public Span<MappingRow> Mappings => _copy.Mappings[..(int)_copy.Header.MappingsHighWater];
@@ -49,17 +50,24 @@ internal sealed class StateSnapshot
     public ulong Counter(Counter counter) => _copy.Counters[(int)counter];
 
     /// <summary>The capacity that a copy needs.</summary>
-    public static StateCapacity CapacityFor(in StateGeometry shape) => new(shape.Mappings, shape.Conversations, Math.Max(shape.Peers, StateCapacity.For(0).Peers));
+    public static StateCapacity CapacityFor(in StateGeometry geometry) =>
+        new(geometry.Mappings, geometry.Conversations, Math.Max(geometry.Peers, StateCapacity.For(0).Peers));
 
-    /// <summary>Copies into <paramref name="memory"/>, which is large enough; false when the state was made anew meanwhile.</summary>
-    public static bool TryTake(ReadOnlySpan<byte> state, in StateGeometry shape, StateLayout memory, [NotNullWhen(true)] out StateSnapshot? copy)
+    /// <summary>
+    /// Copies into <paramref name="memory"/>, which is large enough; false when another state was created meanwhile.
+    /// </summary>
+    public static bool TryTake(
+        ReadOnlySpan<byte> state, in StateGeometry geometry, StateLayout memory,
+        [NotNullWhen(true)] out StateSnapshot? copy)
     {
         StateHeader before = MemoryMarshal.Read<StateHeader>(state);
         memory.Bytes.Clear();
         memory.Format(new StateIdentity(before.BootId, before.Build));
-        int unreadable = StateMigration.Copy(state, shape, memory);
+        int unreadable = StateMigration.Copy(state, geometry, memory);
         StateHeader after = MemoryMarshal.Read<StateHeader>(state);
-        copy = before.Checksum == after.Checksum && before.StartedAt == after.StartedAt ? new StateSnapshot(memory, after.Build, unreadable) : null;
+        copy = before.Checksum == after.Checksum && before.StartedAt == after.StartedAt
+            ? new StateSnapshot(memory, after.Build, unreadable)
+            : null;
         return copy is not null;
     }
 
