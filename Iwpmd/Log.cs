@@ -153,7 +153,7 @@ internal static partial class Log
     [LoggerMessage(121, LogLevel.Warning,
         "kernel: {Kind} to request {Sequence} not acknowledged ({Error}): {Local} keeps its port until "
         + "reconciled{Suppressed}")]
-    private static partial void KernelOutcomeUnknown(
+    private static partial void KernelAckUnknown(
         ILogger log, KernelReplyKind kind, uint sequence, Os.Errno error, InetEndpoint local, string suppressed);
 
     [LoggerMessage(122, LogLevel.Warning, "kernel: HELLO not answered ({Error}): sent again in 10 s")]
@@ -297,9 +297,9 @@ internal static partial class Log
         KernelUndelivered(
             log, kind, sequence, result == 0 ? "not sent" : ErrorOf(result).ToString(), local, suppressed);
 
-    public static void KernelOutcomeUnknown(
+    public static void KernelAckUnknown(
         ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed) =>
-        KernelOutcomeUnknown(log, kind, sequence, ErrorOf(result), local, suppressed);
+        KernelAckUnknown(log, kind, sequence, ErrorOf(result), local, suppressed);
 
     private static Os.Errno ErrorOf(int result) => new(-result);
 }

@@ -19,7 +19,7 @@ internal enum Ending
     HandOver,
 
     /// <summary>One begins to, and breaks it off.</summary>
-    BrokenOff,
+    Aborted,
 }
 
 /// <summary>
@@ -163,7 +163,7 @@ internal sealed class DaemonProcess
             case Ending.HandOver:
                 _machine.OnHandedOver([_netlink.Fd, .. _peers, .. _ports.Descriptors()]);
                 break;
-            case Ending.BrokenOff:
+            case Ending.Aborted:
                 _heartbeat.TakeBackEnd();
                 _kernel.AnswerAsEver();
                 _machine.WakeSoon();

@@ -28,7 +28,7 @@ internal sealed partial class Story
                 machine.Daemon?.Ask(Ending.HandOver);
                 break;
             case 6:
-                machine.Daemon?.Ask(Ending.BrokenOff);
+                machine.Daemon?.Ask(Ending.Aborted);
                 break;
             case 7:
                 machine.StopIn = 1 + Dice.Next(50);

@@ -90,7 +90,7 @@ public sealed unsafe class StateFileTests : IDisposable
         using StateFile opened = file!;
         Assert.Equal((Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, Preallocate()));
         Content(opened)[4999] = Content(opened)[Capacity / 2] = Content(opened)[^1] = 0x5a;
-        Assert.Equal(Errno.None, opened.SetAsideRest());
+        Assert.Equal(Errno.None, opened.PreallocateRest());
         Assert.Equal(Capacity, Preallocate());
         Assert.Equal(Capacity - 3, Content(opened).Count((byte)0));
     });
@@ -113,7 +113,7 @@ public sealed unsafe class StateFileTests : IDisposable
         Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
         using StateFile opened = file!;
         File.WriteAllBytes(Path.Combine(Directory, "other"), new byte[(2 << 20) - (16 * 4096)]);
-        Assert.Equal(Errno.NoSpace, opened.SetAsideRest());
+        Assert.Equal(Errno.NoSpace, opened.PreallocateRest());
     });
 
     [Fact]

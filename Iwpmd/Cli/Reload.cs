@@ -56,7 +56,7 @@ internal static class Reload
 
     private static int Report(int connection)
     {
-        byte[] answer = new byte[HandOver.MostText];
+        byte[] answer = new byte[HandOver.MaxText];
         bool isHeard = SocketFd.WaitReadable(connection, s_patience)
             && PassedFds.Receive(connection, answer, [], out int length, out _) == Errno.None && length > 0;
         if (!isHeard)

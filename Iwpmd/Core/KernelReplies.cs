@@ -10,7 +10,7 @@ namespace Iwpmd.Core;
 /// </summary>
 internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogger log)
 {
-    private LogGate _tooOldLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogLimiter _tooOldLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
 
     /// <summary>The sequence number of the next message.</summary>
     public uint NextSequence { get; set; }

@@ -37,7 +37,7 @@ internal sealed partial class KernelSession
     private readonly Statistics _statistics;
     private readonly TimerTable _timers;
     private readonly ILogger _log;
-    private LogGate _overrunLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogLimiter _overrunLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _helloSequence;
     private TimeSpan _nextOverrunHello;
 

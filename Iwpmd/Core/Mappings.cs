@@ -23,9 +23,9 @@ internal sealed class Mappings(
 
     private readonly MappingTable _table = new(state);
     private int _unprotected;
-    private LogGate _protectedLimiter = new(LimiterPeriod, burst: 100),
+    private LogLimiter _protectedLimiter = new(LimiterPeriod, burst: 100),
         _unprotectedLimiter = new(LimiterPeriod, burst: 100);
-    private LogGate _tableFullLimiter = new(LimiterPeriod, burst: 1),
+    private LogLimiter _tableFullLimiter = new(LimiterPeriod, burst: 1),
         _classesLimiter = new(LimiterPeriod, burst: 1),
         _notKeptLimiter = new(LimiterPeriod, burst: 20);
 
@@ -41,7 +41,9 @@ internal sealed class Mappings(
 
     public ref readonly MappingRow this[int slot] => ref _table[slot];
 
-    /// <summary>The row is a listener's that is gone, and whose REMOVE was lost: a connection has its address now.</summary>
+    /// <summary>
+    /// The row is a listener's that is gone, and whose REMOVE was lost: a connection has its address now.
+    /// </summary>
     public void PassToConnection(int slot)
     {
         using var change = _table.Change(slot);

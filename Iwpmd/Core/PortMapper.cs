@@ -81,9 +81,9 @@ internal sealed class PortMapper
     private readonly Accepts _accepts;
     private readonly Fifo<DeferredRequest> _deferred = new(16);
     private readonly HashSet<InetEndpoint> _deferredLocals = [];
-    private LogGate _undeliveredLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
-    private LogGate _messageLimiter = new(TimeSpan.FromSeconds(10), burst: 5000);
-    private LogGate _droppedLimiter = new(TimeSpan.FromSeconds(10), burst: 100);
+    private LogLimiter _undeliveredLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogLimiter _messageLimiter = new(TimeSpan.FromSeconds(10), burst: 5000);
+    private LogLimiter _droppedLimiter = new(TimeSpan.FromSeconds(10), burst: 100);
 
     /// <param name="state">Formatted; its rows are kept.</param>
     /// <param name="random">64 random bits a call.</param>
@@ -95,7 +95,8 @@ internal sealed class PortMapper
         StateRow.DropUnsound(state.Peers);
         if (StateRow.HasUnsound(state.Mappings))
         {
-            // Of a row that is dropped only the kernel knows whether its port is in use: it is asked, also after a crash.
+            // Of a row that is dropped only the kernel knows whether its port is in use: it is asked, also after a
+            // crash.
             using var health = new RowChange<HealthRow>(ref state.Health);
             health.Row.Kernel = HandshakeState.None;
         }
@@ -347,7 +348,8 @@ internal sealed class PortMapper
         bool isRemove = request.Operation == KernelOperation.RemoveMapping;
         if (isRemove && _session.IsBeforeReplay(request.Client) && !_deferredLocals.Contains(request.Local))
         {
-            // Behind the replay it would take another's reference; but it belongs to a request of its address that waits.
+            // Behind the replay it would take another's reference; but it belongs to a request of its address that
+            // waits.
             _mappings.OnRemove(request, now);
             return;
         }
@@ -358,7 +360,7 @@ internal sealed class PortMapper
             return;
         }
         _statistics.Count(Counter.DeferredDropped);
-        _statistics.Lose(LossCause.TooManyHeld, now);
+        _statistics.Lose(LossCause.TooManyDeferred, now);
         if (isRemove)
         {
             _mappings.OnRemove(request, now);
@@ -417,7 +419,7 @@ internal sealed class PortMapper
         {
             if (isLogged)
             {
-                Log.KernelOutcomeUnknown(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
+                Log.KernelAckUnknown(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
             }
             Audit.Schedule(now); // the kernel may use the port: it is released by REMOVE or the audit
             return;

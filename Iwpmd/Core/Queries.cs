@@ -30,8 +30,8 @@ internal sealed class Queries
     private readonly Statistics _statistics;
     private readonly Func<ulong> _random;
     private readonly ILogger _log;
-    private LogGate _fallbackLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
-    private LogGate _answerDroppedLimiter = new(TimeSpan.FromSeconds(10), burst: 5);
+    private LogLimiter _fallbackLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
+    private LogLimiter _answerDroppedLimiter = new(TimeSpan.FromSeconds(10), burst: 5);
 
     public Queries(
         StateLayout state, Mappings mappings, Conversations conversations, PeerTable peers, Admission admission,

@@ -22,7 +22,7 @@ internal sealed class Registrations(
         PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(100);
 
     private readonly Fifo<PendingRegistration> _pending = new(4);
-    private LogGate _hijackLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
+    private LogLimiter _hijackLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private TimeSpan _nextReclaim;
 
     /// <summary>Registrations that are not answered yet.</summary>
@@ -76,7 +76,7 @@ internal sealed class Registrations(
         if (_pending.Count >= Limit)
         {
             statistics.Count(Counter.DeferredDropped);
-            statistics.Lose(LossCause.TooManyHeld, now);
+            statistics.Lose(LossCause.TooManyDeferred, now);
             return;
         }
         _pending.Enqueue() = new PendingRegistration(

@@ -10,7 +10,7 @@ namespace Iwpmd.Daemon;
 
 /// <summary>
 /// The content of iwpmd.conf: <c>name=value</c> lines, # comments. A line that is not understood is a complaint, and
-/// what stood before stands; where it restricts who is served, the complaint is fatal.
+/// the value before it is used; if its key restricts who is served, the complaint is fatal.
 /// </summary>
 internal sealed record Configuration
 {
@@ -23,16 +23,35 @@ internal sealed record Configuration
     /// <summary>Each key with its unit and bounds; defaults are those of the properties below.</summary>
     public static readonly ConfigurationKey[] Keys =
     [
-        ConfigurationKey.Number("nl_sock_rbuf_size", "bytes", 64 * 1024, 1024 * 1024 * 1024, c => c.NetlinkBufferBytes, (c, v) => c with { NetlinkBufferBytes = v }),
-        ConfigurationKey.Number("query_deadline", "ms", 100, 9000, c => (int)c.QueryDeadline.TotalMilliseconds, (c, v) => c with { QueryDeadline = TimeSpan.FromMilliseconds(v) }),
-        ConfigurationKey.Number("query_retry", "ms", 100, 5000, c => (int)c.QueryRetry.TotalMilliseconds, (c, v) => c with { QueryRetry = TimeSpan.FromMilliseconds(v) }),
-        ConfigurationKey.Number("unreachable_memory", "ms", 0, 60000, c => (int)c.UnreachableMemory.TotalMilliseconds, (c, v) => c with { UnreachableMemory = TimeSpan.FromMilliseconds(v) }),
-        new("port_range", "LOW-HIGH, each 1 to 65535", "the host's", (c, text) => TryParseRange(text, out PortRange range) ? c with { PortRange = range } : null),
-        new("keep_ports", "ports like 3260, 4420-4430", "none", (c, text) => TryParsePorts(text, out PortSet ports) ? c with { KeptPorts = ports } : null),
-        ConfigurationKey.Number("max_mappings", "mappings", 16, 1048576, c => c.MaxMappings, (c, v) => c with { MaxMappings = v }),
-        ConfigurationKey.Number("request_rate", "Requests a second", 1, 1000000, c => c.Admission.RequestRate, (c, v) => c with { Admission = c.Admission with { RequestRate = v } }),
-        ConfigurationKey.Number("source_rate", "Requests a second", 1, 1000000, c => c.Admission.SourceRate, (c, v) => c with { Admission = c.Admission with { SourceRate = v } }),
-        ConfigurationKey.Number("remote_info_rate", "peers a second", 1, 100000, c => c.Admission.RemoteInfoRate, (c, v) => c with { Admission = c.Admission with { RemoteInfoRate = v } }),
+        ConfigurationKey.Number(
+            "nl_sock_rbuf_size", "bytes", 64 * 1024, 1024 * 1024 * 1024, c => c.NetlinkBufferBytes,
+            (c, v) => c with { NetlinkBufferBytes = v }),
+        ConfigurationKey.Number(
+            "query_deadline", "ms", 100, 9000, c => (int)c.QueryDeadline.TotalMilliseconds,
+            (c, v) => c with { QueryDeadline = TimeSpan.FromMilliseconds(v) }),
+        ConfigurationKey.Number(
+            "query_retry", "ms", 100, 5000, c => (int)c.QueryRetry.TotalMilliseconds,
+            (c, v) => c with { QueryRetry = TimeSpan.FromMilliseconds(v) }),
+        ConfigurationKey.Number(
+            "unreachable_memory", "ms", 0, 60000, c => (int)c.UnreachableMemory.TotalMilliseconds,
+            (c, v) => c with { UnreachableMemory = TimeSpan.FromMilliseconds(v) }),
+        new(
+            "port_range", "LOW-HIGH, each 1 to 65535", "the host's",
+            (c, text) => TryParseRange(text, out PortRange range) ? c with { PortRange = range } : null),
+        new(
+            "keep_ports", "ports like 3260, 4420-4430", "none",
+            (c, text) => TryParsePorts(text, out PortSet ports) ? c with { KeptPorts = ports } : null),
+        ConfigurationKey.Number(
+            "max_mappings", "mappings", 16, 1048576, c => c.MaxMappings, (c, v) => c with { MaxMappings = v }),
+        ConfigurationKey.Number(
+            "request_rate", "Requests a second", 1, 1000000, c => c.Admission.RequestRate,
+            (c, v) => c with { Admission = c.Admission with { RequestRate = v } }),
+        ConfigurationKey.Number(
+            "source_rate", "Requests a second", 1, 1000000, c => c.Admission.SourceRate,
+            (c, v) => c with { Admission = c.Admission with { SourceRate = v } }),
+        ConfigurationKey.Number(
+            "remote_info_rate", "peers a second", 1, 100000, c => c.Admission.RemoteInfoRate,
+            (c, v) => c with { Admission = c.Admission with { RemoteInfoRate = v } }),
         new("allow", NetworkList, "all", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
                 ? c.WithAccess(c.Admission.Access with { Allowed = networks }) : null)
@@ -49,11 +68,15 @@ internal sealed record Configuration
             TryParseAnswers(text, out AnswerSource from)
                 ? c with { AnswersFrom = from } : null)
         { OtherWords = ["answer"] },
-        new("state_dir", "an absolute path", "/run/iwpmd", (c, text) => text.StartsWith('/') ? c with { StateDirectory = text } : null),
-        new("log_level", "error, warning, info or debug", "info", (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
+        new(
+            "state_dir", "an absolute path", "/run/iwpmd",
+            (c, text) => text.StartsWith('/') ? c with { StateDirectory = text } : null),
+        new(
+            "log_level", "error, warning, info or debug", "info",
+            (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
     ];
 
-    /// <summary>Where it stands: the whole path, also where there is no file.</summary>
+    /// <summary>The full path, also when there is no file.</summary>
     public string Path { get; init; } = DefaultPath;
 
     /// <summary>The file was opened no earlier.</summary>
@@ -80,7 +103,7 @@ internal sealed record Configuration
 
     public AdmissionSettings Admission { get; init; } = new();
 
-    /// <summary>Requests are taken from these network interfaces only; empty: from all.</summary>
+    /// <summary>Requests are accepted from these network interfaces only; empty: from all.</summary>
     public string[] Interfaces { get; init; } = [];
 
     public AnswerSource AnswersFrom { get; init; } = AnswerSource.Any;
@@ -89,11 +112,19 @@ internal sealed record Configuration
     public SandboxMode Sandbox { get; init; } = SandboxMode.On;
 
     public PortMapperSettings PortMapper =>
-        new() { QueryDeadline = QueryDeadline, QueryRetry = QueryRetry, UnreachableMemory = UnreachableMemory, Admission = Admission, AnswersFrom = AnswersFrom, KeptPorts = KeptPorts };
+        new()
+        {
+            QueryDeadline = QueryDeadline,
+            QueryRetry = QueryRetry,
+            UnreachableMemory = UnreachableMemory,
+            Admission = Admission,
+            AnswersFrom = AnswersFrom,
+            KeptPorts = KeptPorts,
+        };
 
     /// <summary>
     /// The file's content; the defaults when it does not exist and <paramref name="isRequired"/> is false. Then they
-    /// stand as well where this user may not read it: a complaint.
+    /// are also used when this user may not read it: a complaint.
     /// </summary>
     /// <param name="opened">The file, if it is open already.</param>
     /// <exception cref="SetupException">The file cannot be read.</exception>
@@ -105,8 +136,10 @@ internal sealed record Configuration
         }
         catch (UnauthorizedAccessException) when (!isRequired)
         {
-            string fault = $"cannot be read by user {Limits.UserId}: the defaults are used, whatever it allows or denies";
-            return new LoadedConfiguration(new Configuration(), [new Complaint(0, $"{fault}: chmod a+r {path}", IsFatal: false)]);
+            string fault =
+                $"cannot be read by user {Limits.UserId}: the defaults are used, whatever it allows or denies";
+            return new LoadedConfiguration(
+                new Configuration(), [new Complaint(0, $"{fault}: chmod a+r {path}", IsFatal: false)]);
         }
         catch (UnauthorizedAccessException)
         {
@@ -114,7 +147,9 @@ internal sealed record Configuration
         }
     }
 
-    /// <summary>The file as it is; nothing when it does not exist and <paramref name="isRequired"/> is false.</summary>
+    /// <summary>
+    /// The text of the file; empty when it does not exist and <paramref name="isRequired"/> is false.
+    /// </summary>
     /// <exception cref="SetupException">The file cannot be read.</exception>
     public static string ReadText(string path, bool isRequired)
     {
@@ -148,7 +183,7 @@ internal sealed record Configuration
     private static SetupException Unreadable(string path) =>
         new(ExitStatus.Failure, $"configuration: {path} cannot be read: check the path and its permissions");
 
-    /// <summary>Not of a device that never ends.</summary>
+    /// <summary>Bounded: a device may never end.</summary>
     private static List<string> ReadLines(Stream stream)
     {
         List<string> lines = [];
@@ -188,7 +223,7 @@ internal sealed record Configuration
 
     private Configuration WithAccess(AccessList access) => this with { Admission = Admission with { Access = access } };
 
-    /// <summary>Of a list, separated by commas or blanks; not of commas alone.</summary>
+    /// <summary>The items of a list, separated by commas or blanks; null if there are only commas.</summary>
     private static bool TrySplit(string text, out string[] parts)
     {
         parts = text.Split([',', ' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
@@ -206,10 +241,11 @@ internal sealed record Configuration
         return valid;
     }
 
-    /// <summary>As the kernel takes names of interfaces.</summary>
+    /// <summary>The kernel's rule for names of interfaces.</summary>
     private static bool TryParseInterfaces(string text, out string[] names) =>
         TrySplit(text, out names) && Array.TrueForAll(names, name =>
-            Encoding.UTF8.GetByteCount(name) <= MaxInterfaceName && name is not ("." or "..") && !name.AsSpan().ContainsAny("/:"));
+            Encoding.UTF8.GetByteCount(name) <= MaxInterfaceName && name is not ("." or "..")
+                && !name.AsSpan().ContainsAny("/:"));
 
     /// <summary>Ports and ranges of them, none included.</summary>
     private static bool TryParsePorts(string text, out PortSet ports)

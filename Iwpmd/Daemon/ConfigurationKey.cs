@@ -4,8 +4,8 @@ using System.Globalization;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// A configuration key: what it expects and its default, in words, and how a value is applied (null when it is not
-/// what was expected).
+/// A configuration key: its expected values and its default as text, and how a value is applied (null when it is not
+/// an expected one).
 /// </summary>
 internal sealed record ConfigurationKey(
     string Name,
@@ -14,12 +14,12 @@ internal sealed record ConfigurationKey(
     Func<Configuration, string, Configuration?> Apply)
 {
     /// <summary>
-    /// It says whom the daemon serves. A fault here is fatal: with the default the daemon would serve more than was
-    /// meant.
+    /// It restricts whom the daemon serves. A fault here is fatal: with the default the daemon would serve more hosts
+    /// than intended.
     /// </summary>
     public bool Restricts => OtherWords.Length > 0;
 
-    /// <summary>Of a key that restricts: in an unknown name they show that this one was meant.</summary>
+    /// <summary>Of a key that restricts: words in an unknown name by which this key is recognized.</summary>
     public string[] OtherWords { get; init; } = [];
 
     public static ConfigurationKey Number(
@@ -29,7 +29,8 @@ internal sealed record ConfigurationKey(
         int high,
         Func<Configuration, int> read,
         Func<Configuration, int, Configuration> apply) =>
-        new(name, $"{low} to {high} {unit}", read(new Configuration()).ToString(CultureInfo.InvariantCulture), (c, text) =>
-            int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value)
-            && value >= low && value <= high ? apply(c, value) : null);
+        new(
+            name, $"{low} to {high} {unit}", read(new Configuration()).ToString(CultureInfo.InvariantCulture),
+            (c, text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value)
+                && value >= low && value <= high ? apply(c, value) : null);
 }

@@ -4,14 +4,14 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>A fault of the configuration; <paramref name="Line"/> is 0 when it is about the whole file.</summary>
+/// <summary>A fault of the configuration; <paramref name="Line"/> is 0 when it concerns the whole file.</summary>
 internal sealed record Complaint(int Line, string Text, bool IsFatal)
 {
     /// <summary>Follows the file's name and a colon.</summary>
     public override string ToString() => Line == 0 ? $" {Text}" : $"{Line}: {Text}";
 }
 
-/// <summary>What a file says, and its faults. With a fatal one it must not be put in force.</summary>
+/// <summary>The values of a file, and its faults. With a fatal one it must not be applied.</summary>
 internal sealed record LoadedConfiguration(Configuration Configuration, Complaint[] Complaints)
 {
     /// <exception cref="SetupException">There is a fatal fault.</exception>
@@ -26,7 +26,9 @@ internal sealed record LoadedConfiguration(Configuration Configuration, Complain
     }
 }
 
-/// <summary>Reads the lines of iwpmd.conf. Each key reads its own value; what belongs to several of them is judged here.</summary>
+/// <summary>
+/// Reads the lines of iwpmd.conf. Each key reads its own value; several keys together are checked here.
+/// </summary>
 internal sealed class ConfigurationParser
 {
     private const int Misspelt = 2; // letters
@@ -111,7 +113,7 @@ internal sealed class ConfigurationParser
         _complaints.Add(new Complaint(line, $"{fault}: {end}", isFatal));
     }
 
-    /// <summary>The key of this name, or the one that was meant, if the name is misspelt or another word for it.</summary>
+    /// <summary>The key of this name, or the intended one, if the name is misspelt or a synonym.</summary>
     private static ConfigurationKey? FindNearest(string name)
     {
         (ConfigurationKey? nearest, int fewest) = (null, Misspelt + 1);
@@ -125,7 +127,7 @@ internal sealed class ConfigurationParser
         bool Stands(string word) => name.Contains(word, StringComparison.OrdinalIgnoreCase);
     }
 
-    /// <summary>Letters to change, insert or take away (Levenshtein), whatever their case.</summary>
+    /// <summary>Levenshtein distance, ignoring case.</summary>
     private static int Differences(string left, string right)
     {
         int[] above = new int[right.Length + 1];

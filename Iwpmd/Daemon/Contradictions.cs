@@ -5,14 +5,15 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>A fault of values each of which is right by itself; the keys are those that can mend it.</summary>
+/// <summary>A fault of values each of which is valid by itself; the keys are those that can correct it.</summary>
 internal readonly record struct Contradiction(string Fault, string Consequence, params string[] Keys);
 
-/// <summary>Finds what cannot be meant: keys against each other, and against the host as it is now.</summary>
+/// <summary>Finds contradictions: of keys with each other, and with the current settings of the host.</summary>
 internal static class Contradictions
 {
     private static readonly InetNetwork[] s_everyone =
-        Array.ConvertAll(["0.0.0.0/0", "::/0"], text => InetNetwork.TryParse(text, out InetNetwork all) ? all : default);
+        Array.ConvertAll(
+            ["0.0.0.0/0", "::/0"], text => InetNetwork.TryParse(text, out InetNetwork all) ? all : default);
 
     public static IEnumerable<Contradiction> Of(Configuration c, Func<string, bool> isSet) =>
         [.. OfNumbers(c), .. OfPorts(c, isSet), .. OfAccess(c), .. OfHost(c)];

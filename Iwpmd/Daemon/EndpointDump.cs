@@ -8,34 +8,36 @@ using static Iwpmd.Core.Times;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// Asks the kernel for every connection endpoint of the host's iWARP devices and tells the core. On a socket of its own, so that nothing of the port mapper's
-/// is in the way, and a few datagrams a turn of the loop, which never waits for it: one question after the other, each ends with DONE or by its deadline.
+/// Requests every connection endpoint of the host's iWARP devices from the kernel (RDMA_NL_NLDEV) and passes them to
+/// the core. On a separate socket, so that it does not delay the port mapper, and a few datagrams per turn of the loop,
+/// which never waits for it: one request after the other, each ends with DONE or by its deadline.
 /// </summary>
 internal sealed class EndpointDump(PortMapper mapper, ILogger log)
 {
     private const int BufferSize = 32768, ReceiveBuffer = 1024 * 1024;
 
-    /// <summary>Some hundred endpoints each.</summary>
+    /// <summary>Each has some hundred endpoints.</summary>
     private const int DatagramsPerTurn = 8;
 
     private const ulong Unknown = ulong.MaxValue;
     private static readonly TimeSpan s_answerWait = TimeSpan.FromSeconds(1), s_lookLimit = TimeSpan.FromSeconds(10);
 
-    /// <summary>In the order in which they are asked.</summary>
+    /// <summary>In order.</summary>
     private enum Question
     {
         System,
         Devices,
         CountsBefore,
 
-        /// <summary>Once for each device.</summary>
+        /// <summary>Once per device.</summary>
         Endpoints,
         CountsAfter,
         None,
     }
 
-    private readonly byte[] _buffer = GC.AllocateUninitializedArray<byte>(BufferSize); // from the start: later there may be no memory to be had
-    private readonly Dictionary<uint, ulong> _devices = []; // the iWARP ones, with the number of their endpoints
+    // allocated at start: later there may be no memory
+    private readonly byte[] _buffer = GC.AllocateUninitializedArray<byte>(BufferSize);
+    private readonly Dictionary<uint, ulong> _devices = []; // the iWARP devices, with the number of their endpoints
     private readonly Queue<uint> _toAsk = new();
     private NetlinkSocket? _socket;
     private Question _question = Question.None;
@@ -47,7 +49,10 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
     /// <summary>Has the loop call <see cref="Receive"/> when this descriptor is readable.</summary>
     public Func<int, Errno> Watch { get; set; } = _ => Errno.None;
 
-    /// <summary>At every wake-up: begins when the core wants it, ends when the kernel is silent. Returns when to be called next at the latest.</summary>
+    /// <summary>
+    /// At every wake-up: begins when the audit is due, ends when the kernel does not answer. Returns the latest time of
+    /// the next call.
+    /// </summary>
     public TimeSpan Advance(TimeSpan now)
     {
         if (_socket is null && mapper.Audit.IsDue(now))
@@ -61,7 +66,7 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         return _socket is null ? TimeSpan.MaxValue : _answerBy;
     }
 
-    /// <summary>Takes some of what the kernel said.</summary>
+    /// <summary>Reads some of the kernel's answers.</summary>
     public void Receive(TimeSpan now)
     {
         for (int i = 0; i < DatagramsPerTurn && _socket is not null; i++)
@@ -90,7 +95,8 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         _isShared = true;
         _devices.Clear();
         _endBy = now + s_lookLimit;
-        Errno error = NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, ReceiveBuffer, out _socket, out string operation);
+        Errno error = NetlinkSocket.TryOpen(
+            KernelProtocol.NetlinkProtocol, 0, ReceiveBuffer, out _socket, out string operation);
         if (error == Errno.None)
         {
             (error, operation) = (Watch(_socket!.Fd), "epoll_ctl");
@@ -137,10 +143,13 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
             case Question.System:
                 _isShared = DeviceResources.IsShared(payload);
                 break;
-            case Question.Devices when DeviceResources.TryReadDevice(payload, out uint device, out bool isIwarp) && isIwarp:
-                _devices[device] = Unknown; // a device that is not counted leaves the census incomplete
+            case Question.Devices
+                when DeviceResources.TryReadDevice(payload, out uint device, out bool isIwarp) && isIwarp:
+                _devices[device] = Unknown; // a device that is not counted leaves the dump incomplete
                 break;
-            case Question.CountsBefore or Question.CountsAfter when DeviceResources.TryReadCount(payload, out uint device, out ulong endpoints) && _devices.ContainsKey(device):
+            case Question.CountsBefore or Question.CountsAfter
+                when DeviceResources.TryReadCount(payload, out uint device, out ulong endpoints)
+                && _devices.ContainsKey(device):
                 _devices[device] = endpoints;
                 break;
             case Question.Endpoints:
@@ -174,7 +183,11 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
             End(WhyIncomplete(Total()), now);
             return;
         }
-        Ask(_toAsk.Count > 0 ? Question.Endpoints : _question == Question.CountsBefore ? Question.CountsAfter : _question + 1, now);
+        Ask(
+            _toAsk.Count > 0 ? Question.Endpoints
+                : _question == Question.CountsBefore ? Question.CountsAfter
+                : _question + 1,
+            now);
     }
 
     private void Ask(Question question, TimeSpan now)
@@ -196,15 +209,19 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         }
     }
 
-    /// <summary>The kernel shows only endpoints of our process namespace, but counts all: so the numbers must agree, before and after.</summary>
+    /// <summary>
+    /// The kernel lists only endpoints of our PID namespace, but counts all: so the numbers must agree, before and
+    /// after.
+    /// </summary>
     private string? WhyIncomplete(ulong after) =>
         !_isShared ? "devices of other network namespaces are not shown"
-        : _before != _seen || after != _seen ? $"{_seen} endpoints are shown, {_before} were there before and {after} after"
+        : _before != _seen || after != _seen
+            ? $"{_seen} endpoints are shown, {_before} were there before and {after} after"
         : null;
 
     private void End(string? whyIncomplete, TimeSpan now)
     {
-        _socket?.Dispose(); // which also ends that it is watched
+        _socket?.Dispose(); // which also removes it from epoll
         _socket = null;
         _question = Question.None;
         _toAsk.Clear();

@@ -8,12 +8,17 @@ using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>Wait, dispatch, drain, expire. It looks at the netlink socket at least every two seconds, whatever wakes it: that bounds the age of what it finds there.</summary>
-internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSockets peers, Exchange exchange, Signals signals, Epoll epoll, ILogger log)
+/// <summary>
+/// Wait, dispatch, drain, expire. It reads the netlink socket at least every two seconds, whatever wakes it: that
+/// bounds the age of the requests in it.
+/// </summary>
+internal sealed class EventLoop(
+    PortMapper mapper, KernelLink kernel, PeerSockets peers, Exchange exchange, Signals signals, Epoll epoll,
+    ILogger log)
 {
     public static readonly TimeSpan Tick = TimeSpan.FromSeconds(2);
 
-    /// <summary>While peers talk the netlink socket is looked at when there is something, and this often.</summary>
+    /// <summary>While only peers send, the netlink socket is read this often.</summary>
     private static readonly TimeSpan KernelPollInterval = TimeSpan.FromMilliseconds(500);
 
     private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, EndpointDumpToken = 3, PeerToken = 4;
@@ -21,16 +26,16 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     private readonly UdpSocket[] _peers = peers.All.ToArray();
     private readonly PeerSampling _sampling = new(mapper.Admission, peers, log);
 
-    /// <summary>Called at every wake-up, with the time; returns when it wants to be called next.</summary>
+    /// <summary>Called at every wake-up, with the time; returns the latest time of the next call.</summary>
     public required Func<TimeSpan, TimeSpan> OnWake { get; init; }
 
-    /// <summary>Null where nobody is handed over to.</summary>
+    /// <summary>Null: no takeover is served.</summary>
     public HandOver? HandOver { get; init; }
 
-    /// <summary>Null where nothing can be asked about devices.</summary>
+    /// <summary>Null: the devices cannot be asked.</summary>
     public EndpointDump? EndpointDump { get; init; }
 
-    /// <summary>The loop ended because another daemon has everything now: nothing may be touched any more.</summary>
+    /// <summary>The loop ended because another daemon has taken over: nothing may be changed any more.</summary>
     public bool HasHandedOver { get; private set; }
 
     public Errno Register()
@@ -73,7 +78,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
             _sampling.Update(now);
             mapper.Expire(now);
             exchange.Drain();
-            if (mapper.HasFailed && !kernel.HasOverrun) // after an overrun hello is said again
+            if (mapper.HasFailed && !kernel.HasOverrun) // after an overrun HELLO is sent again
             {
                 return ExitStatus.Failure;
             }
@@ -87,7 +92,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
         return Earlier(next, Earlier(mapper.NextDeadline, _sampling.NextUpdate));
     }
 
-    /// <summary>Serves what is ready, but for the kernel; the exit status when that ends the loop.</summary>
+    /// <summary>Serves a ready descriptor other than the kernel's; the exit status when that ends the loop.</summary>
     private int? Dispatch(in EpollEvent one, TimeSpan now)
     {
         if (one.Token >= PeerToken)
@@ -126,7 +131,7 @@ internal sealed class EventLoop(PortMapper mapper, KernelLink kernel, PeerSocket
     {
         exchange.DrainBeforeExit();
         HasHandedOver = HandOver!.TryGive();
-        kernel.AnswerAsEver();
+        kernel.EndAnswerAside();
         return HasHandedOver;
     }
 

@@ -8,44 +8,45 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// Between the sockets and the core: hands it one message after the other, and sends what each leads to before the next.
-/// What became of a message to the kernel goes back to the core.
+/// Between the sockets and the core: passes it one message after the other, and sends the answers to each before the
+/// next. The result of each message to the kernel is passed to the core.
 /// </summary>
 internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets sockets, ILogger log)
 {
-    /// <summary>How much of one source is served before the others have their turn.</summary>
+    /// <summary>How many messages of one source are served in one turn.</summary>
     private const int BatchLimit = 64, PeerBatchLimit = 8, PeerErrorLimit = 64;
 
-    /// <summary>2.6 MB: with so much to say nothing more is handled.</summary>
+    /// <summary>2.6 MB: with so many effects pending no further request is handled.</summary>
     private const int OutboxLimit = 8192;
 
-    /// <summary>So many ACKs fit into any receive buffer.</summary>
+    /// <summary>This many ACKs fit into any receive buffer.</summary>
     private const int UnreadAckLimit = 256;
 
     private static readonly TimeSpan ExitLimit = PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LimiterPeriod = TimeSpan.FromSeconds(10);
 
-    private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1); // Differs: one more shows what is too long, and is dropped instead of cut
+    // Differs: one byte more shows that a datagram is too long: it is dropped, not truncated
+    private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1);
     private readonly byte[] _quoted = new byte[PeerMessage.RequestSize];
     private readonly byte[] _datagram = new byte[PeerMessage.RequestSize];
-    private LogGate _sendLimiter = new(LimiterPeriod, burst: 5);
-    private LogGate _lateLimiter = new(LimiterPeriod, burst: 1);
+    private LogLimiter _sendLimiter = new(LimiterPeriod, burst: 5);
+    private LogLimiter _lateLimiter = new(LimiterPeriod, burst: 1);
     private readonly Fifo<PendingAck> _acks = new(4);
     private TimeSpan _nextProbe;
     private long _handled; // arrivals from the kernel
 
-    /// <summary>An ACK whose turn comes when so many arrivals have been handled.</summary>
+    /// <summary>An ACK that is handled after <paramref name="After"/> arrivals.</summary>
     private readonly record struct PendingAck(KernelReply Reply, SendResult Sent, long After);
 
-    /// <summary>Requests and Acks are taken from these interfaces only.</summary>
+    /// <summary>Requests and Acks are accepted from these interfaces only.</summary>
     public NamedInterfaces From { get; set; } = new([]);
 
-    /// <summary>Messages of the kernel were read, or lost, and not yet served.</summary>
+    /// <summary>Messages of the kernel were read or lost, and are not served yet.</summary>
     public bool IsKernelWaiting => HasNext || kernel.HasOverrun;
 
     private bool HasNext => kernel.Inbox.Count > 0 || _acks.Count > 0;
 
-    /// <summary>Returns the time then.</summary>
+    /// <summary>Returns the time afterwards.</summary>
     public TimeSpan ServeKernel()
     {
         kernel.ReceiveAll();
@@ -53,7 +54,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         TimeSpan now = Clock.Now;
         if (now - kernel.SeenEmpty > EventLoop.Tick && now >= _nextProbe && mapper.Kernel == HandshakeState.Ready)
         {
-            _nextProbe = now + EventLoop.Tick; // what never ends keeps the socket from being seen empty, and all that is asked would soon be too old
+            // under steady load the socket is never seen empty, and all requests would soon count as too old
+            _nextProbe = now + EventLoop.Tick;
             mapper.Probe();
             Drain();
         }
@@ -62,8 +64,12 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
 
     public void ServePeer(UdpSocket socket, EpollEvent ready)
     {
-        for (int i = 0; i < PeerErrorLimit && ready.HasError && socket.TryReceiveError(_quoted, out UdpError failure); i++)
+        for (int i = 0; i < PeerErrorLimit && ready.HasError; i++)
         {
+            if (!socket.TryReceiveError(_quoted, out UdpError failure))
+            {
+                break;
+            }
             if (failure.IsUnreachable)
             {
                 ulong handle = ReadHandle(_quoted.AsSpan(0, Math.Min(failure.QuotedLength, _quoted.Length)));
@@ -79,9 +85,11 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             {
                 mapper.Drop(arrival.From, reason, now);
             }
-            else if (message.Type is PeerMessageType.Accept or PeerMessageType.Reject || From.Takes(arrival.Interface, now))
+            else if (message.Type is PeerMessageType.Accept or PeerMessageType.Reject
+                || From.Takes(arrival.Interface, now))
             {
-                mapper.Handle(new PeerArrival(arrival.From, arrival.To, arrival.Interface), message, now); // Differs: answers leave from the address that was asked
+                // Differs: answers are sent from the address that was asked
+                mapper.Handle(new PeerArrival(arrival.From, arrival.To, arrival.Interface), message, now);
                 Drain();
             }
             else
@@ -91,7 +99,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         }
     }
 
-    /// <summary>Sends what the core decided, in order.</summary>
+    /// <summary>Sends the effects of the core in order.</summary>
     public void Drain()
     {
         while (mapper.Outbox.Count > 0)
@@ -110,8 +118,9 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     }
 
     /// <summary>
-    /// Serves all that was read, so that nothing is lost with this process; what stands in the socket is the next one's. Under load each answer brings a new
-    /// request, so nothing more is read from it: many answers leave by another one, few leave their ACKs unread.
+    /// Serves all that was read, so that nothing is lost with this process; requests in the socket are left to the next
+    /// one. Under load each answer brings a new request, so the socket is not read any more: many answers are sent by
+    /// another socket, few leave their ACKs unread.
     /// </summary>
     public void DrainBeforeExit()
     {
@@ -133,11 +142,11 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             Drain();
             if (mapper.HasDeferredRequests)
             {
-                Thread.Sleep(1); // a registration has its time
+                Thread.Sleep(1); // registrations are answered later
             }
         }
         while (mapper.HasDeferredRequests && Clock.Now < until);
-        NoticeOverrun(); // the handshake it begins is not ended here: so the next daemon says hello again
+        NoticeOverrun(); // this process does not finish the handshake that it begins: the next daemon sends HELLO again
     }
 
     private void NoticeOverrun()
@@ -157,8 +166,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             HandleNext(now);
             if (mapper.Outbox.Count > 0)
             {
-                Drain(); // only now: it adds to the inbox
-                now = Clock.Now; // what was added is later than before
+                Drain(); // not before: it adds to the inbox
+                now = Clock.Now; // arrivals were added since
             }
         }
         return now;
@@ -186,7 +195,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
 
     private void SendToKernel(in Effect effect)
     {
-        TimeSpan now = Clock.Now; // a fresh one: the process may have been stopped since the decision
+        TimeSpan now = Clock.Now; // read again: the process may have been stopped since the decision
         if (now > effect.AnswerBy)
         {
             if (_lateLimiter.TryPass(now, out string suppressed))
@@ -201,7 +210,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         {
             for (now = Clock.Now; HasNext && mapper.Outbox.Count < OutboxLimit;)
             {
-                HandleNext(now); // what this leads to is sent in its turn
+                HandleNext(now); // its effects are sent in order
             }
             result = kernel.Await();
         }
@@ -227,7 +236,9 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     {
         UdpSocket? socket = sockets.Find(effect.To.Family, effect.Via);
         int length = effect.Message.Write(_datagram);
-        Errno error = socket is null ? Errno.FamilyNotSupported : socket.Send(_datagram.AsSpan(0, length), effect.To, effect.From);
+        Errno error = socket is null
+            ? Errno.FamilyNotSupported
+            : socket.Send(_datagram.AsSpan(0, length), effect.To, effect.From);
         if (error == Errno.None)
         {
             return;
@@ -245,5 +256,6 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     }
 
     /// <summary>The handle of the message that an ICMP error quotes; 0 when it quotes less.</summary>
-    private static ulong ReadHandle(ReadOnlySpan<byte> quoted) => PeerMessage.TryReadHandle(quoted, out ulong handle) ? handle : 0;
+    private static ulong ReadHandle(ReadOnlySpan<byte> quoted) =>
+        PeerMessage.TryReadHandle(quoted, out ulong handle) ? handle : 0;
 }

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Daemon;
 
-/// <summary>Exit statuses, as the manual page lists them: first the daemon's, then what the commands say of it.</summary>
+/// <summary>
+/// Exit statuses, as the manual page lists them: first the daemon's, then what the commands say of it.
+/// </summary>
 internal static class ExitStatus
 {
     public const int Ended = 0;
     public const int Failure = 1;
     public const int Usage = 2;
 
-    /// <summary>This host has nothing to serve: no RDMA netlink, no iw_cm, or not the initial network namespace.</summary>
+    /// <summary>
+    /// This host has nothing to serve: no RDMA netlink, no iw_cm, or not the initial network namespace.
+    /// </summary>
     public const int Unavailable = 69;
 
     /// <summary>A fault of this program.</summary>

@@ -5,17 +5,22 @@ using Iwpmd.State;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>What errors of the host and of ICMP say about a peer that was asked. The codes are those of RFC 792, 1812 and 4443.</summary>
+/// <summary>
+/// The fallback cause of an error of the host or of ICMP. The codes are those of RFC 792, 1812 and 4443.
+/// </summary>
 internal static class FallbackCauses
 {
     public static FallbackCause Of(in UdpError error) => error.IsV6 ? OfV6(error.Code) : OfV4(error.Code);
 
-    /// <summary>Of a send that failed; none when it says nothing about the peer.</summary>
+    /// <summary>Of a send that failed; none when the error is not about the peer.</summary>
     public static FallbackCause Of(Errno error) =>
-        error == Errno.NotPermitted || error == Errno.AccessDenied ? FallbackCause.LocalRule // netfilter and cgroups; a route of type prohibit
+        // netfilter and cgroups; a route of type prohibit
+        error == Errno.NotPermitted || error == Errno.AccessDenied ? FallbackCause.LocalRule
         : error == Errno.HostUnreachable ? FallbackCause.HostUnreachable
-        : error == Errno.NetworkUnreachable || error == Errno.NetworkDown || error == Errno.AddressNotAvailable ? FallbackCause.NoRoute
-        : error == Errno.FamilyNotSupported || error == Errno.Invalid ? FallbackCause.NoRoute // a route of type blackhole
+        : error == Errno.NetworkUnreachable || error == Errno.NetworkDown || error == Errno.AddressNotAvailable
+            ? FallbackCause.NoRoute
+        // a route of type blackhole
+        : error == Errno.FamilyNotSupported || error == Errno.Invalid ? FallbackCause.NoRoute
         : FallbackCause.None;
 
     private static FallbackCause OfV4(byte code) => code switch

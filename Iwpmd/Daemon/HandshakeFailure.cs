@@ -5,7 +5,10 @@ using Iwpmd.State;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>Why the first handshake with the kernel failed. Only its refusal says that the daemon cannot run here; after anything else the next start may succeed.</summary>
+/// <summary>
+/// Why the first handshake with the kernel failed. Only after a refusal the daemon cannot run on this host; otherwise
+/// the next start may succeed.
+/// </summary>
 internal static class HandshakeFailure
 {
     public static SetupException Of(PortMapper mapper, HostSettings host)
@@ -13,12 +16,20 @@ internal static class HandshakeFailure
         var error = new Errno(-mapper.KernelResult);
         return mapper.Kernel == HandshakeState.Unusable
             ? new SetupException(ExitStatus.Unavailable, WhyRefused(host, error))
-            : new SetupException(ExitStatus.Failure, $"kernel: HELLO not answered ({error}): start it again; if that does not help its log may say why (dmesg)");
+            : new SetupException(
+                ExitStatus.Failure,
+                $"kernel: HELLO not answered ({error}): start it again; if that does not help its log may say why "
+                    + "(dmesg)");
     }
 
     private static string WhyRefused(HostSettings host, Errno error) =>
         host.HasIwCmInThisNamespace ? $"kernel: iw_cm refuses the daemon ({error}): its log says why (dmesg)"
-        : host.HasIwCm ? $"kernel: this is not the initial network namespace ({error}), the only one with RDMA port mapping: run iwpmd in the host's (containers: --network host)"
-        : host.ShowsModules ? $"kernel: iw_cm is not loaded ({error}): load it (modprobe iw_cm), or connect a device whose driver loads it"
-        : $"kernel: iw_cm is not loaded ({error}), or this is not the initial network namespace: load it (modprobe iw_cm), run iwpmd in the host's network; /sys, which would tell which, is not mounted";
+        : host.HasIwCm
+            ? $"kernel: this is not the initial network namespace ({error}), the only one with RDMA port mapping: run "
+                + "iwpmd in the host's (containers: --network host)"
+        : host.ShowsModules
+            ? $"kernel: iw_cm is not loaded ({error}): load it (modprobe iw_cm), or connect a device whose driver "
+                + "loads it"
+        : $"kernel: iw_cm is not loaded ({error}), or this is not the initial network namespace: load it (modprobe "
+            + "iw_cm), run iwpmd in the host's network; /sys, which would tell which, is not mounted";
 }

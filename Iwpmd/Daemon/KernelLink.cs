@@ -18,29 +18,34 @@ internal struct KernelArrival
 /// <summary>
 /// The netlink socket, used half-duplex: one message out, then everything in until the kernel's ACK for it has come;
 /// what else came waits in the <see cref="Inbox"/>.
-/// Differs: so no answer is lost to a receive buffer that is full of ACKs. It knows no operation but those by which the
-/// kernel learns where to ask.
+/// Differs: so no answer is lost to a receive buffer that is full of ACKs. It knows only the operations by which the
+/// kernel learns the socket that it sends to.
 /// </summary>
-internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, StateLayout state, ILogger log) : IDisposable
+internal sealed class KernelLink(
+    NetlinkSocket socket, Heartbeat heartbeat, StateLayout state, ILogger log) : IDisposable
 {
-    /// <summary>The largest datagram that a kernel sends has 7.5 KB; a larger buffer would make each of its messages cost more of the socket's.</summary>
+    /// <summary>
+    /// The kernel's largest datagram has 7.5 KB; with a larger buffer each message is charged more of the socket's
+    /// receive buffer.
+    /// </summary>
     private const int BufferSize = 8192;
 
     private const int InboxLimit = 8192; // 1 MB; the rest waits in the socket
-    private const int InboxHardLimit = 4 * InboxLimit; // what stands before an ACK must be read; what is not handled meanwhile is lost beyond this
+    // what precedes an ACK must be read; beyond this unhandled requests are lost
+    private const int InboxHardLimit = 4 * InboxLimit;
     private const int SendTries = 8;
 
-    /// <summary>So many datagrams that put nothing into the inbox are read in one turn: their source may never end.</summary>
-    private const int VainLimit = 1024;
+    /// <summary>How many datagrams without a request are read in one turn: their source may never end.</summary>
+    private const int DroppedLimit = 1024;
 
-    /// <summary>While an ACK is awaited the clock is looked at so often.</summary>
-    private const int VainPerLook = 64;
+    /// <summary>After how many of them the clock is read while an ACK is awaited.</summary>
+    private const int DroppedPerClock = 64;
 
     private const int AsideBuffer = 256 * 1024; // for one ACK at a time
 
     /// <summary>
-    /// The kernel queues the ACK before send() returns, unless its buffer is full. Only test doubles need a wait, which
-    /// is short after one that was in vain.
+    /// The kernel queues the ACK before send() returns, unless the buffer is full. Only test doubles need a wait, which
+    /// is short after one without an ACK.
     /// </summary>
     private static readonly TimeSpan AckWait = TimeSpan.FromSeconds(1), SilentWait = TimeSpan.FromMilliseconds(20);
 
@@ -49,8 +54,8 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
     private bool _overrun, _wasSilent;
     private NetlinkSocket? _aside;
 
-    // The message that was sent last: its length, number and socket, and what was done for its ACK so far.
-    private int _length, _tries, _vain;
+    // The last message: its length, sequence number and socket, and the state of the wait for its ACK.
+    private int _length, _tries, _dropped;
     private uint _awaited;
     private bool _isAside, _wasCrowded;
     private TimeSpan _sentAt, _ackBy;
@@ -61,10 +66,13 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
 
     public int Fd => socket.Fd;
 
-    /// <summary>While it is true nothing is read: the ACKs of what is sent now are left to the next process on this socket. For a few messages only, each fills the buffer.</summary>
+    /// <summary>
+    /// If true nothing is read: the ACKs are left to the next process on this socket. For a few messages only, since
+    /// each ACK fills the buffer.
+    /// </summary>
     public bool LeavesAcksUnread { get; set; }
 
-    /// <summary>The receive buffer overflowed, and nobody has taken notice yet.</summary>
+    /// <summary>The receive buffer overflowed, and <see cref="TakeOverrun"/> has not been called since.</summary>
     public bool HasOverrun => _overrun;
 
     /// <summary>True once after the receive buffer overflowed.</summary>
@@ -74,18 +82,18 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
         return overrun;
     }
 
-    /// <summary>The bound of the age of what stands in the socket.</summary>
+    /// <summary>The bound of the age of the requests in the socket.</summary>
     public TimeSpan SeenEmpty => heartbeat.SeenEmpty;
 
-    /// <summary>Reads until nothing is left, the inbox is full, or too much came that meant nothing.</summary>
+    /// <summary>Reads until the socket is empty, the inbox is full, or too many datagrams were dropped.</summary>
     public void ReceiveAll()
     {
-        for (int vain = 0; vain < VainLimit && Inbox.Count < InboxLimit;)
+        for (int dropped = 0; dropped < DroppedLimit && Inbox.Count < InboxLimit;)
         {
-            TimeSpan before = Clock.Now; // anew each time: the process may be stopped between two receives
+            TimeSpan before = Clock.Now; // read each time: the process may be stopped between two receives
             int had = Inbox.Count;
             Errno error = ReceiveOne(socket, awaited: null, out _);
-            vain += Inbox.Count == had ? 1 : 0;
+            dropped += Inbox.Count == had ? 1 : 0;
             if (error == Errno.Again)
             {
                 heartbeat.SeenEmpty = before;
@@ -100,31 +108,37 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
     }
 
     /// <summary>
-    /// From now on answers leave by a socket of their own, to which their ACKs come: so what the kernel asks meanwhile stays in the one that the next process goes on with.
-    /// The kernel knows an answer by the number of its request, whichever socket it comes from. False when there is none to be had.
+    /// From now on answers are sent by a second socket, which gets their ACKs: so new requests stay in the socket that
+    /// the next process continues with. The kernel matches an answer by the sequence number of its request, whatever
+    /// its socket. False when no socket can be opened.
     /// </summary>
     public bool TryAnswerAside() =>
-        _aside is not null || NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, AsideBuffer, out _aside, out _) == Errno.None;
+        _aside is not null
+            || NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, AsideBuffer, out _aside, out _) == Errno.None;
 
-    /// <summary>As before <see cref="TryAnswerAside"/> and <see cref="LeavesAcksUnread"/>.</summary>
-    public void AnswerAsEver()
+    /// <summary>Ends <see cref="TryAnswerAside"/> and <see cref="LeavesAcksUnread"/>.</summary>
+    public void EndAnswerAside()
     {
         _aside?.Dispose();
         _aside = null;
         LeavesAcksUnread = false;
     }
 
-    /// <summary>Sends one message and reads until its ACK; null when the inbox is crowded: handle some of it, then <see cref="Await"/>.</summary>
+    /// <summary>
+    /// Sends one message and reads until its ACK; null when the inbox is crowded: handle some of it, then
+    /// <see cref="Await"/>.
+    /// </summary>
     public SendResult? Send(in KernelReply reply, TimeSpan now)
     {
-        // What tells the kernel where to ask is said by the socket that it shall ask.
-        bool isAnswer = reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.Hello or KernelReplyKind.MapInfo or KernelReplyKind.MapInfoNumber);
+        // The kernel sends its requests to the socket that these come from.
+        bool isAnswer = reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.Hello
+            or KernelReplyKind.MapInfo or KernelReplyKind.MapInfoNumber);
         _isAside = isAnswer && _aside is not null;
         (_length, _awaited, _tries) = (reply.Write(_reply, Via.PortId), reply.Sequence, 0);
         return Complete(Transmit(now));
     }
 
-    /// <summary>Goes on with <see cref="Send"/>.</summary>
+    /// <summary>Continues <see cref="Send"/>.</summary>
     public SendResult? Await() => Complete(null);
 
     public void Dispose()
@@ -133,8 +147,11 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
         socket.Dispose();
     }
 
-    /// <summary>The kernel answers so while our receive buffer is full, and the message is lost: it must be sent again.</summary>
-    private static bool IsLost(int code) => code == -Errno.Busy.Number || code == -Errno.NoBufferSpace.Number || code == -Errno.Again.Number;
+    /// <summary>
+    /// The kernel's errors while our receive buffer is full: the message is lost, and must be sent again.
+    /// </summary>
+    private static bool IsLost(int code) =>
+        code == -Errno.Busy.Number || code == -Errno.NoBufferSpace.Number || code == -Errno.Again.Number;
 
     /// <summary>One try after the other.</summary>
     private SendResult? Complete(SendResult? result)
@@ -152,16 +169,17 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
             }
             if (++_tries == SendTries)
             {
-                return new SendResult(Delivery.Unknown, known.Code); // a kernel that had no room for the ACK may run it later
+                // a kernel without room for the ACK may still execute the message
+                return new SendResult(Delivery.Unknown, known.Code);
             }
             result = Transmit(Clock.Now);
         }
     }
 
-    /// <summary>Null when it left, and its ACK is to be read.</summary>
+    /// <summary>Null when it was sent, and its ACK is to be read.</summary>
     private SendResult? Transmit(TimeSpan now)
     {
-        (_sentAt, _ackBy, _vain, _wasCrowded) = (now, default, 0, false);
+        (_sentAt, _ackBy, _dropped, _wasCrowded) = (now, default, 0, false);
         Errno error = Via.Send(_reply.AsSpan(0, _length));
         bool leaves = LeavesAcksUnread && !_isAside;
         return leaves ? new SendResult(Delivery.AckLeft, -error.Number)
@@ -169,7 +187,7 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
             : null;
     }
 
-    /// <summary>Null when the inbox is crowded: as long as more comes than is read, an ACK for which there was no room stays away.</summary>
+    /// <summary>Null when the inbox is crowded: while more comes than is read, there is no room for the ACK.</summary>
     private SendResult? ReceiveAck()
     {
         while (true)
@@ -186,24 +204,26 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
                 _wasSilent = false;
                 if (!_isAside && !IsLost(code))
                 {
-                    heartbeat.SeenEmpty = Later(heartbeat.SeenEmpty, _sentAt); // what stands behind the ACK came after it: so a socket that is never empty is served too
+                    // requests behind the ACK came after it: so a socket that is never empty is served too
+                    heartbeat.SeenEmpty = Later(heartbeat.SeenEmpty, _sentAt);
                 }
                 return new SendResult(code == 0 ? Delivery.Taken : Delivery.Refused, code);
             }
             bool isEmpty = error == Errno.Again;
-            if ((isEmpty || (Inbox.Count == had && ++_vain % VainPerLook == 0)) && !WaitsOn(isEmpty))
+            if ((isEmpty || (Inbox.Count == had && ++_dropped % DroppedPerClock == 0)) && !WaitsOn(isEmpty))
             {
                 _wasSilent = !_overrun;
                 return new SendResult(Delivery.Unknown, -Errno.TimedOut.Number);
             }
-            if (error != Errno.None && error != Errno.Again && error != Errno.Interrupted && error != Errno.NoBufferSpace)
+            if (error != Errno.None && error != Errno.Again && error != Errno.Interrupted
+                && error != Errno.NoBufferSpace)
             {
                 return new SendResult(Delivery.Unknown, -error.Number);
             }
         }
     }
 
-    /// <summary>False when the ACK will not come; one deadline for all that comes meanwhile together.</summary>
+    /// <summary>False when the ACK will not come; one deadline whatever comes meanwhile.</summary>
     private bool WaitsOn(bool isEmpty)
     {
         TimeSpan now = Clock.Now;
@@ -211,20 +231,23 @@ internal sealed class KernelLink(NetlinkSocket socket, Heartbeat heartbeat, Stat
         return now < _ackBy && !(isEmpty && (_overrun || !Via.WaitReadable(_ackBy - now)));
     }
 
-    /// <summary>Receives one datagram into the inbox; <paramref name="ack"/> is set when it holds the ACK of <paramref name="awaited"/>.</summary>
+    /// <summary>
+    /// Receives one datagram into the inbox; <paramref name="ack"/> is set when it holds the ACK of
+    /// <paramref name="awaited"/>.
+    /// </summary>
     private Errno ReceiveOne(NetlinkSocket from, uint? awaited, out int? ack)
     {
         ack = null;
         Errno error = from.Receive(_buffer, out int length, out uint source);
         if (error == Errno.NoBufferSpace)
         {
-            _overrun |= from != _aside; // of that one only ACKs can be lost
+            _overrun |= from != _aside; // the second socket can only lose ACKs
         }
         if (error != Errno.None)
         {
             return error;
         }
-        if (source != 0) // Differs: whatever another process sends is not the kernel's
+        if (source != 0) // Differs: datagrams of other processes are dropped
         {
             state.Counters[(int)Counter.ForeignNetlink]++;
             Log.KernelForeign(log, source);

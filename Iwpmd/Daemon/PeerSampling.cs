@@ -8,33 +8,35 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// While far more comes from strangers than is served of them, the kernel drops most of it unread: what full sockets drop would be anybody's, and reading costs more than sending.
-/// Hosts that proved themselves are let through. Which oneIn of the rest is measured anew all the time, so that as many strangers as ever are served.
+/// While unvalidated hosts send far more than is served, a socket filter drops most of it unread: a full socket would
+/// drop datagrams of any host, and reading costs more than sending. Datagrams of validated hosts pass. The share of the
+/// others is measured all the time, so that as many unvalidated hosts as ever are served.
 /// </summary>
 internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogger log)
 {
     private const int MaxSampleOneIn = 1024;
     private static readonly TimeSpan s_period = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>When to look next at the latest.</summary>
+    /// <summary>The latest time of the next <see cref="Update"/>.</summary>
     public TimeSpan NextUpdate => SampleOneIn == 1 ? TimeSpan.MaxValue : _since + s_period;
 
-    private readonly UdpSocket[] _sockets = [.. Array.FindAll([peers.Find(IpFamily.V4, PeerSocket.Answering), peers.Find(IpFamily.V6, PeerSocket.Answering)], socket => socket is not null)!];
+    private readonly UdpSocket?[] _sockets =
+        [peers.Find(IpFamily.V4, PeerSocket.Answering), peers.Find(IpFamily.V6, PeerSocket.Answering)];
     private readonly SourceFilter _filter = new();
-    private ulong[] _known = [];
-    private LogGate _gate = new(TimeSpan.FromSeconds(10), burst: 1);
+    private ulong[] _validated = [];
+    private LogLimiter _limiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private TimeSpan _since;
     private long _unserved, _validatedTotal;
 
-    /// <summary>One in so many datagrams of strangers is read; 1: all are.</summary>
+    /// <summary>One in so many datagrams of unvalidated hosts is read; 1: all are.</summary>
     public int SampleOneIn { get; private set; } = 1;
 
-    /// <summary>After each turn of the loop: opens and closes.</summary>
+    /// <summary>After each turn of the loop: adjusts the filter.</summary>
     public void Update(TimeSpan now)
     {
         _unserved += admission.DrainUnservedCount();
         bool isDue = now - _since >= s_period;
-        // Twice the rate that is served, and at once: a socket fills within milliseconds.
+        // Twice the rate that is served, and without waiting for the period: a socket fills within milliseconds.
         bool isFlood = _unserved >= 2 * admission.RequestRate * s_period.TotalSeconds;
         if (!isDue && !(isFlood && SampleOneIn == 1))
         {
@@ -43,7 +45,7 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
         double readUnserved = _unserved / (now - _since).TotalSeconds;
         int periods = (int)Math.Clamp((now - _since) / s_period, 1, 30);
         (_since, _unserved) = (now, 0);
-        // What came and was read a second, over what is served: by so much it has to be less.
+        // What was received per second, in relation to what is served.
         double excess = (readUnserved + admission.RequestRate) * SampleOneIn / admission.RequestRate;
         int oneIn = SampleOneIn == 1 && !isFlood ? 1
             : readUnserved < 0.05 * admission.RequestRate ? SampleOneIn >> periods
@@ -58,19 +60,25 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
     {
         _validatedTotal = admission.ValidatedTotal;
         int most = (int)Math.Min(_validatedTotal, Admission.ValidatedHosts);
-        if (_known.Length < most)
+        if (_validated.Length < most)
         {
-            _known = new ulong[BitOperations.RoundUpToPowerOf2((uint)most)];
+            _validated = new ulong[BitOperations.RoundUpToPowerOf2((uint)most)];
         }
-        foreach (UdpSocket socket in _sockets)
+        foreach (UdpSocket? socket in _sockets)
         {
-            Errno error = socket.Filter(oneIn == 1 ? null : _filter.Make(socket.Family, _known.AsSpan(0, admission.CopyValidated(socket.Family, _known)), oneIn));
-            if (error != Errno.None && _gate.TryPass(now, out _))
+            if (socket is null)
+            {
+                continue;
+            }
+            int count = admission.CopyValidated(socket.Family, _validated);
+            Errno error = socket.Filter(
+                oneIn == 1 ? null : _filter.Make(socket.Family, _validated.AsSpan(0, count), oneIn));
+            if (error != Errno.None && _limiter.TryPass(now, out _))
             {
                 Log.FloodNotFiltered(log, error);
             }
         }
-        if (SampleOneIn == 1 && oneIn > 1 && _gate.TryPass(now, out string suppressed))
+        if (SampleOneIn == 1 && oneIn > 1 && _limiter.TryPass(now, out string suppressed))
         {
             Log.Flood(log, oneIn, suppressed);
         }

@@ -6,19 +6,23 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>The four UDP sockets: each family once on the well-known port, to answer from, and once on a port of our own, to ask from. A family that the host lacks has none.</summary>
+/// <summary>
+/// The four UDP sockets: per family one on the well-known port, for answers, and one on an ephemeral port, for
+/// Requests. A family that the host lacks has none.
+/// </summary>
 internal sealed class PeerSockets : IDisposable
 {
     private readonly UdpSocket?[] _sockets = new UdpSocket?[4];
 
-    /// <param name="inherited">Those of an earlier process, which are used first; what has no use is closed.</param>
+    /// <param name="inherited">Those of an earlier process, which are used first; useless ones are closed.</param>
     /// <exception cref="SetupException">The port is busy, or the host has neither family.</exception>
     public static PeerSockets Open(ushort port, IEnumerable<UdpSocket> inherited, ILogger log)
     {
         var result = new PeerSockets();
         foreach (UdpSocket socket in inherited)
         {
-            ref UdpSocket? place = ref result._sockets[Index(socket.Family, socket.Port == port ? PeerSocket.Answering : PeerSocket.Asking)];
+            PeerSocket use = socket.Port == port ? PeerSocket.Answering : PeerSocket.Asking;
+            ref UdpSocket? place = ref result._sockets[Index(socket.Family, use)];
             (place is null ? null : socket)?.Dispose();
             place ??= socket;
         }
@@ -36,14 +40,18 @@ internal sealed class PeerSockets : IDisposable
             else if (error != Errno.None)
             {
                 throw new SetupException(ExitStatus.Failure, error == Errno.AddressInUse
-                    ? $"udp: port {port} is in use: another port mapper runs on this host: stop it first (ss -ulpn 'sport = {port}' shows it)"
+                    ? $"udp: port {port} is in use: another port mapper runs on this host: stop it first (ss -ulpn "
+                        + $"'sport = {port}' shows it)"
                     : $"udp: {operation} of port {port} failed: {error}");
             }
         }
-        return result.All.IsEmpty ? throw new SetupException(ExitStatus.Failure, "udp: this host has neither IPv4 nor IPv6: enable one of them") : result;
+        return result.All.IsEmpty
+            ? throw new SetupException(
+                ExitStatus.Failure, "udp: this host has neither IPv4 nor IPv6: enable one of them")
+            : result;
     }
 
-    /// <summary>Those that there are.</summary>
+    /// <summary>All that are open.</summary>
     public ReadOnlySpan<UdpSocket> All => Array.FindAll(_sockets, s => s is not null)!;
 
     public UdpSocket? Find(IpFamily family, PeerSocket via) => _sockets[Index(family, via)];

@@ -7,8 +7,8 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// Which TCP ports are chosen: those of the configuration, else the host's, as it says now. It is asked at the loop's tick, so that no mapping costs more for it,
-/// and a change holds from at most two seconds later.
+/// Which TCP ports are chosen: those of the configuration, else the host's current range. The host is asked at the
+/// loop's tick, so that no mapping costs more, and a change takes effect within two seconds.
 /// </summary>
 internal sealed class PortPolicy(PortRange? configured, PortSettings host, ILogger log)
 {
@@ -21,7 +21,7 @@ internal sealed class PortPolicy(PortRange? configured, PortSettings host, ILogg
 
     public TcpPorts Open(PortSet kept) => new(Range, Owner, host.Reserved, Entropy.Random64(), log) { Kept = kept };
 
-    /// <summary>Another range from now on, or the host's.</summary>
+    /// <summary>Changes to another range, or to the host's.</summary>
     public void Configure(PortRange? range, TcpPorts ports, StateLayout state)
     {
         _configured = range;
@@ -45,7 +45,7 @@ internal sealed class PortPolicy(PortRange? configured, PortSettings host, ILogg
         }
     }
 
-    /// <summary>Tells whoever reads the state.</summary>
+    /// <summary>Writes the range to the state for its readers.</summary>
     public void Record(TcpPorts ports, StateLayout state)
     {
         using var health = new RowChange<HealthRow>(ref state.Health);

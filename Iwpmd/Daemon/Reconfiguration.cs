@@ -8,27 +8,30 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// Puts another configuration in force while the daemon runs, when <c>iwpmd reload</c> brings one. It comes as a text: the daemon is another user than the
-/// administrator, and its sandbox need not let it see the file. One with which it would not start changes nothing.
+/// Applies another configuration while the daemon runs, when <c>iwpmd reload</c> sends one. It comes as a text: the
+/// daemon runs as another user than the administrator, and its sandbox may hide the file. A configuration with which
+/// the daemon would not start changes nothing.
 /// </summary>
-internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, PortMapper mapper, PortPolicy policy, ILogger log)
+internal sealed class Reconfiguration(
+    Configuration inForce, DaemonResources resources, PortMapper mapper, PortPolicy policy, ILogger log)
 {
     private Configuration _inForce = inForce;
 
-    /// <summary>Takes Requests by other interfaces from now on.</summary>
+    /// <summary>Sets the interfaces from which Requests are accepted.</summary>
     public required Action<NamedInterfaces> TakeFrom { get; init; }
 
-    /// <summary>Null where the command line says what to log.</summary>
+    /// <summary>Null when the command line sets the log level.</summary>
     public Action<LogLevel>? SetLogLevel { get; init; }
 
-    /// <summary>Returns what is to be said about it, one line each.</summary>
+    /// <summary>Returns the text of the answer, in lines.</summary>
     public string Apply(string path, string text, out bool isAccepted)
     {
         if (path != _inForce.Path)
         {
             isAccepted = false;
             Log.ConfigurationRefused(log, path);
-            return $"nothing is changed: the daemon was started with {_inForce.Path}: iwpmd reload -c {_inForce.Path}\n";
+            return $"nothing is changed: the daemon was started with {_inForce.Path}: iwpmd reload -c "
+                + $"{_inForce.Path}\n";
         }
         LoadedConfiguration loaded = ConfigurationParser.Parse(text.Split('\n'));
         var said = new StringBuilder();
@@ -53,7 +56,7 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
         return said.ToString();
     }
 
-    /// <summary>What needs another table, or the CAP_NET_ADMIN that only the start has.</summary>
+    /// <summary>Keys that need another table, or CAP_NET_ADMIN, which the daemon has only at start.</summary>
     private IEnumerable<string> KeysOfNextStart(Configuration wanted)
     {
         if (wanted.MaxMappings != _inForce.MaxMappings)
@@ -73,8 +76,8 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
     private void PutInForce(Configuration wanted)
     {
         mapper.Apply(wanted.PortMapper);
-        policy.Configure(wanted.PortRange, holdings.Ports, holdings.State);
-        holdings.Ports.Kept = wanted.KeptPorts;
+        policy.Configure(wanted.PortRange, resources.Ports, resources.State);
+        resources.Ports.Kept = wanted.KeptPorts;
         TakeFrom(new NamedInterfaces(wanted.Interfaces));
         SetLogLevel?.Invoke(wanted.LogLevel);
         _inForce = wanted with
@@ -84,7 +87,7 @@ internal sealed class Reconfiguration(Configuration inForce, Holdings holdings, 
             NetlinkBufferBytes = _inForce.NetlinkBufferBytes,
             Path = _inForce.Path,
         };
-        using var health = new RowChange<HealthRow>(ref holdings.State.Health);
+        using var health = new RowChange<HealthRow>(ref resources.State.Health);
         health.Row.ConfiguredAt = Clock.Now.Ticks;
     }
 }

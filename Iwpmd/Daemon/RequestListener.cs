@@ -5,30 +5,30 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// The socket at which other processes of this host ask for something, one at a time: the next one waits in the
-/// kernel's queue. None is waited for: the loop calls when something came, or at its time.
+/// The socket for requests of other processes of this host, one at a time: the next one waits in the kernel's queue.
+/// It never blocks: the loop calls it when a request arrived, or at its time.
 /// </summary>
-internal sealed class RequestListener(Func<uint, bool> isPermitted, int mostText, ILogger log) : IDisposable
+internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText, ILogger log) : IDisposable
 {
-    /// <summary>What is in flight is charged to the sender: some 900 bytes a message.</summary>
+    /// <summary>Data in flight is charged to the sender: some 900 bytes per message.</summary>
     public const int SendBuffer = 4 * 1024 * 1024;
 
-    /// <summary>Whoever connects says at once what is wanted.</summary>
+    /// <summary>How long a client may take to send its request.</summary>
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
 
-    /// <summary>How long nobody is accepted after that was not possible.</summary>
+    /// <summary>The pause after accept failed.</summary>
     private static readonly TimeSpan s_pause = TimeSpan.FromSeconds(2);
 
-    private readonly byte[] _text = new byte[mostText];
+    private readonly byte[] _text = new byte[maxText];
     private Epoll? _epoll;
     private int _token;
     private int _listening = -1;
-    private int _reserve = -1; // its descriptor is for a connection, should there be no other
+    private int _reserve = -1; // closed for a connection when no other descriptor is free
     private bool _isTold;
     private uint _user;
     private TimeSpan _actAt = TimeSpan.MaxValue;
 
-    /// <summary>Who asked last, until <see cref="EndConnection"/>; -1 when nobody does.</summary>
+    /// <summary>The connection of the last request, until <see cref="EndConnection"/>; -1 is none.</summary>
     public int Connection { get; private set; } = -1;
 
     public Errno Open(string path)
@@ -45,7 +45,9 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int mostText
         return _listening < 0 ? Errno.None : epoll.Add(_listening, token);
     }
 
-    /// <summary>At every wake-up: ends a silence, or a pause. Returns when to be called next at the latest.</summary>
+    /// <summary>
+    /// At every wake-up: ends a connection without a request, or a pause. Returns the latest time of the next call.
+    /// </summary>
     public TimeSpan Advance(TimeSpan now)
     {
         if (now >= _actAt && Connection >= 0)
@@ -59,7 +61,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int mostText
         return _actAt;
     }
 
-    /// <summary>True when somebody who may ask has asked, for <paramref name="text"/>.</summary>
+    /// <summary>True when a permitted client has sent a request, in <paramref name="text"/>.</summary>
     public bool TryHear(TimeSpan now, out ReadOnlySpan<byte> text)
     {
         text = [];
@@ -73,23 +75,23 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int mostText
             return false;
         }
         _actAt = TimeSpan.MaxValue;
-        if (length == 0 || length == mostText)
+        if (length == 0 || length == maxText)
         {
-            Refuse(length == 0 ? "it ended without a message" : $"it is longer than {mostText - 1} bytes");
+            Refuse(length == 0 ? "it ended without a message" : $"it is longer than {maxText - 1} bytes");
             return false;
         }
         text = _text.AsSpan(0, length);
         return true;
     }
 
-    /// <summary>Says in the log why the one that asks gets nothing, and ends the connection.</summary>
+    /// <summary>Logs why the request is refused, and ends the connection.</summary>
     public void Refuse(string reason)
     {
         Log.RequestRefused(log, _user, reason);
         EndConnection();
     }
 
-    /// <summary>Hears the next one.</summary>
+    /// <summary>Continues with the next one.</summary>
     public void EndConnection()
     {
         CloseAll(Connection);
@@ -98,7 +100,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int mostText
     }
 
     /// <summary>
-    /// The name stays, since the sandbox takes no file away: who connects to it is refused, and the next daemon
+    /// The name stays, since the sandbox permits no unlink: connections to it are refused, and the next daemon
     /// replaces it.
     /// </summary>
     public void Dispose()

@@ -6,17 +6,24 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>What the service manager is told while the daemon runs: that it is ready, that it lives, and in one line how it is.</summary>
-internal sealed class ServiceStatus(SystemdNotify notify, ReadyPipe? readyPipe, PortMapper mapper, PortPolicy policy, Holdings holdings, ILogger log)
+/// <summary>
+/// The notifications to the service manager while the daemon runs: ready, watchdog, and one line of status.
+/// </summary>
+internal sealed class ServiceStatus(
+    SystemdNotify notify, ReadyPipe? readyPipe, PortMapper mapper, PortPolicy policy, DaemonResources resources,
+    ILogger log)
 {
-    /// <summary>Between two lines for the manager, however fast the mappings change: each is work for it and for whoever watches it.</summary>
+    /// <summary>
+    /// The least time between two lines of status, however fast the mappings change: each is work for the manager and
+    /// its clients.
+    /// </summary>
     private static readonly TimeSpan s_statusPause = TimeSpan.FromSeconds(1);
 
     private string _status = "";
     private TimeSpan _watchdogAt, _statusAt;
     private bool _isReady;
 
-    /// <summary>At every wake-up. Returns when to be called next at the latest.</summary>
+    /// <summary>At every wake-up. Returns the latest time of the next call.</summary>
     public TimeSpan Update(TimeSpan now)
     {
         if (!_isReady && mapper.Kernel == HandshakeState.Ready)
@@ -40,7 +47,9 @@ internal sealed class ServiceStatus(SystemdNotify notify, ReadyPipe? readyPipe, 
         if (now >= _statusAt)
         {
             _statusAt = now + s_statusPause;
-            string status = _isReady ? Describe(holdings.State.Health, mapper.Mappings.Count, now) : "waiting for the kernel's replay";
+            string status = _isReady
+                ? Describe(resources.State.Health, mapper.Mappings.Count, now)
+                : "waiting for the kernel's replay";
             if (status != _status)
             {
                 _status = status;
@@ -50,10 +59,11 @@ internal sealed class ServiceStatus(SystemdNotify notify, ReadyPipe? readyPipe, 
         return next;
     }
 
-    /// <summary>Whether it serves, and what is wrong, without times: the line is sent when it is another one.</summary>
+    /// <summary>Whether it serves, and its faults, without times: the line is sent when it has changed.</summary>
     public static string Describe(in HealthRow health, int mappings, TimeSpan now)
     {
-        string problem = health.Unprotected > 0 ? $"{health.Unprotected} unprotected: their ports are in use by other programs" : "";
+        string problem =
+            health.Unprotected > 0 ? $"{health.Unprotected} unprotected: their ports are in use by other programs" : "";
         foreach (LossWords words in LossWords.All)
         {
             LossRow loss = health.Losses[(int)words.Cause];
@@ -62,13 +72,15 @@ internal sealed class ServiceStatus(SystemdNotify notify, ReadyPipe? readyPipe, 
                 problem = $"{words.Describe(loss.Count)}: {words.Reason}: {words.Remedy}";
             }
         }
-        return problem.Length == 0 ? $"serving {mappings} mappings" : $"degraded: serving {mappings} mappings, {problem}";
+        return problem.Length == 0
+            ? $"serving {mappings} mappings"
+            : $"degraded: serving {mappings} mappings, {problem}";
     }
 
     private void ReportReady()
     {
         _isReady = true;
-        Log.Ready(log, mapper.Mappings.Count, policy.Range.Low, policy.Range.High, holdings.Heartbeat.PortId);
+        Log.Ready(log, mapper.Mappings.Count, policy.Range.Low, policy.Range.High, resources.Heartbeat.PortId);
         Errno error = notify.SendSurely("READY=1");
         if (error != Errno.None)
         {

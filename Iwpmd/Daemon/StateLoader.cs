@@ -8,24 +8,27 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Daemon;
 
 /// <summary>
-/// Finds the state that this daemon goes on with: what an earlier one left, as it is or converted, else a new one. Where no file can be had the memory of the process
-/// has to do. It must not know how the earlier process ended.
+/// Finds the state that this daemon continues with: that of an earlier one, unchanged or migrated, else a new one.
+/// Without a file it is in the memory of the process. It does not know how the earlier process ended.
 /// </summary>
 internal sealed class StateLoader(Configuration configuration, Guid bootId, ILogger log) : IDisposable
 {
     private readonly StateIdentity _identity = new(bootId, new FixedName(BuildInfo.Version));
 
-    /// <summary>Null while the state is in no file.</summary>
+    /// <summary>Null when the state is not in a file.</summary>
     public StateFile? File { get; private set; }
 
-    /// <summary>What became of an earlier daemon's.</summary>
+    /// <summary>Whether it is that of an earlier daemon.</summary>
     public StateOrigin Origin { get; private set; } = StateOrigin.Fresh;
 
     private string Directory => configuration.StateDirectory;
 
     private string FilePath => Path.Combine(Directory, "state");
 
-    /// <summary>Prepares to go on with a file that another process has open: null, or why that is not possible. Nothing in it is changed before <see cref="Open"/>.</summary>
+    /// <summary>
+    /// Prepares to continue with a file that another process has open: null, or why that is not possible. The file is
+    /// not changed before <see cref="Open"/>.
+    /// </summary>
     public string? TryAdopt(int fd)
     {
         Errno error = StateFile.TryAdopt(fd, out StateFile? file, out string operation);
@@ -33,7 +36,8 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         StateGeometry geometry = default;
         string? problem = file is null ? $"{operation}: {error}"
             : StateLayout.WhyUnusable(file.Existing, bootId, out geometry);
-        bool isReloaded = problem is null && StateMigration.TryReadHealth(file!.Existing, geometry, out HealthRow health)
+        bool isReloaded = problem is null
+            && StateMigration.TryReadHealth(file!.Existing, geometry, out HealthRow health)
             && health.ConfiguredAt > configuration.ReadAt.Ticks;
         return isReloaded ? "the configuration was reloaded after this daemon had read it: start it again" : problem;
     }
@@ -47,7 +51,9 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             return InMemory(capacity);
         }
         string? problem = StateLayout.WhyUnusable(File!.Existing, bootId, out StateGeometry geometry);
-        return problem is null ? GoOn(geometry, capacity) : Renew(capacity, File.ExistingLength == 0 ? "it is new" : problem);
+        return problem is null
+            ? Continue(geometry, capacity)
+            : Renew(capacity, File.ExistingLength == 0 ? "it is new" : problem);
     }
 
     public void Dispose() => File?.Dispose();
@@ -55,12 +61,20 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     private bool TryOpenFile(StateCapacity capacity)
     {
         StateGeometry geometry = StateLayout.GeometryOf(capacity);
-        // What is touched of a new state before it has a row; the rest, some milliseconds, after HELLO.
-        ReadOnlySpan<FileRange> first = [new(0, geometry.MappingsAt + geometry.MappingSize), new(geometry.ConversationsAt, geometry.ConversationSize), new(geometry.PeersAt, geometry.Length - geometry.PeersAt)];
+        // The parts of a new state that are written before it has a row; the rest, some milliseconds, after HELLO.
+        ReadOnlySpan<FileRange> first =
+        [
+            new(0, geometry.MappingsAt + geometry.MappingSize),
+            new(geometry.ConversationsAt, geometry.ConversationSize),
+            new(geometry.PeersAt, geometry.Length - geometry.PeersAt),
+        ];
         Errno error = StateFile.TryOpen(Directory, geometry.Length, first, out StateFile? file, out string operation);
         if (error == Errno.Again && operation == "lock")
         {
-            throw new SetupException(ExitStatus.Failure, $"state: {FilePath} is in use: another iwpmd runs on this host: stop it first, or take over from it (--takeover)");
+            throw new SetupException(
+                ExitStatus.Failure,
+                $"state: {FilePath} is in use: another iwpmd runs on this host: stop it first, or take over from it "
+                    + "(--takeover)");
         }
         File = file;
         if (file is null)
@@ -70,13 +84,16 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         return file is not null;
     }
 
-    /// <summary>Another max_mappings or another version has another geometry. Never one with less room than there are mappings.</summary>
-    private StateLayout GoOn(in StateGeometry geometry, StateCapacity capacity)
+    /// <summary>
+    /// Another max_mappings or another version has another geometry. It never has fewer rows than there are mappings.
+    /// </summary>
+    private StateLayout Continue(in StateGeometry geometry, StateCapacity capacity)
     {
         Origin = StateOrigin.Restored;
         if (geometry != StateLayout.GeometryOf(capacity))
         {
-            capacity = StateCapacity.For(Math.Max(configuration.MaxMappings, StateMigration.CountMappings(File!.Existing, geometry)));
+            capacity = StateCapacity.For(
+                Math.Max(configuration.MaxMappings, StateMigration.CountMappings(File!.Existing, geometry)));
         }
         if (geometry != StateLayout.GeometryOf(capacity))
         {
@@ -88,12 +105,15 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         return state;
     }
 
-    /// <summary>Into a new file, which takes the old one's place when it is whole: a process that ends in between loses nothing.</summary>
+    /// <summary>
+    /// Into a new file, which replaces the old one when it is complete: a process that ends in between loses nothing.
+    /// </summary>
     private StateLayout Convert(in StateGeometry geometry, StateCapacity capacity)
     {
         StateFile old = File!;
         var previous = new StateLayout(old.Address, capacity);
-        Errno error = StateFile.TryCreateBeside(Directory, StateLayout.SizeOf(capacity), out StateFile? fresh, out string operation);
+        Errno error = StateFile.TryCreateBeside(
+            Directory, StateLayout.SizeOf(capacity), out StateFile? fresh, out string operation);
         StateLayout state = fresh is null ? InMemory(capacity) : new StateLayout(fresh.Address, capacity);
         if (fresh is not null)
         {
@@ -112,7 +132,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         if (error != Errno.None)
         {
             Log.StateUnavailable(log, FilePath, operation, error);
-            previous.Invalidate(); // from now on it is not the truth
+            previous.Invalidate(); // from now on it is out of date
         }
         old.Dispose();
         File = fresh;
@@ -136,7 +156,11 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     private StateLayout InMemory(StateCapacity capacity)
     {
         Errno error = StateFile.TryMapAnonymous(StateLayout.SizeOf(capacity), out nint memory);
-        var state = new StateLayout(error == Errno.None ? memory : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings"), capacity);
+        if (error != Errno.None)
+        {
+            throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings");
+        }
+        var state = new StateLayout(memory, capacity);
         state.Format(_identity);
         return state;
     }

@@ -4,7 +4,10 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>The other side of <see cref="HandOver"/>: asks the running daemon for all that it holds. Until <see cref="Complete"/> that one can go on as if nothing had been.</summary>
+/// <summary>
+/// The other side of <see cref="HandOver"/>: requests the resources of the running daemon. Until <see cref="Complete"/>
+/// that one can continue unchanged.
+/// </summary>
 internal sealed class TakeOver : IDisposable
 {
     private readonly int _connection;
@@ -13,7 +16,7 @@ internal sealed class TakeOver : IDisposable
 
     public HandedOverFds Fds { get; }
 
-    /// <summary>Null when no daemon runs that could be asked.</summary>
+    /// <summary>Null when no daemon runs.</summary>
     /// <exception cref="SetupException">One runs, and does not hand over.</exception>
     public static TakeOver? TryBegin(string directory)
     {
@@ -24,27 +27,28 @@ internal sealed class TakeOver : IDisposable
             return null;
         }
         var result = new TakeOver(connection, new HandedOverFds());
-        error = error != Errno.None ? error : PassedFds.Send(connection, [HandOver.Request], [], HandOver.Patience);
+        error = error != Errno.None ? error : PassedFds.Send(connection, [HandOver.Request], [], HandOver.Timeout);
         string? problem = error != Errno.None ? error.ToString() : result.ReceiveAll();
         if (problem is null)
         {
             return result;
         }
         result.Dispose();
-        throw BrokenOff(problem);
+        throw Aborted(problem);
     }
 
-    /// <summary>Everything is here and of use: from now on it is ours.</summary>
-    /// <exception cref="SetupException">The running daemon changed its mind.</exception>
+    /// <summary>All resources were received and are usable: from now on this process owns them.</summary>
+    /// <exception cref="SetupException">The running daemon did not end.</exception>
     public void Complete()
     {
-        if (PassedFds.Send(_connection, [HandOver.Receipt], [], HandOver.Patience) != Errno.None || !HandOver.TryHear(_connection, HandOver.Go))
+        if (PassedFds.Send(_connection, [HandOver.Receipt], [], HandOver.Timeout) != Errno.None
+            || !HandOver.TryHear(_connection, HandOver.Go))
         {
-            throw BrokenOff("the running daemon did not end");
+            throw Aborted("the running daemon did not end");
         }
     }
 
-    public static SetupException BrokenOff(string problem) =>
+    public static SetupException Aborted(string problem) =>
         new(ExitStatus.Failure, $"takeover: aborted: {problem}: the running daemon continues to serve");
 
     public void Dispose() => SocketFd.Close(_connection);
@@ -54,7 +58,7 @@ internal sealed class TakeOver : IDisposable
         Span<byte> text = stackalloc byte[8];
         Span<int> fds = stackalloc int[PassedFds.MaxFds];
         int received = 0;
-        while (SocketFd.WaitReadable(_connection, HandOver.Patience))
+        while (SocketFd.WaitReadable(_connection, HandOver.Timeout))
         {
             Errno error = PassedFds.Receive(_connection, text, fds, out int length, out int count);
             if (error != Errno.None)
@@ -73,7 +77,9 @@ internal sealed class TakeOver : IDisposable
             if (text[0] == HandOver.End)
             {
                 int sent = BitConverter.ToInt32(text[1..]);
-                return received == sent ? null : $"{received} of {sent} descriptors received: raise the limit of open files (LimitNOFILE)";
+                return received == sent
+                    ? null
+                    : $"{received} of {sent} descriptors received: raise the limit of open files (LimitNOFILE)";
             }
         }
         return "no answer";

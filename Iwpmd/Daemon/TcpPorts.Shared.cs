@@ -5,12 +5,12 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Daemon;
 
-// Ports that several mappings have, each mapped to itself.
+// Ports of several mappings, each mapped to itself.
 internal sealed partial class TcpPorts
 {
     private readonly int[] _sharers = new int[ushort.MaxValue + 1]; // by port: mappings of a shared one, else 0
 
-    /// <summary>These are given to mappings of their own number only.</summary>
+    /// <summary>These are used for mappings of the same local port only.</summary>
     public PortSet Kept { get; set; } = PortSet.None;
 
     public ClaimResult TryClaimShared(ushort port)
@@ -27,7 +27,7 @@ internal sealed partial class TcpPorts
         return ClaimResult.Claimed;
     }
 
-    /// <summary>One dual-stack socket for whoever shares it, be it of either family; on a host without IPv6 one of IPv4.</summary>
+    /// <summary>One dual-stack socket for mappings of both families; on a host without IPv6 one of IPv4.</summary>
     private ClaimResult BindShared(ushort port)
     {
         if (_fds[port] < 0)
@@ -62,9 +62,11 @@ internal sealed partial class TcpPorts
         {
             return ClaimResult.Taken;
         }
-        if (_gate.TryPass(Clock.Now, out string suppressed))
+        if (_limiter.TryPass(Clock.Now, out string suppressed))
         {
-            Log.ClaimFailed(_log, $"bind of {port}: {error}", "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE", suppressed);
+            Log.ClaimFailed(
+                _log, $"bind of {port}: {error}",
+                "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE", suppressed);
         }
         return ClaimResult.Failed;
     }

@@ -7,31 +7,35 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
 
-/// <summary>Whose range ports are chosen from.</summary>
+/// <summary>From which range ports are chosen.</summary>
 internal enum RangeOwner
 {
     /// <summary>The host's: what it reserves is never chosen.</summary>
     Host,
 
-    /// <summary>The configuration's: what the host reserves of it is kept from ordinary programs, and is chosen last.</summary>
+    /// <summary>
+    /// The configuration's: ports of it that the host reserves are not used by ordinary programs, and are chosen last.
+    /// </summary>
     Configuration,
 }
 
 /// <summary>
-/// Claims TCP ports with bound sockets that never listen. Differs: a free port is found by going round the range from where the last one was found, since to let the kernel
-/// choose takes milliseconds a port once half of the range is in use; reserved ports are skipped, as the kernel would.
+/// Claims TCP ports with bound sockets that never listen. Differs: the search for a free port goes round the range from
+/// the last one, since the kernel's own choice takes milliseconds per port once half of the range is in use; reserved
+/// ports are skipped, as by the kernel.
 /// </summary>
 internal sealed partial class TcpPorts : ITcpPorts
 {
-    private readonly int[] _fds = new int[ushort.MaxValue + 1]; // fd + 1 by port, 0 is not ours; negative: taken over, and no mapping's yet
+    // fd + 1 by port, 0 is none; negative: taken over, and not of a mapping yet
+    private readonly int[] _fds = new int[ushort.MaxValue + 1];
     private readonly BitArray _isReserved = new(ushort.MaxValue + 1);
     private readonly ILogger _log;
     private PortRange _range;
     private RangeOwner _owner;
-    private LogGate _gate = new(TimeSpan.FromSeconds(10), burst: 3);
+    private LogLimiter _limiter = new(TimeSpan.FromSeconds(10), burst: 3);
     private int _next, _spares;
 
-    /// <param name="start">Any number: where in the range to begin.</param>
+    /// <param name="start">A random number: where in the range to begin.</param>
     public TcpPorts(PortRange range, RangeOwner owner, PortRange[] reserved, ulong start, ILogger log)
     {
         _log = log;
@@ -42,7 +46,7 @@ internal sealed partial class TcpPorts : ITcpPorts
     /// <summary>Ports of the range that the host reserves.</summary>
     public int Reserved { get; private set; }
 
-    /// <summary>From now on ports are chosen from this range. Those that are claimed stay so.</summary>
+    /// <summary>Changes the range from which ports are chosen. Claimed ports stay claimed.</summary>
     public void Choose(PortRange range, RangeOwner owner, PortRange[] reserved)
     {
         (_range, _owner) = (range, owner);
@@ -67,11 +71,13 @@ internal sealed partial class TcpPorts : ITcpPorts
         {
             return RefusedSocket(error);
         }
-        int all = _range.High - _range.Low + 1, rounds = _owner == RangeOwner.Configuration ? 2 : 1; // of which the second takes the reserved ones
+        // the second for the reserved ones
+        int all = _range.High - _range.Low + 1, rounds = _owner == RangeOwner.Configuration ? 2 : 1;
         for (int tries = all == Reserved ? all : 0; tries < rounds * all; tries++)
         {
             ushort candidate = Next();
-            if (candidate == except || _fds[candidate] != 0 || Kept.Contains(candidate) || _isReserved[candidate] != tries >= all)
+            if (candidate == except || _fds[candidate] != 0 || Kept.Contains(candidate)
+                || _isReserved[candidate] != tries >= all)
             {
                 continue;
             }
@@ -133,7 +139,10 @@ internal sealed partial class TcpPorts : ITcpPorts
         _fds[port] = 0;
     }
 
-    /// <summary>Takes over sockets that another process bound; <see cref="TryClaim"/> gives them to mappings, <see cref="CloseSpares"/> ends the rest.</summary>
+    /// <summary>
+    /// Takes over sockets that another process bound; <see cref="TryClaim"/> gives them to mappings,
+    /// <see cref="CloseSpares"/> closes the rest.
+    /// </summary>
     public void Adopt(IEnumerable<int> fds)
     {
         foreach (int fd in fds)
@@ -181,23 +190,27 @@ internal sealed partial class TcpPorts : ITcpPorts
     private ClaimResult RefusedSocket(Errno error)
     {
         bool isLimit = error == Errno.TooManyOpenFiles || error == Errno.TooManyOpenFilesInSystem;
-        if (_gate.TryPass(Clock.Now, out string suppressed))
+        if (_limiter.TryPass(Clock.Now, out string suppressed))
         {
-            string remedy = isLimit ? "raise the limit of open files (LimitNOFILE)" : "the host lacks memory, or the address family";
+            string remedy = isLimit
+                ? "raise the limit of open files (LimitNOFILE)"
+                : "the host lacks memory, or the address family";
             Log.ClaimFailed(_log, $"socket: {error}", remedy, suppressed);
         }
         return isLimit ? ClaimResult.NoDescriptor : ClaimResult.Failed;
     }
 
-    /// <param name="error">Of the last port that was tried; none if each was ours already, or reserved.</param>
+    /// <param name="error">Of the last port that was tried; none if all were claimed already, or reserved.</param>
     private ClaimResult RefusedPort(Errno error)
     {
         bool isNoneFree = error == Errno.AddressInUse || error == Errno.None;
-        if (_gate.TryPass(Clock.Now, out string suppressed))
+        if (_limiter.TryPass(Clock.Now, out string suppressed))
         {
             string reserved = Reserved > 0 && _owner == RangeOwner.Host ? $", {Reserved} of them are reserved" : "";
-            string reason = isNoneFree ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}" : $"bind: {error}";
-            string remedy = error == Errno.AccessDenied ? "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
+            string reason =
+                isNoneFree ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}" : $"bind: {error}";
+            string remedy = error == Errno.AccessDenied
+                ? "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
                 : _owner == RangeOwner.Configuration ? "widen port_range"
                 : "widen net.ipv4.ip_local_port_range, or set port_range";
             Log.ClaimFailed(_log, reason, remedy, suppressed);

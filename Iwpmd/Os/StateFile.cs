@@ -48,7 +48,7 @@ internal sealed unsafe class StateFile : IDisposable
 
     /// <summary>
     /// The same, where of a new file only the parts in <paramref name="first"/> are set aside if there is room for all
-    /// of it; the last of them reaches to its end. The others must not be touched before <see cref="SetAsideRest"/>.
+    /// of it; the last of them reaches to its end. The others must not be touched before <see cref="PreallocateRest"/>.
     /// </summary>
     public static Errno TryOpen(
         string directory, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file, out string operation)
@@ -105,7 +105,7 @@ internal sealed unsafe class StateFile : IDisposable
     /// All that was not set aside when the file was made. Only when another took the room in between does it fail; then
     /// nothing more of it must be touched.
     /// </summary>
-    public Errno SetAsideRest()
+    public Errno PreallocateRest()
     {
         Errno error = _isPartial ? Preallocate(Fd, [new FileRange(0, (long)Length)]) : Errno.None;
         _isPartial &= error != Errno.None;

@@ -16,7 +16,7 @@ internal enum LossCause
     NoSocket,
     TableFull,
     TooManyQueries,
-    TooManyHeld,
+    TooManyDeferred,
     TooOld,
     Undelivered,
     Overrun,
@@ -82,7 +82,7 @@ internal sealed record LossWords(LossCause Cause, string Name, string Noun, stri
             LossCause.TooManyQueries, "too_many_queries", "query", "of the kernel refused",
             "too many waited for other hosts", "see which do not answer (iwpmd peers)"),
         new(
-            LossCause.TooManyHeld, "too_many_deferred", Request, OfKernel, "too many waited for the replay",
+            LossCause.TooManyDeferred, "too_many_deferred", Request, OfKernel, "too many waited for the replay",
             "see dmesg"),
         new(
             LossCause.TooOld, "too_old", Request, "of the kernel not answered", "the kernel may have given up",

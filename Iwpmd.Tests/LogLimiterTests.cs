@@ -3,12 +3,12 @@ using Xunit;
 
 namespace Iwpmd.Tests;
 
-public class LogGateTests
+public class LogLimiterTests
 {
     [Fact]
     public void The_first_lines_of_a_period_pass_and_the_next_period_tells_how_many_did_not()
     {
-        var gate = new LogGate(TimeSpan.FromSeconds(10), burst: 2);
+        var gate = new LogLimiter(TimeSpan.FromSeconds(10), burst: 2);
         bool[] passed = [.. Enumerable.Range(0, 5).Select(second => gate.TryPass(TimeSpan.FromSeconds(second), out _))];
         Assert.Equal([true, true, false, false, false], passed);
         Assert.True(gate.TryPass(TimeSpan.FromSeconds(10), out string suppressed));

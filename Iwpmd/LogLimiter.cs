@@ -4,12 +4,12 @@ namespace Iwpmd;
 /// <summary>
 /// Lets the first lines of each period pass and counts the rest, so that a fault that repeats does not fill the log.
 /// </summary>
-internal struct LogGate(TimeSpan period, int burst)
+internal struct LogLimiter(TimeSpan period, int burst)
 {
     private TimeSpan _periodEnds;
-    private int _passed, _held;
+    private int _passed, _suppressed;
 
-    /// <param name="suppressed">Text to end the line with: how many lines were kept back since the last one.</param>
+    /// <param name="suppressed">Text to end the line with: how many lines were suppressed since the last one.</param>
     public bool TryPass(TimeSpan now, out string suppressed)
     {
         suppressed = "";
@@ -20,14 +20,14 @@ internal struct LogGate(TimeSpan period, int burst)
         }
         if (_passed >= burst)
         {
-            _held++;
+            _suppressed++;
             return false;
         }
         _passed++;
-        if (_held > 0)
+        if (_suppressed > 0)
         {
-            suppressed = $" ({_held} similar messages suppressed)";
-            _held = 0;
+            suppressed = $" ({_suppressed} similar messages suppressed)";
+            _suppressed = 0;
         }
         return true;
     }
