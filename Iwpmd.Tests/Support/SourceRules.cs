@@ -164,7 +164,7 @@ internal static partial class SourceRules
     private static partial Regex OptionName();
 
     [GeneratedRegex("""
-        \b(?:new|Number)\("([a-z_]+)"
+        \b(?:new|Number)\(\s*"([a-z_]+)"
         """, RegexOptions.IgnorePatternWhitespace)]
     private static partial Regex KeyName();
 
