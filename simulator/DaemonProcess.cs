@@ -165,7 +165,7 @@ internal sealed class DaemonProcess
                 break;
             case Ending.Aborted:
                 _heartbeat.TakeBackEnd();
-                _kernel.AnswerAsEver();
+                _kernel.EndAnswerAside();
                 _machine.WakeSoon();
                 break;
         }

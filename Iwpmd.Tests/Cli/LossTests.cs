@@ -22,7 +22,7 @@ public class LossTests
         [LossCause.TableFull] = () => After(world => Repeat(256, i => world.Add($"10.0.0.1:{5000 + i}", flags: 1)), world => world.Add("10.0.0.1:80")),
         [LossCause.TooManyQueries] = () => After(world => Repeat(32, i => world.Query($"10.0.0.1:{5000 + i}", "10.0.0.2:80")), world => world.Query("10.0.0.1:80", "10.0.0.2:80")),
         [LossCause.TooManyDeferred] = () => After(
-            world => world.Mapper.Start(world.Now), world => Repeat(16384, _ => world.Remove("10.0.0.1:9999")), world => world.Add("10.0.0.1:5000")),
+            world => world.Mapper.Start(world.Now), world => Repeat(16385, _ => world.Add("10.0.0.1:5000"))),
         [LossCause.TooOld] = () => After(world => world.Add("10.0.0.1:5000", age: TimeSpan.FromSeconds(10))),
         [LossCause.Undelivered] = () => After(world => world.Add("10.0.0.1:5000"), world => world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Refused, -22), world.Now)),
         [LossCause.Overrun] = () => After(world => world.Mapper.OnOverrun(world.Now), world => world.Introduce()),

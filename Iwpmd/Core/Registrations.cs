@@ -61,7 +61,7 @@ internal sealed class Registrations(
         }
         else if (client.IsRegistered != 0 && mappings.Count > 0)
         {
-            audit.Schedule(now); // it may have waited: whether another process said hello cannot be told
+            audit.Schedule(now); // it may have waited: whether another process sent HELLO is unknown
         }
         if (client.IsRegistered == 0)
         {
