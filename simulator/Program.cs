@@ -2,7 +2,8 @@
 namespace Iwpmd.Simulation;
 
 /// <summary>
-/// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long]: plays histories until the time or the seeds are over, and says which ones had a violation.
+/// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long] [--first]: plays histories until the time or the seeds are
+/// over, or the first violation is found, and says which ones had one.
 /// simulator --seed N [--long]: prints one history.
 /// </summary>
 public static class Program
@@ -22,7 +23,7 @@ public static class Program
         }
         long seconds = Read(arguments, "--seconds", long.MaxValue / TimeSpan.TicksPerSecond / 2);
         long seeds = Read(arguments, "--seeds", seconds < int.MaxValue ? long.MaxValue : 1000), from = Read(arguments, "--from", 0);
-        Tally tally = Run((ulong)from, (ulong)seeds, TimeSpan.FromSeconds(seconds), (int)Read(arguments, "--jobs", Environment.ProcessorCount), plot);
+        Tally tally = Run((ulong)from, (ulong)seeds, TimeSpan.FromSeconds(seconds), (int)Read(arguments, "--jobs", Environment.ProcessorCount), plot, Array.IndexOf(arguments, "--first") >= 0 ? 1 : int.MaxValue);
         foreach (string violation in tally.Violations.Order().Take(20))
         {
             output.WriteLine(violation);
@@ -32,13 +33,13 @@ public static class Program
     }
 
     /// <summary>What the histories of some seeds came to.</summary>
-    internal static Tally Run(ulong from, ulong seeds, TimeSpan time, int jobs, Plot plot)
+    internal static Tally Run(ulong from, ulong seeds, TimeSpan time, int jobs, Plot plot, int enough)
     {
         var tally = new Tally();
         long began = Environment.TickCount64, next = 0;
         void Work()
         {
-            while (TimeSpan.FromMilliseconds(Environment.TickCount64 - began) < time && (ulong)Interlocked.Increment(ref next) is var number && number <= seeds)
+            while (tally.Violations.Count < enough && TimeSpan.FromMilliseconds(Environment.TickCount64 - began) < time && (ulong)Interlocked.Increment(ref next) is var number && number <= seeds)
             {
                 tally.Add(from + number - 1, plot);
             }

@@ -202,4 +202,21 @@ public class RecoveryRulesTests
         TakeCensus(world, "0.0.0.0:5000", EndpointUse.Listening, endpoints: 1);
         Assert.Equal(1, world.Row("0.0.0.0:5000").References);
     }
+
+    [Fact]
+    public void A_new_mapping_never_gets_the_port_of_an_unprotected_row()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000"); // 40000
+        var world = new World(state: before.State, handshake: false) { Now = before.Now };
+        world.Ports.Taken.Add(40000);
+        world.Mapper.Restore(world.Now);
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Clean, world.Now));
+        Assert.Equal(MappingState.Unprotected, world.Row("10.0.0.1:5000").State);
+        world.Ports.Taken.Clear();
+        world.Add("[fd00::1]:5001");
+        Assert.Equal((40000, MappingState.Held), (world.Row("10.0.0.1:5000").MappedPort, world.Row("10.0.0.1:5000").State));
+        Assert.NotEqual(40000, world.Row("[fd00::1]:5001").MappedPort);
+        Assert.Equal(2, world.Ports.Held.Count);
+    }
 }

@@ -259,6 +259,13 @@ internal sealed class Mappings(
             return kept;
         }
         ClaimResult result = ports.TryClaimAny(local.Family, local.Port, out port);
+        for (int tries = _unprotected; result == ClaimResult.Claimed && FindUnprotected(port) is var other and >= 0; tries--)
+        {
+            // Another program has released it, and the kernel uses it for that row: two would share it.
+            ports.Release(port);
+            RetryUnprotected(other, now);
+            result = tries > 0 ? ports.TryClaimAny(local.Family, local.Port, out port) : ClaimResult.NoneFree;
+        }
         if (isToKeep && result == ClaimResult.Claimed && _notKeptLimiter.TryPass(now, out string suppressed))
         {
             string reason = kept == ClaimResult.Taken ? "is in use by another program" : "could not be claimed";
@@ -326,17 +333,39 @@ internal sealed class Mappings(
         timers.Set(Timer.Claim, now + ClaimRetry);
         for (int slot = 0; slot < HighWater && _unprotected > 0; slot++)
         {
-            ref readonly MappingRow row = ref this[slot];
-            if (row.State == MappingState.Unprotected && TryClaim(slot, row.MappedPort, now))
+            if (this[slot].State == MappingState.Unprotected)
             {
-                SetState(slot, MappingState.Held);
-                CountUnprotected(-1);
-                if (_protectedLimiter.TryPass(now, out string suppressed))
-                {
-                    Log.MappingProtected(log, row.Local, row.Mapped, suppressed);
-                }
+                RetryUnprotected(slot, now);
             }
         }
+    }
+
+    private void RetryUnprotected(int slot, TimeSpan now)
+    {
+        ref readonly MappingRow row = ref this[slot];
+        if (!TryClaim(slot, row.MappedPort, now))
+        {
+            return;
+        }
+        SetState(slot, MappingState.Held);
+        CountUnprotected(-1);
+        if (_protectedLimiter.TryPass(now, out string suppressed))
+        {
+            Log.MappingProtected(log, row.Local, row.Mapped, suppressed);
+        }
+    }
+
+    /// <summary>The row that waits for this port, or -1.</summary>
+    private int FindUnprotected(ushort port)
+    {
+        for (int slot = 0; slot < HighWater && _unprotected > 0; slot++)
+        {
+            if (this[slot].State == MappingState.Unprotected && this[slot].MappedPort == port)
+            {
+                return slot;
+            }
+        }
+        return -1;
     }
 
     /// <summary>Releases the port of a row; the row stays.</summary>
