@@ -46,19 +46,23 @@ public sealed class DistTests : IDisposable
 
     /// <summary>What the manager's store keeps of a daemon that has ended; systemd's limit is five starts in 10 s.</summary>
     [Theory]
-    [InlineData("7 iwpmd.service restart running", "success", "0", 0, true)]
-    [InlineData("7 iwpmd.service stop running", "success", "0", 3600, false)]
-    [InlineData("7 iwpmd.service stop running", "timeout", "KILL", 3600, false)]
-    [InlineData("", "success", "0", 3600, false)]
-    [InlineData("", "signal", "SEGV", 3600, true)]
-    [InlineData("", "watchdog", "ABRT", 12, true)]
-    [InlineData("", "signal", "SEGV", 8, false)]
-    [InlineData("", "exit-code", "78", 3600, false)]
+    [InlineData("7 iwpmd.service restart running", "success", "0", 0, 0, true)]
+    [InlineData("7 iwpmd.service stop running", "success", "0", 3600, 0, false)]
+    [InlineData("7 iwpmd.service stop running", "timeout", "KILL", 3600, 0, false)]
+    [InlineData("", "success", "0", 3600, 0, false)]
+    [InlineData("", "signal", "SEGV", 3600, 4, true)]
+    [InlineData("", "watchdog", "ABRT", 12, 4, true)]
+    [InlineData("", "signal", "SEGV", 8, 3, true)]
+    [InlineData("", "signal", "SEGV", 8, 4, false)]
+    [InlineData("", "exit-code", "78", 3600, 0, false)]
     public void The_netlink_socket_stays_where_another_daemon_comes(
-        string job, string result, string status, int lived, bool stays)
+        string job, string result, string status, int lived, int restarts, bool stays)
     {
         double now = double.Parse(File.ReadAllText("/proc/uptime").Split(' ')[0], CultureInfo.InvariantCulture);
-        StandIn("systemctl", $"case $1 in list-jobs) echo '{job}' ;; show) echo {(long)((now - lived) * 1e6)} ;; esac");
+        StandIn(
+            "systemctl",
+            $"case $* in list-jobs*) echo '{job}' ;; *Monotonic*) echo {(long)((now - lived) * 1e6)} ;; "
+                + $"*NRestarts*) echo {restarts} ;; esac");
         StandIn("systemd-notify", "echo notify $*");
 
         string said = Tool.Run(
