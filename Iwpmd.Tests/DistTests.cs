@@ -28,7 +28,10 @@ public sealed class DistTests : IDisposable
             File.WriteAllText(Path.Combine(_folder, unit), text);
         }
 
-        File.Copy(Repository.PathOf("dist/apparmor/iwpmd.service.conf"), Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, "iwpmd.service.d")).FullName, "apparmor.conf"));
+        File.Copy(
+            Repository.PathOf("dist/apparmor/iwpmd.service.conf"),
+            Path.Combine(
+                Directory.CreateDirectory(Path.Combine(_folder, "iwpmd.service.d")).FullName, "apparmor.conf"));
 
         Assert.Equal("", Words());
         File.AppendAllText(Path.Combine(_folder, units[0]), "\n[Service]\nRestrat=always\n");
@@ -36,7 +39,9 @@ public sealed class DistTests : IDisposable
 
         string Words()
         {
-            using var verify = Tool.Start("systemd-analyze", "systemd", ["verify", "--man=no", .. units.Select(unit => Path.Combine(_folder, unit))]);
+            using var verify = Tool.Start(
+                "systemd-analyze", "systemd",
+                ["verify", "--man=no", .. units.Select(unit => Path.Combine(_folder, unit))]);
             string words = verify.StandardError.ReadToEnd();
             verify.WaitForExit();
             // The one key that systemd has since 254 only.
@@ -44,7 +49,9 @@ public sealed class DistTests : IDisposable
         }
     }
 
-    /// <summary>What the manager's store keeps of a daemon that has ended; systemd's limit is five starts in 10 s.</summary>
+    /// <summary>
+    /// What the manager's store keeps of a daemon that has ended; systemd's limit is five starts in 10 s.
+    /// </summary>
     [Theory]
     [InlineData("7 iwpmd.service restart running", "success", "0", 0, 0, true)]
     [InlineData("7 iwpmd.service stop running", "success", "0", 3600, 0, false)]
@@ -84,39 +91,64 @@ public sealed class DistTests : IDisposable
     [InlineData("dist/dracut/iwpmd-boot.service", "systemd-sysctl.service")]
     public void The_units_start_after_what_they_read(string unit, string first)
     {
-        string[] after = [.. File.ReadAllLines(Repository.PathOf(unit)).Where(line => line.StartsWith("After=")).SelectMany(line => line["After=".Length..].Split(' '))];
+        string[] after =
+            [.. File.ReadAllLines(Repository.PathOf(unit)).Where(line => line.StartsWith("After=")).SelectMany(
+                line => line["After=".Length..].Split(' '))];
 
         Assert.Empty(first.Split(' ').Except(after));
     }
 
-    /// <summary>What reads the parts of an installation looks in these places only, and what names the program names the one that is there.</summary>
+    /// <summary>
+    /// What reads the parts of an installation looks in these places only, and what names the program names the one
+    /// that is there.
+    /// </summary>
     [Theory]
     [InlineData("/usr", "/usr/share/initramfs-tools/hooks", "/usr/lib/firewalld/services")]
     [InlineData("/usr/local", "/etc/initramfs-tools/hooks", "/etc/firewalld/services")]
     public void It_installs_whole_below_any_prefix(string prefix, string hooks, string firewall)
     {
-        Tool.Run("make", "make", "--directory", Repository.Root, "--assume-old=out/iwpmd", "install", $"PREFIX={prefix}", $"DESTDIR={_folder}");
-        string[] files = [.. Directory.EnumerateFiles(_folder, "*", SearchOption.AllDirectories).Select(file => file[_folder.Length..]).Order(StringComparer.Ordinal)];
+        Tool.Run(
+            "make", "make", "--directory", Repository.Root, "--assume-old=out/iwpmd", "install", $"PREFIX={prefix}",
+            $"DESTDIR={_folder}");
+        string[] files =
+            [.. Directory.EnumerateFiles(_folder, "*", SearchOption.AllDirectories).Select(
+                file => file[_folder.Length..]).Order(StringComparer.Ordinal)];
 
-        string share = $"{prefix}/share", dracut = "/usr/lib/dracut/modules.d/95iwpmd", units = $"{prefix}/lib/systemd/system";
+        string share = $"{prefix}/share", dracut = "/usr/lib/dracut/modules.d/95iwpmd",
+            units = $"{prefix}/lib/systemd/system";
         Assert.Equal(((string[])[
-            "/etc/init.d/iwpmd", "/etc/iwpmd.conf", "/etc/rdma/modules/iwpmd.conf", $"{dracut}/iwpmd-boot.service", $"{dracut}/module-setup.sh", $"{firewall}/iwpmd.xml", $"{hooks}/iwpmd",
+            "/etc/init.d/iwpmd", "/etc/iwpmd.conf", "/etc/rdma/modules/iwpmd.conf", $"{dracut}/iwpmd-boot.service",
+            $"{dracut}/module-setup.sh", $"{firewall}/iwpmd.xml", $"{hooks}/iwpmd",
             $"{prefix}/libexec/iwpmd/ended", $"{units}/iwpmd-again.service",
             $"{units}/sysinit.target.wants/iwpmd-again.service",
-            $"{prefix}/lib/sysusers.d/iwpmd.conf", $"{units}/iwpmd-metrics.service", $"{units}/iwpmd-metrics.timer", $"{units}/iwpmd.service", $"{prefix}/lib/udev/rules.d/90-iwpmd.rules",
-            $"{prefix}/sbin/iwpmd", $"{share}/bash-completion/completions/iwpmd", $"{share}/doc/iwpmd/NEWS", $"{share}/doc/iwpmd/THIRD-PARTY-NOTICES", $"{share}/doc/iwpmd/UPGRADING.md", $"{share}/doc/iwpmd/deviations.md", $"{share}/doc/iwpmd/operation.md",
-            $"{share}/doc/iwpmd/examples/dracut-iwpmd.conf", $"{share}/doc/iwpmd/examples/initramfs-iwpmd.conf", $"{share}/doc/iwpmd/iwpmd.spdx.json", $"{share}/iwpmd/91-iwpmd-boot.rules",
+            $"{prefix}/lib/sysusers.d/iwpmd.conf", $"{units}/iwpmd-metrics.service", $"{units}/iwpmd-metrics.timer",
+            $"{units}/iwpmd.service", $"{prefix}/lib/udev/rules.d/90-iwpmd.rules",
+            $"{prefix}/sbin/iwpmd", $"{share}/bash-completion/completions/iwpmd", $"{share}/doc/iwpmd/NEWS",
+            $"{share}/doc/iwpmd/THIRD-PARTY-NOTICES", $"{share}/doc/iwpmd/UPGRADING.md",
+            $"{share}/doc/iwpmd/deviations.md", $"{share}/doc/iwpmd/operation.md",
+            $"{share}/doc/iwpmd/examples/dracut-iwpmd.conf", $"{share}/doc/iwpmd/examples/initramfs-iwpmd.conf",
+            $"{share}/doc/iwpmd/iwpmd.spdx.json", $"{share}/iwpmd/91-iwpmd-boot.rules",
             $"{share}/iwpmd/iwpmd.dashboard.json", $"{share}/iwpmd/iwpmd.rules.yml", $"{share}/iwpmd/strace-to-pcap",
-            "/usr/lib/python3/dist-packages/sos/report/plugins/iwpmd.py", "/usr/lib/x86_64-linux-gnu/wireshark/plugins/iwpm.lua",
-            $"{share}/man/man5/iwpmd.conf.5", $"{share}/man/man8/iwpmd.8", $"{share}/zsh/site-functions/_iwpmd"]).Order(StringComparer.Ordinal), files);
+            "/usr/lib/python3/dist-packages/sos/report/plugins/iwpmd.py",
+            "/usr/lib/x86_64-linux-gnu/wireshark/plugins/iwpm.lua",
+            $"{share}/man/man5/iwpmd.conf.5", $"{share}/man/man8/iwpmd.8", $"{share}/zsh/site-functions/_iwpmd"]).Order(
+                StringComparer.Ordinal), files);
         string[] named = [$"{prefix}/sbin/iwpmd", $"{prefix}/lib/udev/rules.d", $"{share}/iwpmd"];
-        Assert.All((string[])["/etc/init.d/iwpmd", $"{units}/iwpmd.service", $"{units}/iwpmd-metrics.service"], file => Assert.Contains(named[0], Text(file)));
-        Assert.All((string[])[$"{dracut}/module-setup.sh", $"{hooks}/iwpmd"], file => Assert.All(named, place => Assert.Contains(place, Text(file))));
+        Assert.All(
+            (string[])["/etc/init.d/iwpmd", $"{units}/iwpmd.service", $"{units}/iwpmd-metrics.service"],
+            file => Assert.Contains(named[0], Text(file)));
+        Assert.All((string[])[$"{dracut}/module-setup.sh", $"{hooks}/iwpmd"], file => Assert.All(
+            named, place => Assert.Contains(place, Text(file))));
         string manual = Text($"{share}/man/man8/iwpmd.8");
-        string[] others = [.. files.Where(file => !file.StartsWith($"{share}/man/") && !file.StartsWith($"{prefix}/sbin/"))];
+        string[] others =
+            [.. files.Where(file => !file.StartsWith($"{share}/man/") && !file.StartsWith($"{prefix}/sbin/"))];
         Assert.All(others, file => Assert.Contains($" {Path.GetDirectoryName(file)}", manual));
-        Assert.All(others.Where(file => !file.Contains("/examples/") && !file.Contains("/95iwpmd/")), file => Assert.Contains(Path.GetFileName(file), manual));
-        Tool.Run("make", "make", "--directory", Repository.Root, "uninstall", $"PREFIX={prefix}", $"DESTDIR={_folder}", "PURGE=1");
+        Assert.All(
+            others.Where(file => !file.Contains("/examples/") && !file.Contains("/95iwpmd/")),
+            file => Assert.Contains(Path.GetFileName(file), manual));
+        Tool.Run(
+            "make", "make", "--directory", Repository.Root, "uninstall", $"PREFIX={prefix}", $"DESTDIR={_folder}",
+            "PURGE=1");
         Assert.Empty(Directory.EnumerateFiles(_folder, "*", SearchOption.AllDirectories));
 
         string Text(string file) => File.ReadAllText(_folder + file);
@@ -126,7 +158,8 @@ public sealed class DistTests : IDisposable
     [Theory]
     [InlineData("dist/dracut/module-setup.sh")]
     [InlineData("dist/initramfs/hook")]
-    public void The_boot_image_has_each_driver(string path) => Assert.Contains(" iw_cxgb4 irdma i40iw qedr erdma siw", File.ReadAllText(Repository.PathOf(path)));
+    public void The_boot_image_has_each_driver(string path) =>
+        Assert.Contains(" iw_cxgb4 irdma i40iw qedr erdma siw", File.ReadAllText(Repository.PathOf(path)));
 
     [Theory]
     [InlineData("deb", @"(?m)^  \* ")]
@@ -140,7 +173,9 @@ public sealed class DistTests : IDisposable
         Assert.Equal(Items(news, "(?m)^- "), Items(changes, item));
         Assert.All(changes.Split('\n'), line => Assert.InRange(line.Length, 0, 80));
 
-        static string[] Items(string text, string start) => [.. Regex.Split(text, start).Skip(1).Select(words => string.Join(' ', words.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)))];
+        static string[] Items(string text, string start) =>
+            [.. Regex.Split(text, start).Skip(1).Select(
+                words => string.Join(' ', words.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)))];
     }
 
     [Fact]
@@ -148,11 +183,18 @@ public sealed class DistTests : IDisposable
     {
         string notices = File.ReadAllText(Repository.PathOf("out/THIRD-PARTY-NOTICES"));
         JsonElement bill = JsonDocument.Parse(File.ReadAllText(Repository.PathOf("out/iwpmd.spdx.json"))).RootElement;
-        string[] linked = [.. bill.GetProperty("relationships").EnumerateArray().Where(relation => relation.GetProperty("relationshipType").GetString() == "STATIC_LINK").Select(relation => relation.GetProperty("relatedSpdxElement").GetString()!)];
-        JsonElement[] packages = [.. bill.GetProperty("packages").EnumerateArray().Where(package => linked.Contains(package.GetProperty("SPDXID").GetString()))];
+        string[] linked =
+            [.. bill.GetProperty("relationships").EnumerateArray().Where(
+                relation => relation.GetProperty("relationshipType").GetString() == "STATIC_LINK").Select(
+                    relation => relation.GetProperty("relatedSpdxElement").GetString()!)];
+        JsonElement[] packages = [.. bill.GetProperty("packages").EnumerateArray().Where(
+            package => linked.Contains(package.GetProperty("SPDXID").GetString()))];
 
         Assert.NotEmpty(packages);
-        Assert.All(packages, package => Assert.Contains($"\n{package.GetProperty("name").GetString()} {package.GetProperty("versionInfo").GetString()}, license MIT\n", notices));
+        Assert.All(packages, package => Assert.Contains(
+            $"\n{package.GetProperty("name").GetString()} "
+                + $"{package.GetProperty("versionInfo").GetString()}, license MIT\n",
+            notices));
         // The runtime's own, with those of what it was made from.
         Assert.Contains("License notice for zlib", notices);
         Assert.DoesNotContain('\r', notices);
@@ -165,18 +207,26 @@ public sealed class DistTests : IDisposable
 
         Assert.Equal("service", service.Name);
         Assert.Equal(["short", "description", "port"], service.Elements().Select(element => element.Name.LocalName));
-        Assert.Equal("udp 3935", $"{service.Element("port")!.Attribute("protocol")!.Value} {service.Element("port")!.Attribute("port")!.Value}");
+        Assert.Equal(
+            "udp 3935",
+            $"{service.Element("port")!.Attribute("protocol")!.Value} "
+                + service.Element("port")!.Attribute("port")!.Value);
     }
 
     [Fact]
     public void The_AppArmor_profile_compiles_and_is_the_one_that_the_units_drop_in_names()
     {
         string parser = Binaries.Unpacked("sbin/apparmor_parser", "apparmor_parser");
-        string[] options = ["--base", Binaries.Unpacked("etc/apparmor.d", "/etc/apparmor.d"), "--skip-kernel-load", "--skip-cache"];
-        string name = Tool.Run(parser, "apparmor", [.. options, "--names", Repository.PathOf("dist/apparmor/iwpmd")]).Trim();
-        Tool.Run(parser, "apparmor", [.. options, "--ofile", Path.Combine(_folder, "policy"), Repository.PathOf("dist/apparmor/iwpmd")]);
+        string[] options =
+            ["--base", Binaries.Unpacked("etc/apparmor.d", "/etc/apparmor.d"), "--skip-kernel-load", "--skip-cache"];
+        string name = Tool.Run(
+            parser, "apparmor", [.. options, "--names", Repository.PathOf("dist/apparmor/iwpmd")]).Trim();
+        Tool.Run(
+            parser, "apparmor",
+            [.. options, "--ofile", Path.Combine(_folder, "policy"), Repository.PathOf("dist/apparmor/iwpmd")]);
 
-        Assert.Contains($"AppArmorProfile=-{name}", File.ReadAllLines(Repository.PathOf("dist/apparmor/iwpmd.service.conf")));
+        Assert.Contains(
+            $"AppArmorProfile=-{name}", File.ReadAllLines(Repository.PathOf("dist/apparmor/iwpmd.service.conf")));
     }
 
     [Fact]
@@ -187,7 +237,9 @@ public sealed class DistTests : IDisposable
             File.Copy(source, Path.Combine(_folder, Path.GetFileName(source)));
         }
 
-        Tool.Run("make", "make", "--directory", _folder, "--file", "/usr/share/selinux/devel/Makefile", "NAME=default", "iwpmd.pp");
+        Tool.Run(
+            "make", "make", "--directory", _folder, "--file", "/usr/share/selinux/devel/Makefile", "NAME=default",
+            "iwpmd.pp");
         Assert.True(File.Exists(Path.Combine(_folder, "iwpmd.pp")));
     }
 
@@ -195,7 +247,8 @@ public sealed class DistTests : IDisposable
     public void The_bill_of_materials_names_the_executable_and_each_package_in_it()
     {
         string assets = Repository.PathOf("out/build/dynamic/obj/Iwpmd/project.assets.json");
-        JsonElement bill = JsonDocument.Parse(Tool.Run(Repository.PathOf("dist/sbom"), "jq", Binaries.Ours, assets, "1.2.3", "1700000000")).RootElement;
+        JsonElement bill = JsonDocument.Parse(
+            Tool.Run(Repository.PathOf("dist/sbom"), "jq", Binaries.Ours, assets, "1.2.3", "1700000000")).RootElement;
         JsonElement restored = JsonDocument.Parse(File.ReadAllText(assets)).RootElement;
         string[] linked =
         [
@@ -208,23 +261,38 @@ public sealed class DistTests : IDisposable
         ];
         JsonElement[] packages = [.. bill.GetProperty("packages").EnumerateArray()];
 
-        Assert.Equal("SPDX-2.3 CC0-1.0 SPDXRef-DOCUMENT iwpmd-1.2.3", string.Join(' ', Texts(bill, "spdxVersion", "dataLicense", "SPDXID", "name")));
+        Assert.Equal(
+            "SPDX-2.3 CC0-1.0 SPDXRef-DOCUMENT iwpmd-1.2.3",
+            string.Join(' ', Texts(bill, "spdxVersion", "dataLicense", "SPDXID", "name")));
         Assert.StartsWith("urn:uuid:", Texts(bill, "documentNamespace")[0]);
         Assert.Equal("2023-11-14T22:13:20Z", Texts(bill.GetProperty("creationInfo"), "created")[0]);
         Assert.NotEmpty(bill.GetProperty("creationInfo").GetProperty("creators").EnumerateArray());
-        Assert.Equal(["iwpmd/1.2.3", .. linked.Order(StringComparer.Ordinal)], packages.Select(package => string.Join('/', Texts(package, "name", "versionInfo"))).Order(StringComparer.Ordinal).OrderBy(name => !name.StartsWith("iwpmd/")));
-        Assert.All(packages, package => Assert.DoesNotContain("", Texts(package, "SPDXID", "downloadLocation", "licenseConcluded", "copyrightText")));
+        Assert.Equal(
+            ["iwpmd/1.2.3", .. linked.Order(StringComparer.Ordinal)],
+            packages.Select(package => string.Join('/', Texts(package, "name", "versionInfo"))).Order(
+                StringComparer.Ordinal).OrderBy(name => !name.StartsWith("iwpmd/")));
+        Assert.All(packages, package => Assert.DoesNotContain(
+            "", Texts(package, "SPDXID", "downloadLocation", "licenseConcluded", "copyrightText")));
         Assert.All(packages, package => Assert.Equal("MIT", Texts(package, "licenseDeclared")[0]));
-        Assert.All(packages[1..], package => Assert.Equal(128, Texts(package.GetProperty("checksums")[0], "checksumValue")[0].Length));
-        Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Binaries.Ours))), Texts(packages[0].GetProperty("checksums")[0], "checksumValue")[0]);
+        Assert.All(packages[1..], package => Assert.Equal(
+            128, Texts(package.GetProperty("checksums")[0], "checksumValue")[0].Length));
+        Assert.Equal(
+            Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Binaries.Ours))),
+            Texts(packages[0].GetProperty("checksums")[0], "checksumValue")[0]);
         Assert.Contains("SPDXRef-iwpmd SPDXRef-Microsoft.NETCore.App.Runtime.NativeAOT.linux-x64-", string.Join('\n',
-            bill.GetProperty("relationships").EnumerateArray().Where(relation => Texts(relation, "relationshipType")[0] == "STATIC_LINK")
+            bill.GetProperty("relationships").EnumerateArray().Where(
+                relation => Texts(relation, "relationshipType")[0] == "STATIC_LINK")
                 .Select(relation => string.Join(' ', Texts(relation, "spdxElementId", "relatedSpdxElement")))));
         // Each stands in one relation to the executable, and the executable is what the document describes.
         string[] ids = [.. packages.Select(package => Texts(package, "SPDXID")[0])];
-        Assert.Equal(ids.Order(), bill.GetProperty("relationships").EnumerateArray().Select(relation => Texts(relation, "spdxElementId", "relatedSpdxElement")
-            .Last(id => relation.GetProperty("relationshipType").GetString() == "DESCRIBES" || id != "SPDXRef-iwpmd")).Order());
+        Assert.Equal(ids.Order(), bill.GetProperty("relationships").EnumerateArray().Select(relation => Texts(
+            relation, "spdxElementId", "relatedSpdxElement")
+            .Last(
+                id =>
+                    relation.GetProperty("relationshipType").GetString() == "DESCRIBES"
+                        || id != "SPDXRef-iwpmd")).Order());
 
-        static string[] Texts(JsonElement element, params string[] names) => [.. names.Select(name => element.GetProperty(name).GetString()!)];
+        static string[] Texts(JsonElement element, params string[] names) =>
+            [.. names.Select(name => element.GetProperty(name).GetString()!)];
     }
 }

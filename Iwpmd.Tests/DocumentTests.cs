@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Iwpmd.Tests;
 
-/// <summary>What the documents name is there: files, tests, facts of the protocol; and their lines can be read.</summary>
+/// <summary>
+/// What the documents name is there: files, tests, facts of the protocol; and their lines can be read.
+/// </summary>
 public partial class DocumentTests
 {
     private const int Columns = 120, ReadmeLines = 120;
@@ -15,7 +17,8 @@ public partial class DocumentTests
             "SECURITY.md", "NEWS", "bench/README.md", "fuzz/README.md"];
 
     [Fact]
-    public void Whatever_a_document_names_is_there() => AssertNone(Documents.SelectMany(path => Missing(path, Read(path))));
+    public void Whatever_a_document_names_is_there() =>
+        AssertNone(Documents.SelectMany(path => Missing(path, Read(path))));
 
     [Theory]
     [InlineData("see [the list](no-such-list.md)", "README.md: no-such-list.md")]
@@ -44,7 +47,8 @@ public partial class DocumentTests
     public void The_facts_of_the_protocol_have_one_number_each_and_those_that_sources_cite_are_among_them()
     {
         string[] facts = [.. Fact().Matches(Read("doc/protocol.md")).Select(fact => fact.Groups[1].Value)];
-        IEnumerable<string> cited = Repository.Files().Where(path => Path.GetExtension(path) is ".cs" or ".c" or ".sh" or ".md")
+        IEnumerable<string> cited = Repository.Files().Where(
+            path => Path.GetExtension(path) is ".cs" or ".c" or ".sh" or ".md")
             .SelectMany(path => Citation().Matches(Read(path)).SelectMany(cited => Number().Matches(cited.Value)))
             .Select(number => number.Value);
 
@@ -58,7 +62,8 @@ public partial class DocumentTests
     {
         AssertNone(Documents.SelectMany(path => File.ReadLines(Repository.PathOf(path))
             .Select((line, at) => (Line: line, At: at + 1))
-            .Where(line => line.Line.Length > Columns).Select(line => $"{path}:{line.At}: {line.Line.Length} columns")));
+            .Where(line => line.Line.Length > Columns).Select(
+                line => $"{path}:{line.At}: {line.Line.Length} columns")));
         Assert.InRange(File.ReadLines(Repository.PathOf("README.md")).Count(), 1, ReadmeLines);
     }
 
@@ -68,8 +73,10 @@ public partial class DocumentTests
         var missing = Link().Matches(text).Select(link => link.Groups[1].Value)
             .Where(link => !Path.Exists(Repository.PathOf(Path.Combine(folder, link))))
             .Concat(Source().Matches(text).Select(source => source.Groups[1].Value)
-                .Where(source => !File.Exists(Repository.PathOf(source)) && !File.Exists(Repository.PathOf("Iwpmd/" + source))))
-            .Concat(Test().Matches(text).Where(test => !IsTest(test.Groups[1].Value, test.Groups[2].Value, test.Groups[3].Success))
+                .Where(source => !File.Exists(Repository.PathOf(source)) && !File.Exists(
+                    Repository.PathOf("Iwpmd/" + source))))
+            .Concat(Test().Matches(text).Where(
+                test => !IsTest(test.Groups[1].Value, test.Groups[2].Value, test.Groups[3].Success))
                 .Select(test => test.Value));
         return missing.Select(what => $"{document}: {what}");
     }
@@ -77,8 +84,10 @@ public partial class DocumentTests
     /// <param name="isBeginning">Of a method's name only the beginning is given.</param>
     private static bool IsTest(string type, string method, bool isBeginning)
     {
-        string[] sources = [.. Repository.Sources("Iwpmd.Tests").Where(path => Path.GetFileName(path) == type + ".cs").Select(Read)];
-        return sources.Length > 0 && (method.Length == 0 || sources.Any(source => source.Contains($" {method}{(isBeginning ? "" : "(")}")));
+        string[] sources =
+            [.. Repository.Sources("Iwpmd.Tests").Where(path => Path.GetFileName(path) == type + ".cs").Select(Read)];
+        return sources.Length > 0
+            && (method.Length == 0 || sources.Any(source => source.Contains($" {method}{(isBeginning ? "" : "(")}")));
     }
 
     private static void AssertNone(IEnumerable<string> violations) => Assert.Equal("", string.Join('\n', violations));

@@ -7,13 +7,19 @@ using Xunit;
 
 namespace Iwpmd.Tests;
 
-/// <summary>No log line, manual page, document or comment has a word that the glossary of CONTRIBUTING replaced.</summary>
+/// <summary>
+/// No log line, manual page, document or comment has a word that the glossary of CONTRIBUTING replaced.
+/// </summary>
 public partial class GlossaryTests
 {
     private static readonly string[] Documents =
         ["iwpmd.8", "iwpmd.conf.5", "iwpmd.conf", "NEWS", "README.md", "UPGRADING.md", "doc/operation.md"];
 
-    private static readonly string[] Folders = ["Iwpmd/Cli", "Iwpmd/Os", "Iwpmd/Wire"];
+    private static readonly string[] Folders =
+    [
+        "Iwpmd/Cli", "Iwpmd/Os", "Iwpmd/Wire", "Iwpmd/Core", "Iwpmd/State", "Iwpmd/Daemon",
+        "Iwpmd.Tests/Core", "Iwpmd.Tests/Daemon", "Iwpmd.Tests/Native", "Iwpmd.Tests/Support",
+    ];
 
     private static IEnumerable<string> LogLines =>
         typeof(Log).GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic)

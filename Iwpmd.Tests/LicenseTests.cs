@@ -10,7 +10,10 @@ public class LicenseTests
     private const string Line = "SPDX-License-Identifier: MIT";
 
     private static readonly string[] s_kinds =
-        [".cs", ".c", ".h", ".sh", ".bash", ".service", ".timer", ".rules", ".spec", ".te", ".fc", ".if", ".csproj", ".props", ".targets", ".8", ".5"];
+        [
+            ".cs", ".c", ".h", ".sh", ".bash", ".service", ".timer", ".rules", ".spec", ".te", ".fc", ".if", ".csproj",
+            ".props", ".targets", ".8", ".5",
+        ];
 
     [Fact]
     public void Each_source_file_names_its_license()
@@ -22,7 +25,8 @@ public class LicenseTests
     }
 
     private static bool IsSource(string path) =>
-        s_kinds.Contains(Path.GetExtension(path)) || Path.GetFileName(path) == "Makefile" || Beginning(path).FirstOrDefault("").StartsWith("#!");
+        s_kinds.Contains(Path.GetExtension(path)) || Path.GetFileName(path) == "Makefile"
+            || Beginning(path).FirstOrDefault("").StartsWith("#!");
 
     /// <summary>Scripts have their interpreter in the first line.</summary>
     private static IEnumerable<string> Beginning(string path) => File.ReadLines(Repository.PathOf(path)).Take(2);

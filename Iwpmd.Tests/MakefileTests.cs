@@ -30,7 +30,10 @@ public sealed class MakefileTests : IDisposable
         Directory.CreateDirectory(InFolder("Iwpmd"));
         Directory.CreateDirectory(InFolder("out"));
         string[] standIns =
-            ["Iwpmd/Iwpmd.csproj", "Iwpmd/packages.lock.json", "out/iwpmd", "out/iwpmd.spdx.json", "out/THIRD-PARTY-NOTICES"];
+            [
+                "Iwpmd/Iwpmd.csproj", "Iwpmd/packages.lock.json", "out/iwpmd", "out/iwpmd.spdx.json",
+                "out/THIRD-PARTY-NOTICES",
+            ];
         foreach (string standIn in standIns)
         {
             File.WriteAllText(InFolder(standIn), "");
@@ -65,7 +68,8 @@ public sealed class MakefileTests : IDisposable
         _path = Directory.CreateDirectory(InFolder("path")).FullName;
         foreach (string tool in (string[])["bash", "dirname", "awk", "grep", "xargs", "env"])
         {
-            File.CreateSymbolicLink(Path.Combine(_path, tool), Tool.Run("sh", "dash", "-c", $"command -v {tool}").Trim());
+            File.CreateSymbolicLink(
+                Path.Combine(_path, tool), Tool.Run("sh", "dash", "-c", $"command -v {tool}").Trim());
         }
         StandIn("path/dotnet", "echo '10.0.100 [/nowhere]'");
         StandIn("path/gcc", "echo /lib/crt1.o");

@@ -16,7 +16,8 @@ public partial class ManualTests
     public async Task Neither_renderer_has_a_warning(string page)
     {
         Tool.Run("mandoc", "mandoc", "-T", "lint", "-W", "warning", Repository.PathOf(page));
-        using var man = Tool.Start("man", "man-db", "--warnings=w,mac", "--pager=cat", "--local-file", Repository.PathOf(page));
+        using var man = Tool.Start(
+            "man", "man-db", "--warnings=w,mac", "--pager=cat", "--local-file", Repository.PathOf(page));
         Task<string> output = man.StandardOutput.ReadToEndAsync();
         Assert.Equal("", await man.StandardError.ReadToEndAsync());
         Assert.NotEmpty(await output);
@@ -81,7 +82,9 @@ public partial class ManualTests
     [InlineData("[-j [-w seconds]", false)]
     public void What_is_not_closed_is_seen(string line, bool expected) => Assert.Equal(expected, IsBalanced(line));
 
-    /// <summary>Brackets in pairs; a quotation mark opens behind a blank or bracket and closes before anything but a letter.</summary>
+    /// <summary>
+    /// Brackets in pairs; a quotation mark opens behind a blank or bracket and closes before anything but a letter.
+    /// </summary>
     private static bool IsBalanced(string line)
     {
         if (Count('(') != Count(')') || Count('[') != Count(']') || Count('{') != Count('}') || Count('"') % 2 != 0)
@@ -89,7 +92,9 @@ public partial class ManualTests
             return false;
         }
         string[] parts = line.Split('"');
-        return Enumerable.Range(0, parts.Length / 2).All(i => parts[(2 * i) + 1] is { Length: > 0 } quoted && quoted.Trim() == quoted && !NoEnd().IsMatch(parts[(2 * i) + 2]));
+        return Enumerable.Range(0, parts.Length / 2).All(
+            i => parts[(2 * i) + 1] is { Length: > 0 } quoted && quoted.Trim() == quoted && !NoEnd().IsMatch(
+                parts[(2 * i) + 2]));
 
         int Count(char wanted) => line.Count(letter => letter == wanted);
     }

@@ -14,12 +14,14 @@ public class PrintableTests
     [InlineData("a\r\nb\tc\0", "a\\x0d\\x0ab\\x09c\\x00")]
     [InlineData("\u007f\u009b31m", "\\x7f\\x9b31m")]
     [InlineData("a\u2028b\u202ec\u2066d\u200f", "a\\u2028b\\u202ec\\u2066d\\u200f")]
-    public void What_steers_a_terminal_is_shown_and_not_sent(string text, string? expected) => Assert.Equal(expected ?? text, Printable.Of(text));
+    public void What_steers_a_terminal_is_shown_and_not_sent(string text, string? expected) =>
+        Assert.Equal(expected ?? text, Printable.Of(text));
 
     [Fact]
     public void A_line_of_the_log_ends_with_the_number_of_its_event()
     {
         Assert.Equal("daemon: ready (event 502)", LogLine.Of(new EventId(502), "daemon: ready", null));
-        Assert.StartsWith("a\\x0ab: System.IO.IOException: c", LogLine.Of(new EventId(7), "a\nb", new IOException("c")));
+        Assert.StartsWith(
+            "a\\x0ab: System.IO.IOException: c", LogLine.Of(new EventId(7), "a\nb", new IOException("c")));
     }
 }

@@ -7,12 +7,13 @@ using Xunit;
 
 namespace Iwpmd.Tests.Core;
 
-/// <summary>What a stranger can have of us: one fact a rule. The worlds serve 0.0.0.0:7174, mapped to 40000.</summary>
+/// <summary>What unvalidated hosts can have: one fact a rule. The worlds serve 0.0.0.0:7174, mapped to 40000.</summary>
 public class AdmissionTests
 {
     private static readonly InetEndpoint s_peer = InetEndpoint.Parse("10.0.0.2:41111");
 
-    private static World Listening(AdmissionSettings? admission = null, string local = "0.0.0.0:7174", uint flags = 0, int mappings = 65536)
+    private static World Listening(
+        AdmissionSettings? admission = null, string local = "0.0.0.0:7174", uint flags = 0, int mappings = 65536)
     {
         var world = new World(mappings, new PortMapperSettings { Admission = admission ?? new AdmissionSettings() });
         world.Add(local, flags: flags);
@@ -26,7 +27,8 @@ public class AdmissionTests
     private static void Ack(World world, ushort port = 40000)
     {
         Effect accept = world.ToPeers.Last(e => e.Message.Type == PeerMessageType.Accept);
-        world.FromPeer(accept.To.ToString(), accept.Message.AsAck() with { Accepting = accept.Message.Accepting.WithPort(port) });
+        world.FromPeer(
+            accept.To.ToString(), accept.Message.AsAck() with { Accepting = accept.Message.Accepting.WithPort(port) });
     }
 
     /// <summary>The host asks and Acks.</summary>
@@ -36,38 +38,39 @@ public class AdmissionTests
         Ack(world);
     }
 
-    private static string Stranger(int number) => $"11.{number >> 16}.{(number >> 8) & 255}.{number & 255}";
+    private static string OtherHost(int number) => $"11.{number >> 16}.{(number >> 8) & 255}.{number & 255}";
 
     private static int Accepts(World world) => world.ToPeers.Count(e => e.Message.Type == PeerMessageType.Accept);
 
-    private static int RemoteInfos(World world) => world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.RemoteInfo);
+    private static int RemoteInfos(World world) =>
+        world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.RemoteInfo);
 
     [Fact]
-    public void Strangers_get_so_many_answers_a_second_all_together()
+    public void Unvalidated_hosts_share_one_rate()
     {
         World world = Listening(new AdmissionSettings { RequestRate = 100 });
         for (int i = 0; i < 1000; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 1);
+            Ask(world, OtherHost(i), handle: (ulong)i + 1);
         }
         Assert.Equal(100, Accepts(world));
 
         world.Now += TimeSpan.FromSeconds(0.5);
         for (int i = 0; i < 1000; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 5000);
+            Ask(world, OtherHost(i), handle: (ulong)i + 5000);
         }
         Assert.Equal(150, Accepts(world));
     }
 
     [Fact]
-    public void A_host_that_proved_itself_is_served_whatever_strangers_do()
+    public void A_validated_host_is_served_whatever_unvalidated_hosts_send()
     {
         World world = Listening(new AdmissionSettings { RequestRate = 100 });
         MarkValidated(world, "10.0.0.2");
         for (int i = 0; i < 100_000; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 5000);
+            Ask(world, OtherHost(i), handle: (ulong)i + 5000);
         }
         int before = Accepts(world);
         Ask(world, "10.0.0.2", handle: 2);
@@ -76,7 +79,7 @@ public class AdmissionTests
     }
 
     [Fact]
-    public void An_Ack_that_does_not_name_the_mapped_port_proves_nothing_and_is_the_only_try()
+    public void An_Ack_that_does_not_name_the_mapped_port_validates_nothing_and_is_the_only_try()
     {
         World world = Listening(new AdmissionSettings { RequestRate = 1 });
         Ask(world, "10.0.0.2");
@@ -87,7 +90,7 @@ public class AdmissionTests
     }
 
     [Fact]
-    public void An_Ack_that_names_a_port_that_was_in_the_Request_proves_nothing()
+    public void An_Ack_that_names_a_port_that_was_in_the_Request_validates_nothing()
     {
         World world = Listening(new AdmissionSettings { RequestRate = 1 }, flags: 1); // NO_PORT_MAP: mapped to itself
         Ask(world, "10.0.0.2");
@@ -99,7 +102,7 @@ public class AdmissionTests
     [Theory]
     [InlineData(nameof(PeerMessageType.Accept))]
     [InlineData(nameof(PeerMessageType.Reject))]
-    public void A_host_that_knows_the_handle_of_our_query_has_proved_itself(string answer)
+    public void A_host_that_knows_the_handle_of_our_query_is_validated(string answer)
     {
         World world = Listening(new AdmissionSettings { RequestRate = 1 });
         world.Query("10.0.0.1:5000", "10.0.0.2:7000");
@@ -112,7 +115,7 @@ public class AdmissionTests
     }
 
     [Fact]
-    public void One_host_gets_so_many_answers_a_second_proved_or_not()
+    public void One_host_has_one_rate_validated_or_not()
     {
         World world = Listening(new AdmissionSettings { SourceRate = 10 });
         MarkValidated(world, "10.0.0.2");
@@ -137,7 +140,8 @@ public class AdmissionTests
         World world = Listening(new AdmissionSettings { SourceRate = 10 }, local: "[::]:7174");
         for (ulong i = 1; i <= 50; i++)
         {
-            world.Request($"[fd00::{i:x}]:41111", $"[fd00::{i:x}]:5001", "[fd00::ffff]:7174", i, to: "[fd00::ffff]:3935");
+            world.Request(
+                $"[fd00::{i:x}]:41111", $"[fd00::{i:x}]:5001", "[fd00::ffff]:7174", i, to: "[fd00::ffff]:3935");
         }
         Assert.Equal(10, Accepts(world));
         world.Request("[fd00:0:0:1::1]:41111", "[fd00:0:0:1::1]:5001", "[fd00::ffff]:7174", 1, to: "[fd00::ffff]:3935");
@@ -150,33 +154,33 @@ public class AdmissionTests
         World world = Listening();
         for (int i = 0; i < 10_000; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 1);
+            Ask(world, OtherHost(i), handle: (ulong)i + 1);
             Ack(world); // a round trip is shorter than what 256 Requests need
         }
         Assert.Equal((10_000, 10_000), (Accepts(world), RemoteInfos(world)));
         for (int i = 0; i < 10_000; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 50_000);
+            Ask(world, OtherHost(i), handle: (ulong)i + 50_000);
         }
         Assert.Equal(20_000, Accepts(world));
     }
 
     [Fact]
-    public void A_flood_does_not_make_room_among_those_who_proved_themselves()
+    public void A_flood_displaces_no_validated_host()
     {
         World world = Listening(new AdmissionSettings { RequestRate = 10_000 });
         for (int i = 0; i < 5000; i++)
         {
-            MarkValidated(world, Stranger(i));
+            MarkValidated(world, OtherHost(i));
         }
         for (int i = 5000; i < 200_000; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i);
+            Ask(world, OtherHost(i), handle: (ulong)i);
         }
         int before = Accepts(world);
         for (int i = 0; i < 5000; i++)
         {
-            Ask(world, Stranger(i), handle: 2);
+            Ask(world, OtherHost(i), handle: 2);
         }
         Assert.Equal(before + 5000, Accepts(world));
     }
@@ -187,24 +191,25 @@ public class AdmissionTests
         World world = Listening();
         for (int i = 0; i < 1000; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 1);
+            Ask(world, OtherHost(i), handle: (ulong)i + 1);
         }
-        Assert.Equal((1000, 256, 744ul), (Accepts(world), RemoteInfos(world), world.Counter(Counter.RemoteInfosDeferred)));
+        Assert.Equal(
+            (1000, 256, 744ul), (Accepts(world), RemoteInfos(world), world.Counter(Counter.RemoteInfosDeferred)));
         Ack(world);
         Assert.Equal(257, RemoteInfos(world));
-        Assert.Equal($"{Stranger(999)}:42222", world.ToKernel.Last().MappedRemote.ToString());
+        Assert.Equal($"{OtherHost(999)}:42222", world.ToKernel.Last().MappedRemote.ToString());
         Ack(world);
         Assert.Equal(257, RemoteInfos(world));
     }
 
     [Fact]
-    public void A_proven_host_that_says_no_Acks_has_the_credit_of_a_few()
+    public void A_validated_host_that_sends_no_Acks_has_the_credit_of_a_few()
     {
         World world = Listening();
         MarkValidated(world, "10.0.0.2");
         for (int i = 0; i < 256; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 1);
+            Ask(world, OtherHost(i), handle: (ulong)i + 1);
         }
         int before = RemoteInfos(world);
         for (ulong i = 2; i < 500; i++)
@@ -223,10 +228,11 @@ public class AdmissionTests
         World world = Listening(new AdmissionSettings { RemoteInfoRate = 10 });
         for (int i = 0; i < 300; i++)
         {
-            Ask(world, Stranger(i), handle: (ulong)i + 1);
+            Ask(world, OtherHost(i), handle: (ulong)i + 1);
             Ack(world);
         }
-        Assert.Equal((300, 100, 200ul), (Accepts(world), RemoteInfos(world), world.Counter(Counter.RemoteInfosDropped)));
+        Assert.Equal(
+            (300, 100, 200ul), (Accepts(world), RemoteInfos(world), world.Counter(Counter.RemoteInfosDropped)));
     }
 
     [Fact]
@@ -244,19 +250,21 @@ public class AdmissionTests
     }
 
     [Fact]
-    public void No_message_of_a_stranger_is_answered_by_more_bytes_than_it_has()
+    public void No_message_of_an_unvalidated_host_is_answered_by_more_bytes_than_it_has()
     {
         foreach (PeerMessageType type in Enum.GetValues<PeerMessageType>())
         {
             foreach (string asked in (string[])["10.0.0.1:7174", "10.0.0.1:9999", "0.0.0.0:7174"])
             {
                 World world = Listening();
-                var message = new PeerMessage(type, 77, s_peer.WithPort(5001), InetEndpoint.Parse(asked), default); // the short form
+                // the short form
+                var message = new PeerMessage(type, 77, s_peer.WithPort(5001), InetEndpoint.Parse(asked), default);
                 int sent = message.Write(new byte[PeerMessage.RequestSize]);
                 world.SentBytes.Clear();
                 world.FromPeer("10.0.0.2:41111", message);
                 world.Pass(TimeSpan.FromSeconds(30));
-                Assert.InRange(world.Sent.Zip(world.SentBytes).Where(e => !e.First.IsToKernel).Sum(e => e.Second.Length), 0, sent);
+                Assert.InRange(
+                    world.Sent.Zip(world.SentBytes).Where(e => !e.First.IsToKernel).Sum(e => e.Second.Length), 0, sent);
             }
         }
     }
@@ -274,13 +282,13 @@ public class AdmissionTests
     }
 
     [Fact]
-    public void What_was_refused_is_counted_and_told_once_a_period()
+    public void Refused_Requests_are_counted_and_logged_once_a_period()
     {
         World world = Listening(new AdmissionSettings { RequestRate = 1 });
         Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
         for (int i = 0; i < 11; i++)
         {
-            Ask(world, Stranger(i), asked: "10.0.0.1:9999");
+            Ask(world, OtherHost(i), asked: "10.0.0.1:9999");
         }
         Assert.Equal(world.Now + TimeSpan.FromSeconds(10), world.Mapper.NextDeadline);
         world.Pass(TimeSpan.FromSeconds(10));
@@ -289,9 +297,10 @@ public class AdmissionTests
     }
 
     [Fact]
-    public void Handles_that_strangers_choose_do_not_meet_in_one_place()
+    public void Handles_that_other_hosts_choose_do_not_collide()
     {
-        uint[] Hashes(ulong secret) => [.. Enumerable.Range(0, 4096).Select(i => SecretHash.Of(secret, (ulong)i << 52) & 8191)];
+        uint[] Hashes(ulong secret) =>
+            [.. Enumerable.Range(0, 4096).Select(i => SecretHash.Of(secret, (ulong)i << 52) & 8191)];
 
         foreach (ulong secret in (ulong[])[1, 0x123456789abcdef, ulong.MaxValue - 4])
         {

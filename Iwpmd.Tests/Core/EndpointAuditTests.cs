@@ -81,7 +81,7 @@ public class EndpointAuditTests
     }
 
     [Fact]
-    public void A_row_without_an_endpoint_goes_after_two_looks_and_the_others_stay()
+    public void A_row_without_an_endpoint_is_removed_after_two_counts_and_the_others_stay()
     {
         World world = AfterCrash("10.0.0.1:5000", "10.0.0.1:5001");
         world.Pass(s_apart);
@@ -97,7 +97,7 @@ public class EndpointAuditTests
     }
 
     [Fact]
-    public void One_look_settles_nothing_when_the_kernel_spoke_of_the_row_in_between()
+    public void One_count_changes_nothing_when_a_message_about_the_row_came_in_between()
     {
         World world = AfterCrash("10.0.0.1:5000");
         world.Pass(s_apart);
@@ -111,7 +111,7 @@ public class EndpointAuditTests
     }
 
     [Fact]
-    public void An_incomplete_look_settles_nothing()
+    public void An_incomplete_count_changes_nothing()
     {
         World world = AfterCrash("10.0.0.1:5000");
         world.Pass(s_apart);
@@ -181,7 +181,7 @@ public class EndpointAuditTests
     }
 
     [Fact]
-    public void A_row_that_is_newer_than_the_gap_is_not_doubted()
+    public void A_row_that_is_newer_than_the_gap_is_not_suspect()
     {
         World world = AfterCrash("10.0.0.1:5000");
         world.Now += TimeSpan.FromSeconds(1);

@@ -22,10 +22,12 @@ public class EnduranceTests
 
     public EnduranceTests()
     {
-        _mapper = new PortMapper(_state, _ports, new PortMapperSettings(), () => _dice += 0x9e3779b97f4a7c15, NullLogger.Instance);
+        _mapper = new PortMapper(
+            _state, _ports, new PortMapperSettings(), () => _dice += 0x9e3779b97f4a7c15, NullLogger.Instance);
         _mapper.Start(_now);
         Drain();
-        Effect replay = Kernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
+        Effect replay = Kernel(
+            new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
         _mapper.OnSent(replay.Reply, new SendResult(Delivery.Taken), _now);
         Assert.Equal(HandshakeState.Ready, _mapper.Kernel);
     }
@@ -51,27 +53,66 @@ public class EnduranceTests
         _mapper.Expire(_now);
 
         Assert.Equal((0, 0, 0), (_mapper.Mappings.Count, _mapper.Conversations.Count, _ports.Held.Count));
-        Assert.Equal((ulong)Rounds * OperationsOfRound, _state.Counters[(int)Counter.Adds] + _state.Counters[(int)Counter.Queries] + _state.Counters[(int)Counter.Removes]
-            + _state.Counters[(int)Counter.PeerRequests] + _state.Counters[(int)Counter.PeerAcks] + _state.Counters[(int)Counter.PeerAccepts] + _state.Counters[(int)Counter.PeerRejects]);
+        Assert.Equal(
+            (ulong)Rounds * OperationsOfRound,
+            _state.Counters[(int)Counter.Adds] + _state.Counters[(int)Counter.Queries]
+                + _state.Counters[(int)Counter.Removes]
+            + _state.Counters[(int)Counter.PeerRequests] + _state.Counters[(int)Counter.PeerAcks]
+                + _state.Counters[(int)Counter.PeerAccepts] + _state.Counters[(int)Counter.PeerRejects]);
         Assert.InRange(allocated, 0, 1 << 20); // the sets of the test's own ports
         Assert.InRange(_state.Header.MappingsHighWater, 1, 8);
     }
 
-    /// <summary>A listener that a peer asks for and comes to, and a connection to another host, every other one rejected; all end.</summary>
+    /// <summary>
+    /// A listener that a peer asks for and comes to, and a connection to another host, every other one rejected; all
+    /// end.
+    /// </summary>
     private void Round(int i)
     {
-        InetEndpoint listener = new(IpFamily.V4, 0, 0x0a000001, 5000), peer = new(IpFamily.V4, 0, 0x0a000002 + ((ulong)i % 5000), 41111), far = new(IpFamily.V4, 0, 0x0a010002, 7174);
-        Kernel(new KernelRequest { Operation = KernelOperation.AddMapping, Client = 2, Sequence = _sequence++, Local = listener });
-        Effect accept = Peer(peer, new PeerMessage(PeerMessageType.Request, (ulong)i + 1, peer.WithPort(5001), listener, default));
+        InetEndpoint listener = new(IpFamily.V4, 0, 0x0a000001, 5000), peer = new(
+            IpFamily.V4, 0, 0x0a000002 + ((ulong)i % 5000), 41111), far = new(IpFamily.V4, 0, 0x0a010002, 7174);
+        Kernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.AddMapping,
+                Client = 2,
+                Sequence = _sequence++,
+                Local = listener,
+            });
+        Effect accept = Peer(
+            peer, new PeerMessage(PeerMessageType.Request, (ulong)i + 1, peer.WithPort(5001), listener, default));
         Expect(PeerMessageType.Accept, accept);
         Peer(peer, accept.Message.AsAck());
         InetEndpoint connecting = listener.WithPort(6000);
-        Effect asked = Kernel(new KernelRequest { Operation = KernelOperation.QueryMapping, Client = 2, Sequence = _sequence++, Local = connecting, Remote = far });
+        Effect asked = Kernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.QueryMapping,
+                Client = 2,
+                Sequence = _sequence++,
+                Local = connecting,
+                Remote = far,
+            });
         Expect(PeerMessageType.Request, asked);
         Peer(asked.To, i % 2 == 0 ? asked.Message.AsAccept(45000) : asked.Message.AsReject());
-        Kernel(new KernelRequest { Operation = KernelOperation.RemoveMapping, Client = 2, Sequence = _sequence++, Local = connecting });
-        Kernel(new KernelRequest { Operation = KernelOperation.RemoveMapping, Client = 2, Sequence = _sequence++, Local = listener });
-        Peer(peer, new PeerMessage(PeerMessageType.Request, (ulong)i + 1, peer.WithPort(5001), listener, default)); // rejected: it is gone
+        Kernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.RemoveMapping,
+                Client = 2,
+                Sequence = _sequence++,
+                Local = connecting,
+            });
+        Kernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.RemoveMapping,
+                Client = 2,
+                Sequence = _sequence++,
+                Local = listener,
+            });
+        // rejected: it is gone
+        Peer(peer, new PeerMessage(PeerMessageType.Request, (ulong)i + 1, peer.WithPort(5001), listener, default));
     }
 
     /// <summary>Without an assertion's own allocations.</summary>

@@ -11,12 +11,20 @@ namespace Iwpmd.Tests.Core;
 public class HandshakeRulesTests
 {
     private static void Hello(World world, uint sequence = 1, uint abi = 4) =>
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = abi });
+        world.FromKernel(
+            new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = abi });
 
     private static void Ack(World world, KernelOperation operation, int result = 0, KernelReply? of = null) =>
-        world.FromKernel(new KernelRequest { Operation = operation, Sequence = (of ?? world.LastToKernel).Sequence, Result = result });
+        world.FromKernel(
+            new KernelRequest
+            {
+                Operation = operation,
+                Sequence = (of ?? world.LastToKernel).Sequence,
+                Result = result,
+            });
 
-    private static void Register(World world, uint sequence, string library = "iWarpPortMapperUser") => world.FromKernel(new KernelRequest
+    private static void Register(World world, uint sequence, string library = "iWarpPortMapperUser") =>
+        world.FromKernel(new KernelRequest
     {
         Operation = KernelOperation.RegisterPid,
         Client = 2,
@@ -25,7 +33,10 @@ public class HandshakeRulesTests
         Library = new FixedName(library),
     });
 
-    /// <summary>A daemon that starts with the state another one left, and a kernel that replays what <paramref name="replay"/> says.</summary>
+    /// <summary>
+    /// A daemon that starts with the state another one left, and a kernel that replays what <paramref name="replay"/>
+    /// says.
+    /// </summary>
     private static World Restart(World before, Action<World> replay, Action<World>? prepare = null)
     {
         var world = new World(handshake: false, state: before.State) { Now = before.Now };
@@ -56,11 +67,14 @@ public class HandshakeRulesTests
         world.Drain();
         for (uint i = 0; i < 16384; i++)
         {
-            world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 1000 + i });
+            world.FromKernel(
+                new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 1000 + i });
         }
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind); // they wait
         world.Add("10.0.0.1:5000", sequence: 7);
-        Assert.Equal((KernelReplyKind.HandleError, 7u, MappingError.CannotCreate), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Error));
+        Assert.Equal(
+            (KernelReplyKind.HandleError, 7u, MappingError.CannotCreate),
+            (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Error));
         Assert.Equal(2, world.Row("10.0.0.1:5000").References);
         world.Remove("10.0.0.1:5001");
         Assert.Equal(1, world.Mapper.Mappings.Count);
@@ -81,7 +95,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void The_agreed_version_is_asked_for_and_stands_in_the_registration()
+    public void The_agreed_version_is_asked_for_and_is_in_the_registration()
     {
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
@@ -112,7 +126,9 @@ public class HandshakeRulesTests
         Assert.Single(world.ToKernel);
         world.Pass(TimeSpan.FromMilliseconds(1));
         Assert.Equal(2, world.ToKernel.Count());
-        Assert.Equal((KernelReplyKind.RegisterPid, 3u, "siw0"), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Device.ToString()));
+        Assert.Equal(
+            (KernelReplyKind.RegisterPid, 3u, "siw0"),
+            (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Device.ToString()));
     }
 
     [Fact]
@@ -140,14 +156,16 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void Silence_of_the_kernel_at_the_first_hello_is_no_refusal()
+    public void A_first_HELLO_without_an_answer_is_no_refusal()
     {
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
         world.Drain();
         world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unknown, -110), world.Now);
         world.Drain();
-        Assert.Equal((HandshakeState.Unanswered, -110, true), (world.Mapper.Kernel, world.Mapper.KernelResult, world.Mapper.HasFailed));
+        Assert.Equal(
+            (HandshakeState.Unanswered, -110, true),
+            (world.Mapper.Kernel, world.Mapper.KernelResult, world.Mapper.HasFailed));
         Assert.Single(world.ToKernel); // and no other protocol is tried
 
         world.Mapper.OnOverrun(world.Now); // the reason of it
@@ -158,7 +176,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void A_hello_of_which_only_the_outcome_came_is_unanswered_and_no_old_kernels()
+    public void A_HELLO_of_which_only_the_ACK_came_is_unanswered_and_no_old_kernels()
     {
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
@@ -169,15 +187,19 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void A_later_hello_that_is_not_answered_is_said_again_and_requests_are_served_meanwhile()
+    public void A_later_HELLO_that_is_not_answered_is_sent_again_and_requests_are_served_meanwhile()
     {
         var world = new World();
         world.Mapper.OnOverrun(world.Now);
         world.Drain();
         world.Add("10.0.0.1:5000", sequence: 55);
-        world.Mapper.OnSent(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello), new SendResult(Delivery.Unknown, -110), world.Now);
+        world.Mapper.OnSent(
+            world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello), new SendResult(Delivery.Unknown, -110),
+            world.Now);
         world.Drain();
-        Assert.Equal((KernelReplyKind.AddMapping, 55u, false), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.Mapper.HasFailed));
+        Assert.Equal(
+            (KernelReplyKind.AddMapping, 55u, false),
+            (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.Mapper.HasFailed));
         world.Add("10.0.0.1:5001", sequence: 56);
         Assert.Equal(56u, world.LastToKernel.RequestSequence);
         world.Pass(TimeSpan.FromSeconds(10));
@@ -185,7 +207,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void A_registration_whose_outcome_is_not_known_is_nobody_elses_hello()
+    public void A_registration_whose_ACK_is_lost_is_no_hijack()
     {
         var world = new World();
         Register(world, 50);
@@ -226,7 +248,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void The_replay_claims_the_ports_and_tells_how_many_were_taken_over()
+    public void The_replay_claims_the_ports_and_answers_how_many_were_accepted()
     {
         var world = new World(handshake: false);
         world.Ports.Taken.Add(41002);
@@ -242,10 +264,15 @@ public class HandshakeRulesTests
         });
         KernelReply number = world.ToKernel.Single(reply => reply.Kind == KernelReplyKind.MapInfoNumber);
         Assert.Equal((40u, 6u, 5u), (number.RequestSequence, number.Sent, number.Accepted));
-        Assert.Equal(MappingError.CannotCreate, world.ToKernel.Single(reply => reply.Kind == KernelReplyKind.HandleError).Error);
         Assert.Equal(
-            [(MappingState.Held, 1), (MappingState.Held, 2), (MappingState.Unprotected, 1), (MappingState.Advertised, 1), (MappingState.Fallback, 1)],
-            new[] { "10.0.0.1:5000", "0.0.0.0:5001", "10.0.0.1:5002", "10.0.0.1:5003", "10.0.0.1:5004" }.Select(local => (world.Row(local).State, world.Row(local).References)));
+            MappingError.CannotCreate, world.ToKernel.Single(reply => reply.Kind == KernelReplyKind.HandleError).Error);
+        Assert.Equal(
+            [
+                (MappingState.Held, 1), (MappingState.Held, 2), (MappingState.Unprotected, 1),
+                (MappingState.Advertised, 1), (MappingState.Fallback, 1),
+            ],
+            new[] { "10.0.0.1:5000", "0.0.0.0:5001", "10.0.0.1:5002", "10.0.0.1:5003", "10.0.0.1:5004" }.Select(
+                local => (world.Row(local).State, world.Row(local).References)));
     }
 
     [Fact]
@@ -273,7 +300,8 @@ public class HandshakeRulesTests
             w.MapInfoNumber(1);
         });
         world.Pass(TimeSpan.FromSeconds(5));
-        Assert.Equal((MappingState.Unprotected, 1u), (world.Row("10.0.0.1:5000").State, world.State.Health.Unprotected));
+        Assert.Equal(
+            (MappingState.Unprotected, 1u), (world.Row("10.0.0.1:5000").State, world.State.Health.Unprotected));
 
         world.Ports.Taken.Clear();
         world.Pass(TimeSpan.FromSeconds(2));
@@ -320,7 +348,8 @@ public class HandshakeRulesTests
         before.Add("0.0.0.0:5000");
         before.Add("10.0.0.1:6000");
         before.Pass(TimeSpan.FromSeconds(60));
-        World world = Restart(before, w => w.MapInfo("0.0.0.0:5000", "0.0.0.0:40000")); // no MAPINFO_NUM: the kernel knows more than it sent
+        // no MAPINFO_NUM: the kernel knows more than it sent
+        World world = Restart(before, w => w.MapInfo("0.0.0.0:5000", "0.0.0.0:40000"));
         Assert.Equal([40000, 40001], world.Ports.Held);
     }
 
@@ -338,7 +367,9 @@ public class HandshakeRulesTests
                 w.MapInfoNumber(1);
             },
             w => w.Ports.Taken.Add(40000));
-        Assert.Equal((MappingState.Unprotected, 40000), (world.Row("10.0.0.1:5000").State, world.Row("10.0.0.1:5000").MappedPort));
+        Assert.Equal(
+            (MappingState.Unprotected, 40000),
+            (world.Row("10.0.0.1:5000").State, world.Row("10.0.0.1:5000").MappedPort));
         Assert.Equal(0u, world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.MapInfoNumber).Accepted);
     }
 
@@ -358,7 +389,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void Lost_messages_bring_another_hello_and_what_comes_meanwhile_is_served_after_it()
+    public void After_lost_messages_HELLO_is_sent_again_and_requests_meanwhile_are_served_after_it()
     {
         var world = new World();
         world.Add("0.0.0.0:5000");
@@ -377,7 +408,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void A_registration_from_a_reloaded_iw_cm_is_answered_after_a_new_hello()
+    public void A_registration_from_a_reloaded_iw_cm_is_answered_after_a_new_HELLO()
     {
         var world = new World();
         Register(world, 1); // the first number of a new iw_cm
@@ -402,7 +433,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void A_registration_that_came_before_the_hello_does_not_count_as_a_reload()
+    public void A_registration_that_came_before_the_HELLO_does_not_count_as_a_reload()
     {
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
@@ -416,7 +447,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void Another_process_that_said_hello_is_noticed_at_the_next_registration_which_is_answered_and_what_it_got_is_doubted()
+    public void A_registration_hijack_is_noticed_at_the_next_registration_and_brings_an_audit()
     {
         var world = new World();
         world.Add("0.0.0.0:5000");
@@ -429,25 +460,28 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void Registrations_of_connections_that_begin_at_once_are_nobody_elses_hello()
+    public void Registrations_of_connections_that_begin_together_are_no_hijack()
     {
         var world = new World();
         Register(world, 50);
         Register(world, 51);
         world.Pass(PortMapper.RegistrationDelay);
-        Assert.Equal([50u, 51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid).Select(reply => reply.RequestSequence));
+        Assert.Equal([50u, 51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid).Select(
+            reply => reply.RequestSequence));
         Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
     }
 
     [Fact]
-    public void A_registration_that_another_process_answered_first_is_followed_by_a_hello_but_not_too_often()
+    public void A_registration_that_another_process_answered_first_brings_HELLO_but_not_too_often()
     {
         var world = new World();
         for (uint i = 0; i < 3; i++)
         {
             Register(world, 50 + (20 * i));
             world.Pass(PortMapper.RegistrationDelay);
-            world.Mapper.OnSent(world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid), new SendResult(Delivery.Refused, -22), world.Now);
+            world.Mapper.OnSent(
+                world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid),
+                new SendResult(Delivery.Refused, -22), world.Now);
             world.Drain();
             if (world.Mapper.Kernel == HandshakeState.HelloSent)
             {
@@ -461,7 +495,7 @@ public class HandshakeRulesTests
     }
 
     [Fact]
-    public void A_row_that_was_being_written_when_the_process_died_is_dropped_not_believed()
+    public void A_row_that_was_being_written_when_the_process_crashed_is_dropped()
     {
         var before = new World();
         before.Add("10.0.0.1:5000");

@@ -8,14 +8,18 @@ using Xunit;
 
 namespace Iwpmd.Tests.Core;
 
-/// <summary>keep_ports: listeners that hosts without a port mapper reach, since they are mapped to their own port.</summary>
+/// <summary>
+/// keep_ports: listeners that hosts without a port mapper reach, since they are mapped to their own port.
+/// </summary>
 public class KeptPortsRulesTests
 {
-    private static readonly PortMapperSettings s_keeping = new() { KeptPorts = new PortSet([(4420, 4429), (40000, 40000)]) };
+    private static readonly PortMapperSettings s_keeping =
+        new() { KeptPorts = new PortSet([(4420, 4429), (40000, 40000)]) };
 
     private static World Keeping(ILogger? log = null) => new(settings: s_keeping, log: log);
 
-    private static (MappingState State, ushort Port) Mapped(World world, string local) => (world.Row(local).State, world.Row(local).MappedPort);
+    private static (MappingState State, ushort Port) Mapped(World world, string local) =>
+        (world.Row(local).State, world.Row(local).MappedPort);
 
     /// <summary>A daemon without a state, and a kernel that replays what <paramref name="replay"/> says.</summary>
     private static World Replayed(Action<World> replay, Action<World>? prepare = null)
@@ -65,7 +69,10 @@ public class KeptPortsRulesTests
         world.Add("10.0.0.1:4420");
         Assert.Equal((MappingState.Held, (ushort)40000), Mapped(world, "10.0.0.1:4420"));
         string line = Assert.Single(log.Lines, line => line.Contains("not kept"));
-        Assert.Equal("mapping: not kept: 10.0.0.1:4420 -> 10.0.0.1:40000: TCP port 4420 is in use by another program: hosts without a port mapper cannot reach it: see who has the port (ss -tlnp)", line);
+        Assert.Equal(
+            "mapping: not kept: 10.0.0.1:4420 -> 10.0.0.1:40000: TCP port 4420 is in use by another program: hosts "
+                + "without a port mapper cannot reach it: see who has the port (ss -tlnp)",
+            line);
     }
 
     [Fact]
@@ -87,7 +94,7 @@ public class KeptPortsRulesTests
     }
 
     [Fact]
-    public void A_peer_is_told_the_same_number_and_the_Ack_proves_nothing()
+    public void A_peer_gets_the_same_number_and_the_Ack_validates_nothing()
     {
         World world = Keeping();
         world.Add("10.0.0.1:4420");
@@ -146,7 +153,7 @@ public class KeptPortsRulesTests
     }
 
     [Fact]
-    public void It_stays_held_when_the_kernel_goes_on_unmapped_since_that_is_the_same_port()
+    public void It_stays_held_when_the_kernel_continues_unmapped_since_that_is_the_same_port()
     {
         World world = Keeping();
         world.Add("10.0.0.1:4420");

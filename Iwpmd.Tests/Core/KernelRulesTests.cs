@@ -20,7 +20,8 @@ public class KernelRulesTests
         world.Add("10.0.0.1:5000", sequence: 7);
 
         KernelReply reply = Assert.Single(world.ToKernel);
-        Assert.Equal((KernelReplyKind.AddMapping, 7u, MappingError.None), (reply.Kind, reply.RequestSequence, reply.Error));
+        Assert.Equal(
+            (KernelReplyKind.AddMapping, 7u, MappingError.None), (reply.Kind, reply.RequestSequence, reply.Error));
         Assert.Equal(InetEndpoint.Parse("10.0.0.1:5000"), reply.Local);
         Assert.Equal(InetEndpoint.Parse("10.0.0.1:40000"), reply.MappedLocal);
         Assert.Equal([40000], world.Ports.Held);
@@ -70,7 +71,8 @@ public class KernelRulesTests
         var world = new World();
         world.Add(first);
         world.Add(second);
-        Assert.Equal((KernelReplyKind.HandleError, MappingError.Duplicate), (world.LastToKernel.Kind, world.LastToKernel.Error));
+        Assert.Equal(
+            (KernelReplyKind.HandleError, MappingError.Duplicate), (world.LastToKernel.Kind, world.LastToKernel.Error));
         Assert.Equal(1, world.Mapper.Mappings.Count);
     }
 
@@ -129,7 +131,14 @@ public class KernelRulesTests
     {
         var world = new World();
         world.Add("0.0.0.0:5000");
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.RemoveMapping, Client = 2, Local = InetEndpoint.Parse("0.0.0.0:5000") }, TimeSpan.FromHours(1));
+        world.FromKernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.RemoveMapping,
+                Client = 2,
+                Local = InetEndpoint.Parse("0.0.0.0:5000"),
+            },
+            TimeSpan.FromHours(1));
         Assert.Empty(world.Ports.Held);
     }
 
@@ -159,7 +168,7 @@ public class KernelRulesTests
     }
 
     [Fact]
-    public void Without_a_free_port_the_kernel_is_told_at_once()
+    public void Without_a_free_port_the_kernel_is_answered_at_once()
     {
         var world = new World { Ports = { IsExhausted = true } };
         world.Add("10.0.0.1:5000");
@@ -191,7 +200,9 @@ public class KernelRulesTests
     {
         var world = new World();
         world.Query(local, remote);
-        Assert.Equal((KernelReplyKind.HandleError, MappingError.CannotCreate), (world.LastToKernel.Kind, world.LastToKernel.Error));
+        Assert.Equal(
+            (KernelReplyKind.HandleError, MappingError.CannotCreate),
+            (world.LastToKernel.Kind, world.LastToKernel.Error));
         Assert.Empty(world.ToPeers);
         Assert.Equal(0, world.Mapper.Mappings.Count);
     }
@@ -222,7 +233,8 @@ public class KernelRulesTests
         var world = new World();
         world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 9 });
         Assert.Equal((9u, MappingError.InvalidMessage), (world.LastToKernel.RequestSequence, world.LastToKernel.Error));
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 10 }, TooOld);
+        world.FromKernel(
+            new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 10 }, TooOld);
         Assert.Single(world.ToKernel);
     }
 
@@ -274,7 +286,8 @@ public class KernelRulesTests
     [Theory]
     [InlineData(0, 1, 40000)]
     [InlineData(1, 0, 5000)]
-    public void A_wildcard_of_two_device_classes_is_mapped_as_the_first_one_asked_and_that_is_said(uint first, uint second, int mapped)
+    public void A_wildcard_of_two_device_classes_is_mapped_as_the_first_one_asked_and_that_is_logged(
+        uint first, uint second, int mapped)
     {
         var log = new RecordedLog();
         var world = new World(log: log);
@@ -283,7 +296,10 @@ public class KernelRulesTests
         Assert.DoesNotContain(log.Lines, line => line.StartsWith("mapping: shared: ", StringComparison.Ordinal));
         world.Add("0.0.0.0:5000", flags: second);
         Assert.Equal(mapped, world.LastToKernel.MappedLocal.Port);
-        Assert.Contains(log.Lines, line => line.StartsWith($"mapping: shared: 0.0.0.0:5000 -> 0.0.0.0:{mapped} belongs to a device with mapped ports and to one without", StringComparison.Ordinal));
+        Assert.Contains(log.Lines, line => line.StartsWith(
+            $"mapping: shared: 0.0.0.0:5000 -> 0.0.0.0:{mapped} belongs to a device with mapped ports and to one "
+                + "without",
+            StringComparison.Ordinal));
         world.Remove("0.0.0.0:5000");
         world.Remove("0.0.0.0:5000");
         Assert.Equal(mapped, world.Row("0.0.0.0:5000").MappedPort);

@@ -9,7 +9,10 @@ using Xunit.Abstractions;
 
 namespace Iwpmd.Tests.Core;
 
-/// <summary>Two port mappers over a link that loses, delays, doubles and reorders, with a kernel on each side that checks what it is told. Each seed is one run, always the same.</summary>
+/// <summary>
+/// Two port mappers over a link that loses, delays, doubles and reorders, with a kernel on each side that checks what
+/// it is told. Each seed is one run, always the same.
+/// </summary>
 public class PairTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan s_deadline = new PortMapperSettings().QueryDeadline;
@@ -20,7 +23,8 @@ public class PairTests(ITestOutputHelper output)
         int agreed = 0, unmapped = 0;
         for (int seed = 0; seed < 3000; seed++)
         {
-            var run = new Run(seed, new Link(Loss: 0.1, Doubled: 0.05, MaxDelay: TimeSpan.FromMilliseconds(20)), queries: 20);
+            var run = new Run(
+                seed, new Link(Loss: 0.1, Doubled: 0.05, MaxDelay: TimeSpan.FromMilliseconds(20)), queries: 20);
             run.Play();
             agreed += run.Agreed;
             unmapped += run.Unmapped;
@@ -37,7 +41,8 @@ public class PairTests(ITestOutputHelper output)
         for (int seed = 10000; seed < 13000; seed++)
         {
             var random = new Random(seed);
-            var link = new Link(random.NextDouble() * 0.6, random.NextDouble() * 0.5, TimeSpan.FromMilliseconds(random.Next(1, 1500)));
+            var link = new Link(
+                random.NextDouble() * 0.6, random.NextDouble() * 0.5, TimeSpan.FromMilliseconds(random.Next(1, 1500)));
             var run = new Run(seed, link, queries: 12, removesEarly: true);
             run.Play();
             agreed += run.Agreed;
@@ -61,7 +66,7 @@ public class PairTests(ITestOutputHelper output)
 
         public InetEndpoint Address => address;
 
-        /// <summary>What the kernel was told of remote hosts: mapped remote port by remote endpoint.</summary>
+        /// <summary>REMOTE_INFO of remote hosts: mapped remote port by remote endpoint.</summary>
         public Dictionary<InetEndpoint, ushort> RemoteInfo { get; } = [];
     }
 
@@ -73,7 +78,8 @@ public class PairTests(ITestOutputHelper output)
         private readonly Link _link;
         private readonly Host _client, _server;
         private readonly PriorityQueue<Packet, (TimeSpan, int)> _flying = new();
-        private readonly Dictionary<uint, InetEndpoint> _waiting = []; // the client kernel's open queries: number to local endpoint
+        // the client kernel's open queries: number to local endpoint
+        private readonly Dictionary<uint, InetEndpoint> _waiting = [];
         private readonly int _queries;
         private readonly bool _removesEarly;
         private TimeSpan _now = TimeSpan.FromSeconds(1);
@@ -117,13 +123,16 @@ public class PairTests(ITestOutputHelper output)
         {
             for (uint number = 1; number <= _queries; number++)
             {
-                Ask(_client, KernelOperation.RemoveMapping, 0, _client.Address.WithPort((ushort)(5000 + number)), default);
+                Ask(
+                    _client, KernelOperation.RemoveMapping, 0, _client.Address.WithPort((ushort)(5000 + number)),
+                    default);
             }
             Ask(_server, KernelOperation.RemoveMapping, 0, _server.Address.WithPort(7174), default);
             Pass(TimeSpan.FromSeconds(25));
             foreach (Host host in (Host[])[_client, _server])
             {
-                Assert.Equal((0, 0, 0), (host.Mapper.Mappings.Count, host.Mapper.Conversations.Count, host.Ports.Held.Count));
+                Assert.Equal(
+                    (0, 0, 0), (host.Mapper.Mappings.Count, host.Mapper.Conversations.Count, host.Ports.Held.Count));
             }
         }
 
@@ -131,13 +140,23 @@ public class PairTests(ITestOutputHelper output)
         {
             var state = StateLayout.InMemory(StateCapacity.For(32), World.Identity);
             var ports = new FakePorts();
-            var mapper = new PortMapper(state, ports, new PortMapperSettings(), () => (ulong)_random.NextInt64(), NullLogger.Instance);
+            var mapper = new PortMapper(
+                state, ports, new PortMapperSettings(), () => (ulong)_random.NextInt64(), NullLogger.Instance);
             return new Host(state, ports, mapper, InetEndpoint.Parse(address));
         }
 
         private void Ask(Host host, KernelOperation operation, uint number, InetEndpoint local, InetEndpoint remote)
         {
-            host.Mapper.Handle(new KernelRequest { Operation = operation, Client = 2, Sequence = number, Local = local, Remote = remote }, _now, _now);
+            host.Mapper.Handle(
+                new KernelRequest
+                {
+                    Operation = operation,
+                    Client = 2,
+                    Sequence = number,
+                    Local = local,
+                    Remote = remote,
+                },
+                _now, _now);
             Drain(host);
         }
 
@@ -188,7 +207,7 @@ public class PairTests(ITestOutputHelper output)
         {
             if (reply.Kind == KernelReplyKind.RemoteInfo)
             {
-                Assert.False(host.RemoteInfo.ContainsKey(reply.Remote), "told twice");
+                Assert.False(host.RemoteInfo.ContainsKey(reply.Remote), "sent twice");
                 host.RemoteInfo[reply.Remote] = reply.MappedRemote.Port;
             }
             if (reply.Kind != KernelReplyKind.QueryMapping)
@@ -198,10 +217,11 @@ public class PairTests(ITestOutputHelper output)
             Assert.True(_waiting.Remove(reply.RequestSequence), "answered twice, or after the removal");
             if (reply.MappedRemote == reply.Remote)
             {
-                Unmapped++; // the kernel was told, so nobody is deceived
+                Unmapped++; // the kernel knows it
                 return;
             }
-            // The client believes in a mapped port: it must be the server's, and the server's kernel must know the client's.
+            // The client believes in a mapped port: it must be the server's, and the server's kernel must know the
+            // client's.
             Assert.Equal(_server.Mapper.Mappings[0].MappedPort, reply.MappedRemote.Port);
             Assert.Equal(reply.MappedLocal.Port, _server.RemoteInfo[reply.Local]);
             Agreed++;

@@ -30,7 +30,8 @@ public class PeerRulesTests
         return world;
     }
 
-    private static IEnumerable<PeerMessageType> Types(World world) => world.ToPeers.Select(effect => effect.Message.Type);
+    private static IEnumerable<PeerMessageType> Types(World world) =>
+        world.ToPeers.Select(effect => effect.Message.Type);
 
     private static int RequestsIn(World world) => Types(world).Count(type => type == PeerMessageType.Request);
 
@@ -40,7 +41,9 @@ public class PeerRulesTests
         Effect asked = Assert.Single(Asked().ToPeers);
         Assert.Equal((PeerSocket.Asking, InetEndpoint.Parse("10.0.0.2:3935")), (asked.Via, asked.To));
         Assert.Equal(
-            new PeerMessage(PeerMessageType.Request, 1, InetEndpoint.Parse("10.0.0.1:5000"), s_remote, InetEndpoint.Parse("10.0.0.1:40000")),
+            new PeerMessage(
+                PeerMessageType.Request, 1, InetEndpoint.Parse("10.0.0.1:5000"), s_remote,
+                InetEndpoint.Parse("10.0.0.1:40000")),
             asked.Message);
     }
 
@@ -50,11 +53,13 @@ public class PeerRulesTests
         World world = Asked();
         world.Answer(PeerMessageType.Accept, mappedPort: 45000);
         KernelReply reply = Assert.Single(world.ToKernel);
-        Assert.Equal((KernelReplyKind.QueryMapping, 20u, MappingError.None), (reply.Kind, reply.RequestSequence, reply.Error));
+        Assert.Equal(
+            (KernelReplyKind.QueryMapping, 20u, MappingError.None), (reply.Kind, reply.RequestSequence, reply.Error));
         Assert.Equal(s_remote.WithPort(45000), reply.MappedRemote);
         Assert.Equal(InetEndpoint.Parse("10.0.0.1:40000"), reply.MappedLocal);
         Effect ack = world.ToPeers.Last();
-        Assert.Equal((PeerMessageType.Ack, 45000, PeerSocket.Asking), (ack.Message.Type, ack.Message.Accepting.Port, ack.Via));
+        Assert.Equal(
+            (PeerMessageType.Ack, 45000, PeerSocket.Asking), (ack.Message.Type, ack.Message.Accepting.Port, ack.Via));
     }
 
     [Fact]
@@ -78,7 +83,8 @@ public class PeerRulesTests
     {
         World world = Asked();
         world.Answer(PeerMessageType.Reject);
-        Assert.Equal((MappingError.RejectedByPeer, s_remote), (world.LastToKernel.Error, world.LastToKernel.MappedRemote));
+        Assert.Equal(
+            (MappingError.RejectedByPeer, s_remote), (world.LastToKernel.Error, world.LastToKernel.MappedRemote));
         Assert.Equal(MappingState.Fallback, world.Row("10.0.0.1:5000").State);
         Assert.Empty(world.Ports.Held);
 
@@ -96,7 +102,7 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void Without_an_answer_the_same_Request_is_sent_again_until_the_deadline_and_the_connection_goes_on()
+    public void Without_an_answer_the_same_Request_is_sent_again_until_the_deadline()
     {
         World world = Asked();
         world.Pass(TimeSpan.FromMilliseconds(2999));
@@ -105,7 +111,9 @@ public class PeerRulesTests
         Assert.Single(world.ToPeers.Select(effect => effect.Message).Distinct());
 
         world.Pass(TimeSpan.FromMilliseconds(1));
-        Assert.Equal((KernelReplyKind.QueryMapping, MappingError.None, s_remote), (world.LastToKernel.Kind, world.LastToKernel.Error, world.LastToKernel.MappedRemote));
+        Assert.Equal(
+            (KernelReplyKind.QueryMapping, MappingError.None, s_remote),
+            (world.LastToKernel.Kind, world.LastToKernel.Error, world.LastToKernel.MappedRemote));
         Assert.Equal([40000], world.Ports.Held);
         world.Pass(TimeSpan.FromSeconds(2));
         Assert.Equal(0, world.Mapper.Conversations.Count);
@@ -144,18 +152,27 @@ public class PeerRulesTests
         World world = Asked(log: log);
         FallbackCause cause = Enum.Parse<FallbackCause>(name);
         world.Unreachable("10.0.0.2:3935", handle: 1, cause, source: "10.0.0.254:0");
-        Assert.Equal((cause, FallbackCause.None), (world.State.Health.LastFallbackCause, world.State.Health.RememberedCause));
+        Assert.Equal(
+            (cause, FallbackCause.None), (world.State.Health.LastFallbackCause, world.State.Health.RememberedCause));
         world.Query("10.0.0.1:5001", "10.0.0.2:7174", sequence: 21);
-        Assert.Equal((FallbackCause.Remembered, cause), (world.State.Health.LastFallbackCause, world.State.Health.RememberedCause));
+        Assert.Equal(
+            (FallbackCause.Remembered, cause),
+            (world.State.Health.LastFallbackCause, world.State.Health.RememberedCause));
         Assert.Equal(2ul, world.Counter(Counter.FallbacksUnreachable + Array.IndexOf(FallbackWords.Reasons, cause)));
         string[] lines = [.. log.Lines.Where(line => line.StartsWith("query: fallback"))];
-        Assert.EndsWith($"10.0.0.2 {FallbackWords.Describe(cause)}, says 10.0.0.254: {FallbackWords.Remedy(cause)}", lines[0]);
-        Assert.EndsWith($"10.0.0.2 {FallbackWords.Describe(cause)} (a moment before; it is not asked again yet): {FallbackWords.Remedy(cause)}", lines[1]);
+        Assert.EndsWith(
+            $"10.0.0.2 {FallbackWords.Describe(cause)}, says 10.0.0.254: {FallbackWords.Remedy(cause)}", lines[0]);
+        Assert.EndsWith(
+            $"10.0.0.2 {FallbackWords.Describe(cause)} (a moment before; it is not asked again yet): "
+                + $"{FallbackWords.Remedy(cause)}",
+            lines[1]);
 
         world.Pass(TimeSpan.FromSeconds(5));
         world.Query("10.0.0.1:5002", "10.0.0.2:7174", sequence: 22);
         world.Answer(PeerMessageType.Accept, 45000);
-        Assert.Equal(FallbackCause.None, world.State.Peers.ToArray().Single(peer => peer.Address.Family != IpFamily.None).LastCause);
+        Assert.Equal(
+            FallbackCause.None,
+            world.State.Peers.ToArray().Single(peer => peer.Address.Family != IpFamily.None).LastCause);
     }
 
     [Fact]
@@ -169,7 +186,7 @@ public class PeerRulesTests
 
     /// <summary>Where nobody answers ARP, ICMP comes a moment after the default deadline.</summary>
     [Fact]
-    public void A_reason_that_comes_after_the_deadline_corrects_what_was_taken_for_silence_and_tells_the_kernel_nothing()
+    public void An_ICMP_error_after_the_deadline_corrects_the_cause_and_sends_nothing()
     {
         World world = Asked();
         world.Pass(TimeSpan.FromSeconds(3));
@@ -193,7 +210,7 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void An_ICMP_that_quotes_no_handle_is_not_believed_and_the_deadline_ends_the_query()
+    public void An_ICMP_error_that_quotes_no_handle_is_ignored_and_the_deadline_ends_the_query()
     {
         World world = Asked();
         world.Unreachable("10.0.0.2:3935", handle: 0);
@@ -262,7 +279,7 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void An_answer_from_another_address_proves_the_asked_one_only()
+    public void An_answer_from_another_address_validates_the_asked_one_only()
     {
         World world = Asked();
         world.Answer(PeerMessageType.Accept, 45000, from: "10.9.9.9:3935");
@@ -273,7 +290,7 @@ public class PeerRulesTests
     [Theory]
     [InlineData(nameof(PeerMessageType.Accept))]
     [InlineData(nameof(PeerMessageType.Reject))]
-    public void With_answers_from_asked_only_the_asked_address_answers_and_a_dropped_answer_says_so_once(string type)
+    public void With_answers_from_asked_only_the_asked_address_answers_and_a_dropped_answer_is_logged_once(string type)
     {
         var log = new RecordedLog();
         World world = Asked(new PortMapperSettings { AnswersFrom = AnswerSource.Asked }, log);
@@ -290,7 +307,7 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void An_answer_that_names_another_address_is_nobodys_and_says_so()
+    public void An_answer_that_names_another_address_is_dropped_and_logged()
     {
         var log = new RecordedLog();
         World world = Asked(log: log);
@@ -308,7 +325,8 @@ public class PeerRulesTests
         World world = Asked();
         PeerMessage request = world.ToPeers.Single().Message;
         world.FromPeer("10.0.0.2:3935", request.AsAccept(45000) with { Handle = 2 });
-        world.FromPeer("10.0.0.2:3935", request.AsAccept(45000) with { Connecting = request.Connecting.WithPort(5001) });
+        world.FromPeer(
+            "10.0.0.2:3935", request.AsAccept(45000) with { Connecting = request.Connecting.WithPort(5001) });
         world.FromPeer("10.0.0.2:3935", request.AsAccept(0));
         Assert.Empty(world.ToKernel);
         Assert.Equal(3ul, world.Counter(Counter.PeerDropped));
@@ -324,7 +342,7 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void The_removal_of_a_mapping_ends_its_query_without_a_word()
+    public void The_removal_of_a_mapping_ends_its_query_without_an_answer()
     {
         World world = Asked();
         world.Remove("10.0.0.1:5000");
@@ -360,16 +378,19 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void A_Request_for_a_mapping_tells_the_kernel_and_is_accepted_from_the_address_that_was_asked()
+    public void A_Request_for_a_mapping_sends_REMOTE_INFO_and_is_accepted_from_the_address_that_was_asked()
     {
         World world = Listening();
-        world.Request("10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.1:7174", mapped: "10.0.0.2:42222", to: "10.0.0.1:3935");
+        world.Request(
+            "10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.1:7174", mapped: "10.0.0.2:42222", to: "10.0.0.1:3935");
         KernelReply info = Assert.Single(world.ToKernel);
         Assert.Equal(
             ("0.0.0.0:7174", "10.0.0.2:5001", "0.0.0.0:40000", "10.0.0.2:42222"),
             (info.Local.ToString(), info.Remote.ToString(), info.MappedLocal.ToString(), info.MappedRemote.ToString()));
         Effect accept = Assert.Single(world.ToPeers);
-        Assert.Equal((PeerSocket.Answering, "10.0.0.2:41111", "10.0.0.1:3935"), (accept.Via, accept.To.ToString(), accept.From.ToString()));
+        Assert.Equal(
+            (PeerSocket.Answering, "10.0.0.2:41111", "10.0.0.1:3935"),
+            (accept.Via, accept.To.ToString(), accept.From.ToString()));
         Assert.Equal("10.0.0.1:40000", accept.Message.Accepting.ToString());
         Assert.False(accept.Message.IsLong);
     }
@@ -406,7 +427,7 @@ public class PeerRulesTests
     }
 
     [Fact]
-    public void A_copy_of_a_Request_is_answered_again_but_not_within_a_quarter_of_a_second_and_tells_the_kernel_once()
+    public void A_copy_of_a_Request_is_answered_again_after_a_quarter_of_a_second_and_sends_no_REMOTE_INFO()
     {
         World world = Listening();
         void Ask() => world.Request("10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.1:7174");
@@ -479,7 +500,9 @@ public class PeerRulesTests
         {
             world.Query($"10.0.0.1:{port}", "10.0.0.3:7174", sequence: (uint)port);
         }
-        Assert.Equal((KernelReplyKind.HandleError, MappingError.CannotCreate, 33u), (world.LastToKernel.Kind, world.LastToKernel.Error, world.LastToKernel.RequestSequence));
+        Assert.Equal(
+            (KernelReplyKind.HandleError, MappingError.CannotCreate, 33u),
+            (world.LastToKernel.Kind, world.LastToKernel.Error, world.LastToKernel.RequestSequence));
         Assert.Equal((32, MappingState.Fallback), (world.Ports.Held.Count, world.Row("10.0.0.1:33").State));
     }
 
@@ -499,7 +522,9 @@ public class PeerRulesTests
         var world = new World();
         world.Add("[fe80::1%2]:7174");
         world.Sent.Clear();
-        PeerMessage request = new(PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"), default);
+        PeerMessage request = new(
+            PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"),
+            default);
         world.FromPeer("[fe80::2%3]:41111", request, "[fe80::1%3]:3935", by: 3);
         Assert.Equal([PeerMessageType.Reject], Types(world));
         world.FromPeer("[fe80::2%2]:41111", request, "[fe80::1%2]:3935", by: 2);
@@ -514,11 +539,14 @@ public class PeerRulesTests
         var world = new World();
         world.Add("[fe80::1%2]:7174");
         world.Sent.Clear();
-        PeerMessage request = new(PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"), default);
+        PeerMessage request = new(
+            PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"),
+            default);
         world.FromPeer("[fd00::2]:41111", request, "[fe80::1%2]:3935", by: 2);
         Assert.Equal([PeerMessageType.Accept], Types(world));
         Assert.Equal("[fe80::2%2]:5001", Assert.Single(world.ToKernel).Remote.ToString());
-        world.FromPeer("[fd00::2]:41111", request with { Handle = 8 }, "[fd00::1]:3935", by: 3); // another link's fe80::1
+        // another link's fe80::1
+        world.FromPeer("[fd00::2]:41111", request with { Handle = 8 }, "[fd00::1]:3935", by: 3);
         Assert.Equal(PeerMessageType.Reject, Types(world).Last());
     }
 
@@ -540,12 +568,14 @@ public class PeerRulesTests
         world.FromPeer("10.0.0.1:41111", request);
         world.FromPeer("10.0.0.1:3935", world.ToPeers.Last().Message);
         world.FromPeer("10.0.0.1:41111", world.ToPeers.Last().Message);
-        Assert.Equal((KernelReplyKind.QueryMapping, 40000, 40001), (world.LastToKernel.Kind, world.LastToKernel.MappedRemote.Port, world.LastToKernel.MappedLocal.Port));
+        Assert.Equal(
+            (KernelReplyKind.QueryMapping, 40000, 40001),
+            (world.LastToKernel.Kind, world.LastToKernel.MappedRemote.Port, world.LastToKernel.MappedLocal.Port));
         Assert.Equal(0ul, world.Counter(Counter.PeerDropped));
     }
 
     [Fact]
-    public void Listeners_that_go_before_the_Ack_do_not_use_up_what_the_kernel_may_be_told()
+    public void Listeners_that_are_removed_before_the_Ack_do_not_use_up_the_credit_of_REMOTE_INFO()
     {
         var world = new World();
         for (int i = 0; i < 1000; i++)

@@ -7,13 +7,17 @@ using Xunit;
 namespace Iwpmd.Tests.Core;
 
 /// <summary>
-/// Whole traces of C iwpmd on a real kernel, both sides in their order and at their times: what the kernel and the peers sent goes in, and what comes out must be what C
-/// sent, field by field. The ports and handles that C chose are handed to ours. Not compared: the number in the header of what we send to the kernel, which is a counter of
-/// our own, and the order between kernel and peers (Differs: ours tells the kernel of a peer first).
+/// Whole traces of C iwpmd on a real kernel, both sides in their order and at their times: what the kernel and the
+/// peers sent goes in, and what comes out must be what C sent, field by field. The ports and handles that C chose are
+/// handed to ours. Not compared: the number in the header of what we send to the kernel, which is a counter of our own,
+/// and the order between kernel and peers (Differs: ours sends REMOTE_INFO first).
 /// </summary>
 public class RecordedTracesTests
 {
-    /// <summary>Differs: families are never mixed. Here C accepts an IPv4 Request for a [::] mapping, and the connection fails; ours rejects it.</summary>
+    /// <summary>
+    /// Differs: families are never mixed. Here C accepts an IPv4 Request for a [::] mapping, and the connection fails;
+    /// ours rejects it.
+    /// </summary>
     private const string MixedFamilies = "map/s05-v6wild-v4client.b";
 
     public static TheoryData<string> Traces => [.. Trace.Names];
@@ -24,12 +28,16 @@ public class RecordedTracesTests
     {
         Trace trace = Trace.Read(name);
         (List<KernelReply> kernel, List<PeerMessage> peers) = Replay(trace);
-        List<KernelReply> expectedKernel = [.. Sent(trace, TraceDirection.DaemonToKernel).Select(m => KernelBytes.ToReply(m.Bytes) with { Sequence = 0 })];
+        List<KernelReply> expectedKernel = [.. Sent(trace, TraceDirection.DaemonToKernel).Select(
+            m => KernelBytes.ToReply(m.Bytes) with { Sequence = 0 })];
         List<PeerMessage> expectedPeers = [.. Sent(trace, TraceDirection.PeerOut).Select(m => Parse(m.Bytes))];
         if (name == MixedFamilies)
         {
             Assert.Equal(expectedKernel.Where(reply => reply.Kind != KernelReplyKind.RemoteInfo), kernel);
-            Assert.Equal(expectedPeers.Select(m => m with { Type = PeerMessageType.Reject, Accepting = m.Accepting.WithPort(7174) }), peers);
+            Assert.Equal(
+                expectedPeers.Select(
+                    m => m with { Type = PeerMessageType.Reject, Accepting = m.Accepting.WithPort(7174) }),
+                peers);
             return;
         }
         Assert.Equal(expectedKernel, kernel);
@@ -46,10 +54,13 @@ public class RecordedTracesTests
         Assert.Equal([true, false], world.Sent.Select(effect => effect.IsToKernel));
     }
 
-    private static IEnumerable<TraceMessage> Sent(Trace trace, TraceDirection direction) => trace.Messages.Where(m => m.Direction == direction);
+    private static IEnumerable<TraceMessage> Sent(Trace trace, TraceDirection direction) =>
+        trace.Messages.Where(m => m.Direction == direction);
 
     private static PeerMessage Parse(byte[] bytes) =>
-        PeerMessage.TryParse(bytes, out PeerMessage message, out string? reason) ? message : throw new InvalidDataException(reason);
+        PeerMessage.TryParse(bytes, out PeerMessage message, out string? reason)
+            ? message
+            : throw new InvalidDataException(reason);
 
     private static (List<KernelReply> Kernel, List<PeerMessage> Peers) Replay(Trace trace)
     {
@@ -76,7 +87,8 @@ public class RecordedTracesTests
                     break;
                 case TraceDirection.KernelToDaemon:
                     world.FromKernel(message.Bytes);
-                    world.Pass(message.Operations[0] == "REG_PID" ? PortMapper.RegistrationDelay : TimeSpan.Zero); // whoever registers asks nothing before the answer
+                    // whoever registers asks nothing before the answer
+                    world.Pass(message.Operations[0] == "REG_PID" ? PortMapper.RegistrationDelay : TimeSpan.Zero);
                     break;
                 case TraceDirection.PeerIn:
                     world.FromPeer(message.Peer.ToString(), message.Bytes);
@@ -88,22 +100,28 @@ public class RecordedTracesTests
         return (kernel, peers);
     }
 
-    /// <summary>Ours chooses the ports and handles that C chose: those of requests that come later in the trace.</summary>
+    /// <summary>
+    /// Ours chooses the ports and handles that C chose: those of requests that come later in the trace.
+    /// </summary>
     private static World Prepare(Trace trace, World world)
     {
-        Dictionary<uint, ushort> ports = Sent(trace, TraceDirection.DaemonToKernel).Select(m => KernelBytes.ToReply(m.Bytes))
+        Dictionary<uint, ushort> ports = Sent(trace, TraceDirection.DaemonToKernel).Select(
+            m => KernelBytes.ToReply(m.Bytes))
             .Where(reply => reply.Kind is KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping)
             .ToDictionary(reply => reply.RequestSequence, reply => reply.MappedLocal.Port);
         TimeSpan from = world.Now - new World().Now;
-        foreach (RawNetlink request in Sent(trace, TraceDirection.KernelToDaemon).Where(m => m.Time >= from).SelectMany(m => RawNetlink.Read(m.Bytes)))
+        foreach (RawNetlink request in Sent(trace, TraceDirection.KernelToDaemon).Where(m => m.Time >= from).SelectMany(
+            m => RawNetlink.Read(m.Bytes)))
         {
-            bool asks = request.Type is (2 << 10) + RdmaNetlink.RDMA_NL_IWPM_ADD_MAPPING or (2 << 10) + RdmaNetlink.RDMA_NL_IWPM_QUERY_MAPPING;
+            bool asks = request.Type is (2 << 10) + RdmaNetlink.RDMA_NL_IWPM_ADD_MAPPING
+                or (2 << 10) + RdmaNetlink.RDMA_NL_IWPM_QUERY_MAPPING;
             if (asks && request.Attributes[^1].UInt32 == 0) // FLAGS
             {
                 world.Ports.Chosen.Enqueue(ports[request.Sequence]);
             }
         }
-        foreach (TraceMessage message in Sent(trace, TraceDirection.PeerOut).Where(m => m.Time >= from && Parse(m.Bytes).Type == PeerMessageType.Request))
+        foreach (TraceMessage message in Sent(trace, TraceDirection.PeerOut).Where(
+            m => m.Time >= from && Parse(m.Bytes).Type == PeerMessageType.Request))
         {
             world.Handles.Enqueue(Parse(message.Bytes).Handle);
         }

@@ -8,17 +8,19 @@ using Xunit;
 namespace Iwpmd.Tests.Core;
 
 /// <summary>
-/// What becomes of references and ports when messages were lost, or a process ended in the middle of its work. Most were
-/// found by the simulator.
+/// What becomes of references and ports when messages were lost, or a process ended in the middle of its work. Most
+/// were found by the simulator.
 /// </summary>
 public class RecoveryRulesTests
 {
     private static readonly TimeSpan s_settled = TimeSpan.FromSeconds(20), s_apart = TimeSpan.FromSeconds(10);
 
     private static void Hello(World world, uint sequence) =>
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = 4 });
+        world.FromKernel(
+            new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = 4 });
 
-    private static void Done(World world, in KernelReply of) => world.FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = of.Sequence });
+    private static void Done(World world, in KernelReply of) =>
+        world.FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = of.Sequence });
 
     private static void Register(World world, uint sequence, TimeSpan age) => world.FromKernel(
         new KernelRequest
@@ -115,7 +117,7 @@ public class RecoveryRulesTests
     }
 
     [Fact]
-    public void A_registration_that_may_have_waited_brings_a_census_and_no_loss()
+    public void A_registration_that_may_have_waited_brings_an_audit_and_no_loss()
     {
         var world = new World();
         world.Add("10.0.0.1:5000");
@@ -128,18 +130,19 @@ public class RecoveryRulesTests
     }
 
     [Fact]
-    public void A_row_that_was_being_written_brings_a_hello_in_place_of_a_resumption()
+    public void A_row_that_was_being_written_brings_HELLO_in_place_of_a_resumption()
     {
         var before = new World();
         before.Add("10.0.0.1:5000");
         before.State.Mappings[0].Sequence |= 1;
         World world = Restarted(before);
         Assert.False(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
-        Assert.False(Restarted(world).Mapper.TryResume(PredecessorExit.Crash, world.Now)); // it crashed before it said hello
+        // it crashed before HELLO
+        Assert.False(Restarted(world).Mapper.TryResume(PredecessorExit.Crash, world.Now));
     }
 
     [Fact]
-    public void A_row_that_a_migration_drops_brings_a_hello_too()
+    public void A_row_that_a_migration_drops_brings_HELLO_too()
     {
         var before = new World();
         before.Add("10.0.0.1:5000");
@@ -156,7 +159,9 @@ public class RecoveryRulesTests
     internal void An_answer_that_is_too_late_to_send_is_a_loss_whatever_it_says(KernelReplyKind kind)
     {
         var world = new World();
-        world.Mapper.OnSent(new KernelReply { Kind = kind, Client = 2, RequestSequence = 50 }, new SendResult(Delivery.Unsent), world.Now);
+        world.Mapper.OnSent(
+            new KernelReply { Kind = kind, Client = 2, RequestSequence = 50 }, new SendResult(Delivery.Unsent),
+            world.Now);
         Assert.True(world.State.Health.Losses[(int)LossCause.Undelivered].IsRecent(world.Now));
     }
 
@@ -170,11 +175,12 @@ public class RecoveryRulesTests
         world.Query("10.0.0.1:6001", "10.0.0.2:7175", sequence: 51);
         Assert.Equal(0, world.Mapper.Mappings.FindExactLocal(InetEndpoint.Parse("10.0.0.1:6001"))); // the same place
         world.Pass(TimeSpan.FromSeconds(5));
-        Assert.Equal([51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.QueryMapping).Select(reply => reply.RequestSequence));
+        Assert.Equal([51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.QueryMapping).Select(
+            reply => reply.RequestSequence));
     }
 
     [Fact]
-    public void A_connection_that_takes_the_row_of_a_listener_that_is_gone_keeps_its_port()
+    public void A_connection_that_takes_the_row_of_a_removed_listener_keeps_its_port()
     {
         var before = new World();
         before.Add("10.0.0.1:5000");
@@ -195,7 +201,7 @@ public class RecoveryRulesTests
         world.Add("0.0.0.0:5000", sequence: 50, age: TimeSpan.FromSeconds(11));
         Hello(world, 60);
         KernelReply replay = world.LastToKernel;
-        world.MapInfo("0.0.0.0:5000", "0.0.0.0:5000"); // the kernel gave it up, and goes on unmapped
+        world.MapInfo("0.0.0.0:5000", "0.0.0.0:5000"); // the kernel gave it up, and continues unmapped
         world.MapInfoNumber(1);
         Done(world, replay);
         Assert.Equal(2, world.Row("0.0.0.0:5000").References);

@@ -11,20 +11,28 @@ namespace Iwpmd.Tests.Core;
 /// <summary>The layout of what outlives the process.</summary>
 public class StateTests
 {
-    private static StateLayout Fresh(int mappings = 16) => StateLayout.InMemory(StateCapacity.For(mappings), World.Identity);
+    private static StateLayout Fresh(int mappings = 16) =>
+        StateLayout.InMemory(StateCapacity.For(mappings), World.Identity);
 
-    /// <summary>A reader of another version relies on these numbers: a change of one is a change of the layout's version.</summary>
+    /// <summary>
+    /// A reader of another version relies on these numbers: a change of one is a change of the layout's version.
+    /// </summary>
     [Fact]
     public void Rows_have_the_sizes_that_the_layout_says()
     {
         Assert.Equal(
             (64, 128, 192, 128, 464),
-            (Unsafe.SizeOf<MappingRow>(), Unsafe.SizeOf<ClientRow>(), Unsafe.SizeOf<ConversationRow>(), Unsafe.SizeOf<PeerRow>(), Unsafe.SizeOf<HealthRow>()));
+            (
+                Unsafe.SizeOf<MappingRow>(), Unsafe.SizeOf<ClientRow>(), Unsafe.SizeOf<ConversationRow>(),
+                Unsafe.SizeOf<PeerRow>(), Unsafe.SizeOf<HealthRow>()));
         Assert.True(Unsafe.SizeOf<StateHeader>() <= 512);
-        Assert.Equal(512 + 464 + (64 * 8) + (64 * 128) + (16 * 64) + (64 * 192) + (64 * 128), StateLayout.SizeOf(StateCapacity.For(16)));
+        Assert.Equal(
+            512 + 464 + (64 * 8) + (64 * 128) + (16 * 64) + (64 * 192) + (64 * 128),
+            StateLayout.SizeOf(StateCapacity.For(16)));
     }
 
-    private static string? WhyUnusable(StateLayout state) => StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out _);
+    private static string? WhyUnusable(StateLayout state) =>
+        StateLayout.WhyUnusable(state.Bytes, World.Identity.BootId, out _);
 
     [Fact]
     public void A_state_of_the_same_boot_is_usable_whichever_build_made_it()
@@ -60,7 +68,9 @@ public class StateTests
         }
     }
 
-    /// <summary>What comes of it is a fresh start, or a table in which each row is one that was there; never an exception.</summary>
+    /// <summary>
+    /// What comes of it is a fresh start, or a table in which each row is one that was there; never an exception.
+    /// </summary>
     [Fact]
     public void Any_flipped_byte_loses_what_it_hit_and_makes_nothing_up()
     {
@@ -70,7 +80,11 @@ public class StateTests
         world.Query("10.0.0.1:5002", "10.0.0.2:7174");
         world.Answer(PeerMessageType.Accept, 41000);
         byte[] good = world.State.Bytes.ToArray();
-        InetEndpoint[] locals = [InetEndpoint.Parse("10.0.0.1:5000"), InetEndpoint.Parse("[fd00::1]:5001"), InetEndpoint.Parse("10.0.0.1:5002")];
+        InetEndpoint[] locals =
+        [
+            InetEndpoint.Parse("10.0.0.1:5000"), InetEndpoint.Parse("[fd00::1]:5001"),
+            InetEndpoint.Parse("10.0.0.1:5002"),
+        ];
         ushort[] mapped = [.. locals.Select(local => world.Row(local.ToString()).MappedPort)];
         int fresh = 0, restored = 0;
         for (int at = 0; at < good.Length; at++)
@@ -85,7 +99,9 @@ public class StateTests
                 continue;
             }
             restored++;
-            Assert.True(seenEmpty <= world.State.Header.SeenEmptyAt, $"byte {at}: the socket seems to have been empty later than it was");
+            Assert.True(
+                seenEmpty <= world.State.Header.SeenEmptyAt,
+                $"byte {at}: the socket seems to have been empty later than it was");
             var next = new World(state: state, handshake: false) { Now = world.Now };
             next.Mapper.Restore(next.Now);
             next.Introduce();
@@ -93,7 +109,9 @@ public class StateTests
             for (int slot = 0; slot < next.Mapper.Mappings.HighWater; slot++)
             {
                 MappingRow row = next.Mapper.Mappings[slot];
-                Assert.True(!row.IsUsed || Array.IndexOf(locals, row.Local) is var i and >= 0 && row.MappedPort == mapped[i], $"byte {at}: {(InetEndpoint)row.Local} -> {row.MappedPort}");
+                Assert.True(
+                    !row.IsUsed || Array.IndexOf(locals, row.Local) is var i and >= 0 && row.MappedPort == mapped[i],
+                    $"byte {at}: {(InetEndpoint)row.Local} -> {row.MappedPort}");
             }
             int rowSize = Unsafe.SizeOf<MappingRow>();
             int hit = at >= state.Geometry.MappingsAt && at < state.Geometry.MappingsAt + (3 * rowSize) ? 1 : 0;
@@ -140,11 +158,13 @@ public class StateTests
         for (int i = 0; i < old.Mappings; i++)
         {
             Span<byte> row = result.AsSpan(geometry.MappingsAt + (i * geometry.MappingSize), geometry.MappingSize);
-            state.Bytes.Slice(old.MappingsAt + (i * old.MappingSize), Math.Min(old.MappingSize, row.Length)).CopyTo(row);
+            state.Bytes.Slice(
+                old.MappingsAt + (i * old.MappingSize), Math.Min(old.MappingSize, row.Length)).CopyTo(row);
             ulong hash = 0xcbf29ce484222325;
             for (int at = 8; at < row.Length; at += 8)
             {
-                hash = System.Numerics.BitOperations.RotateLeft((hash ^ BitConverter.ToUInt64(row[at..])) * 0x9e3779b97f4a7c15, 29);
+                hash = System.Numerics.BitOperations.RotateLeft(
+                    (hash ^ BitConverter.ToUInt64(row[at..])) * 0x9e3779b97f4a7c15, 29);
             }
             BitConverter.TryWriteBytes(row[4..], state.Mappings[i].IsUsed ? (uint)(hash ^ (hash >> 32)) : 0);
             BitConverter.TryWriteBytes(row, state.Mappings[i].IsUsed ? 2u : 0);
@@ -153,7 +173,8 @@ public class StateTests
         ref StateHeader header = ref System.Runtime.InteropServices.MemoryMarshal.AsRef<StateHeader>(result.AsSpan());
         header.MappingSize = (ushort)geometry.MappingSize;
         header.Checksum = 0xcbf29ce484222325;
-        foreach (byte part in result.AsSpan(0, (int)System.Runtime.InteropServices.Marshal.OffsetOf<StateHeader>(nameof(StateHeader.Checksum))))
+        foreach (byte part in result.AsSpan(
+            0, (int)System.Runtime.InteropServices.Marshal.OffsetOf<StateHeader>(nameof(StateHeader.Checksum))))
         {
             header.Checksum = (header.Checksum ^ part) * 0x100000001b3;
         }
@@ -165,7 +186,8 @@ public class StateTests
     {
         StateLayout state = Fresh();
         ref MappingRow row = ref state.Mappings[0];
-        bool TryRead(out MappingRow copy) => StateMigration.TryRead(state.Bytes, state.Geometry.MappingsAt, state.Geometry.MappingSize, 0, out copy, out _);
+        bool TryRead(out MappingRow copy) => StateMigration.TryRead(
+            state.Bytes, state.Geometry.MappingsAt, state.Geometry.MappingSize, 0, out copy, out _);
         Assert.True(TryRead(out _)); // zeros were never written
         using (var change = new RowChange<MappingRow>(ref row))
         {
@@ -207,11 +229,13 @@ public class StateTests
         next.Expire();
         Assert.Equal(handle, next.ToPeers.Single().Message.Handle);
         next.Answer(PeerMessageType.Accept, 41000);
-        Assert.Equal((KernelReplyKind.QueryMapping, 21u, (ushort)41000), (next.LastToKernel.Kind, next.LastToKernel.RequestSequence, next.LastToKernel.MappedRemote.Port));
+        Assert.Equal(
+            (KernelReplyKind.QueryMapping, 21u, (ushort)41000),
+            (next.LastToKernel.Kind, next.LastToKernel.RequestSequence, next.LastToKernel.MappedRemote.Port));
     }
 
     [Fact]
-    public void A_copy_of_a_Request_that_an_earlier_process_answered_tells_the_kernel_nothing_new()
+    public void A_copy_of_a_Request_that_an_earlier_process_answered_sends_no_REMOTE_INFO()
     {
         var world = new World();
         world.Add("10.0.0.1:5000");
@@ -249,7 +273,7 @@ public class StateTests
     }
 
     [Fact]
-    public void The_health_tells_what_came_back_and_forgets_what_was_wrong_before()
+    public void The_health_reports_restored_mappings_and_no_earlier_faults()
     {
         var world = new World();
         world.Add("10.0.0.1:5000");
@@ -258,10 +282,12 @@ public class StateTests
         var second = new World(handshake: false, state: world.State);
         second.Ports.Taken.Add(40000);
         second.Mapper.Restore(second.Now);
-        Assert.Equal((3u, 2u, 1u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
+        Assert.Equal(
+            (3u, 2u, 1u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
 
         new World(handshake: false, state: world.State).Mapper.Restore(second.Now);
-        Assert.Equal((3u, 3u, 0u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
+        Assert.Equal(
+            (3u, 3u, 0u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
         Assert.True(StateRow.IsSound(ref world.State.Health));
     }
 }

@@ -11,7 +11,9 @@ namespace Iwpmd.Tests.Core;
 public class TableTests
 {
     private static readonly InetEndpoint[] s_addresses =
-        [.. ((string[])["0.0.0.0:0", "10.0.0.1:0", "10.0.0.2:0", "[::]:0", "[fd00::1]:0", "[fe80::1%2]:0", "[fe80::1%3]:0"]).Select(InetEndpoint.Parse)];
+        Array.ConvertAll(
+            ["0.0.0.0:0", "10.0.0.1:0", "10.0.0.2:0", "[::]:0", "[fd00::1]:0", "[fe80::1%2]:0", "[fe80::1%3]:0"],
+            text => InetEndpoint.Parse(text));
 
     [Fact]
     public void The_mapping_table_finds_what_a_list_finds()
@@ -37,11 +39,13 @@ public class TableTests
                 table.Remove(slot);
                 model.Remove(slot);
             }
-            AssertFindsTheSame(table, model, s_addresses[random.Next(s_addresses.Length)].WithPort((ushort)random.Next(1, 20)));
+            AssertFindsTheSame(
+                table, model, s_addresses[random.Next(s_addresses.Length)].WithPort((ushort)random.Next(1, 20)));
         }
     }
 
-    private static void AddBoth(MappingTable table, Dictionary<int, MappingRow> model, InetEndpoint local, MappingState state)
+    private static void AddBoth(
+        MappingTable table, Dictionary<int, MappingRow> model, InetEndpoint local, MappingState state)
     {
         var row = new MappingRow { Local = local, MappedPort = 40000, State = state };
         int slot = table.Add(row, TimeSpan.Zero);
@@ -103,7 +107,8 @@ public class TableTests
             Assert.Equal(model.Count, queue.Count);
             Assert.Equal(model.Count == 0 ? TimeSpan.MaxValue.Ticks : model.Values.Min(), queue.Next.Ticks);
             int due = queue.PeekDue(new TimeSpan(500));
-            Assert.True(due < 0 ? model.Values.All(at => at > 500) : model[due] == model.Values.Min() && model[due] <= 500);
+            Assert.True(
+                due < 0 ? model.Values.All(at => at > 500) : model[due] == model.Values.Min() && model[due] <= 500);
         }
     }
 
@@ -111,7 +116,8 @@ public class TableTests
     public void Conversations_are_found_by_handle_and_leave_nothing_behind()
     {
         var random = new Random(3);
-        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity), secret: 1); // 32 of each role
+        // 32 of each role
+        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity), secret: 1);
         Dictionary<ulong, int> model = [];
         for (int step = 0; step < 50_000; step++)
         {
@@ -124,7 +130,8 @@ public class TableTests
             }
             else if (model.Count < 32)
             {
-                model[handle] = conversations.Open(new ConversationRow { Handle = handle, Role = ConversationRole.Querying }, new TimeSpan(step));
+                model[handle] = conversations.Open(
+                    new ConversationRow { Handle = handle, Role = ConversationRole.Querying }, new TimeSpan(step));
             }
             Assert.Equal(-1, conversations.FindQuery(handle ^ 1));
             Assert.Equal(model.Count, conversations.Count);
@@ -132,7 +139,7 @@ public class TableTests
     }
 
     [Fact]
-    public void Of_the_settled_conversations_the_first_makes_room_first()
+    public void Of_the_complete_conversations_the_oldest_is_evicted_first()
     {
         var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity), secret: 1);
         int[] slots = [.. Enumerable.Range(1, 32).Select(h => Open(conversations, (ulong)h))];
@@ -160,7 +167,9 @@ public class TableTests
         var peers = new PeerTable(state);
         for (uint host = 0; host < 1000; host++)
         {
-            peers.Missed(new InetEndpoint(IpFamily.V4, 0, 0x0a000000 + host, 3935), FallbackCause.NoAnswer, new TimeSpan(5000), new TimeSpan(host));
+            peers.Missed(
+                new InetEndpoint(IpFamily.V4, 0, 0x0a000000 + host, 3935), FallbackCause.NoAnswer, new TimeSpan(5000),
+                new TimeSpan(host));
         }
         Assert.True(peers.IsUnreachable(new InetEndpoint(IpFamily.V4, 0, 0x0a000000 + 999, 1), new TimeSpan(4999)));
         Assert.False(peers.IsUnreachable(new InetEndpoint(IpFamily.V4, 0, 0x0a000000 + 999, 1), new TimeSpan(5000)));

@@ -104,7 +104,7 @@ public class ConfigurationTests
     [InlineData("interface=,")]
     [InlineData("state_dir=run")]
     [InlineData("log_level=loud")]
-    public void A_value_out_of_bounds_is_a_complaint_with_its_line_and_the_default_stands(string line)
+    public void A_value_out_of_bounds_is_a_complaint_with_its_line_and_the_default_is_used(string line)
     {
         (Configuration c, string[] complaints) = Parse("", line);
         Assert.Equal(new Configuration(), c);
@@ -135,12 +135,17 @@ public class ConfigurationTests
     public void An_unknown_name_is_a_complaint_that_names_it()
     {
         Assert.Equal(["1: unknown name 'nl_sock_rbuf': the line is ignored"], Parse("nl_sock_rbuf=1").Complaints);
-        Assert.Equal(["1: unknown name 'query_retri', perhaps query_retry: the line is ignored"], Parse("query_retri=1").Complaints);
+        Assert.Equal(
+            ["1: unknown name 'query_retri', perhaps query_retry: the line is ignored"],
+            Parse("query_retri=1").Complaints);
     }
 
     /// <summary>With the default the daemon would serve whom it was not meant to.</summary>
     [Theory]
-    [InlineData("allow=10.0.0.0/99", "allow must be networks like 10.0.0.0/8, fd00::/8 (the rest of the address 0), or addresses, not '10.0.0.0/99'")]
+    [InlineData(
+        "allow=10.0.0.0/99",
+        "allow must be networks like 10.0.0.0/8, fd00::/8 (the rest of the address 0), or addresses, "
+            + "not '10.0.0.0/99'")]
     [InlineData("deny=10.0.0.1 10.0.0.x", null)]
     [InlineData("interface=eth0/1", null)]
     [InlineData("allow 10.0.0.0/8", "'allow 10.0.0.0/8' has no '='")]
@@ -171,20 +176,34 @@ public class ConfigurationTests
 
     [Theory]
     [InlineData("query_retry=x", "1: query_retry must be 100 to 5000 ms, not 'x': the default, 500, stands")]
-    [InlineData("query_retry=700\nquery_retry=x", "2: query_retry must be 100 to 5000 ms, not 'x': '700' of line 1 stands")]
-    [InlineData("port_range=9", "1: port_range must be LOW-HIGH, each 1 to 65535, not '9': the default, the host's, stands")]
+    [InlineData(
+        "query_retry=700\nquery_retry=x", "2: query_retry must be 100 to 5000 ms, not 'x': '700' of line 1 stands")]
+    [InlineData(
+        "port_range=9", "1: port_range must be LOW-HIGH, each 1 to 65535, not '9': the default, the host's, stands")]
     [InlineData("max_mappings", "1: 'max_mappings' has no '=': the line is ignored")]
     [InlineData("max_mappings 100", "1: 'max_mappings 100' has no '=': the line is ignored")]
-    [InlineData("max_mappings=100\nmax_mappings=200", "2: max_mappings is set in line 1 already: '200' of this line is used")]
-    [InlineData("# a deadline\nquery_deadline=400", "2: query_retry (500 ms) is above query_deadline (400 ms): each host is asked only once")]
-    [InlineData("query_deadline=400\nquery_retry=401", "2: query_retry (401 ms) is above query_deadline (400 ms): each host is asked only once")]
-    [InlineData("interface=lo, nosuch0", "1: there is no network interface 'nosuch0': nothing comes from it until there is")]
+    [InlineData(
+        "max_mappings=100\nmax_mappings=200", "2: max_mappings is set in line 1 already: '200' of this line is used")]
+    [InlineData(
+        "# a deadline\nquery_deadline=400",
+        "2: query_retry (500 ms) is above query_deadline (400 ms): each host is asked only once")]
+    [InlineData(
+        "query_deadline=400\nquery_retry=401",
+        "2: query_retry (401 ms) is above query_deadline (400 ms): each host is asked only once")]
+    [InlineData(
+        "interface=lo, nosuch0", "1: there is no network interface 'nosuch0': nothing comes from it until there is")]
     [InlineData("deny=0.0.0.0/0", "1: deny has all of 0.0.0.0/0: none of its hosts may ask")]
-    [InlineData("request_rate=999", "1: source_rate (1000) is above request_rate (999): one unvalidated host can use up the rate of all")]
-    [InlineData("max_mappings=101\nport_range=40000-40099", "2: port_range has 100 ports for 101 mappings of max_mappings: connections beyond that continue unmapped")]
+    [InlineData(
+        "request_rate=999",
+        "1: source_rate (1000) is above request_rate (999): one unvalidated host can use up the rate of all")]
+    [InlineData(
+        "max_mappings=101\nport_range=40000-40099",
+        "2: port_range has 100 ports for 101 mappings of max_mappings: connections beyond that continue unmapped")]
     [InlineData("state_dir=/dev/null", "1: state_dir, /dev/null, is no directory: mappings do not outlive the daemon")]
-    [InlineData("allow=10.0.0.0/8, fd00::1\ndeny=fd00::/16", "2: deny has all of fd00::1/128, which allow has too: none of its hosts may ask")]
-    public void Any_other_fault_names_what_stands(string lines, string expected)
+    [InlineData(
+        "allow=10.0.0.0/8, fd00::1\ndeny=fd00::/16",
+        "2: deny has all of fd00::1/128, which allow has too: none of its hosts may ask")]
+    public void Any_other_fault_names_the_value_that_is_used(string lines, string expected)
     {
         LoadedConfiguration loaded = ConfigurationParser.Parse(lines.Split('\n'));
 
@@ -195,16 +214,22 @@ public class ConfigurationTests
 
     [Fact]
     public void A_sound_file_has_no_complaint() =>
-        Assert.Empty(Parse("query_deadline=500", "allow=10.0.0.0/8", "deny=10.0.0.1", "interface=", "port_range=40000-40000", "state_dir=/run").Complaints);
+        Assert.Empty(
+            Parse(
+                "query_deadline=500", "allow=10.0.0.0/8", "deny=10.0.0.1", "interface=", "port_range=40000-40000",
+                "state_dir=/run").Complaints);
 
     [Fact]
-    public void A_file_that_never_ends_is_none() => Assert.Throws<SetupException>(() => Configuration.Load("/dev/zero", isRequired: true));
+    public void A_file_that_never_ends_is_none() =>
+        Assert.Throws<SetupException>(() => Configuration.Load("/dev/zero", isRequired: true));
 
     [Fact]
     public void A_missing_file_is_fine_unless_it_was_asked_for()
     {
-        Assert.Equal(new Configuration(), Configuration.Load("/nonexistent/iwpmd.conf", isRequired: false).Configuration);
-        SetupException e = Assert.Throws<SetupException>(() => Configuration.Load("/nonexistent/iwpmd.conf", isRequired: true));
+        Assert.Equal(
+            new Configuration(), Configuration.Load("/nonexistent/iwpmd.conf", isRequired: false).Configuration);
+        SetupException e = Assert.Throws<SetupException>(
+            () => Configuration.Load("/nonexistent/iwpmd.conf", isRequired: true));
         Assert.Equal(ExitStatus.Failure, e.ExitStatus);
         Assert.Contains("/nonexistent/iwpmd.conf", e.Message);
     }
@@ -215,8 +240,10 @@ public class ConfigurationTests
         string[] lines = File.ReadAllLines(Repository.PathOf("iwpmd.conf"));
         (Configuration asShipped, string[] complaints) = Parse(lines);
         Assert.Equal((new Configuration(), 0), (asShipped, complaints.Length));
-        Assert.All(Configuration.Keys, key => Assert.Contains(lines, line => line.StartsWith($"#{key.Name}=", StringComparison.Ordinal)));
+        Assert.All(Configuration.Keys, key => Assert.Contains(
+            lines, line => line.StartsWith($"#{key.Name}=", StringComparison.Ordinal)));
         string[] words = ["port_range", "keep_ports", "allow", "deny", "interface"]; // their defaults are no values
-        Assert.All(Configuration.Keys.Where(key => !words.Contains(key.Name)), key => Assert.Contains($"#{key.Name}={key.Default}", lines));
+        Assert.All(Configuration.Keys.Where(key => !words.Contains(key.Name)), key => Assert.Contains(
+            $"#{key.Name}={key.Default}", lines));
     }
 }

@@ -57,7 +57,8 @@ public sealed class LoopTests : IDisposable
     {
         Assert.Equal(Errno.None, Signals.TryInstall(out Signals? signals));
         Assert.Equal(Errno.None, Epoll.TryCreate(out Epoll? epoll));
-        var ports = new TcpPorts(new PortRange(20000, 30000), RangeOwner.Host, [], Entropy.Random64(), NullLogger.Instance);
+        var ports = new TcpPorts(
+            new PortRange(20000, 30000), RangeOwner.Host, [], Entropy.Random64(), NullLogger.Instance);
         var mapper = new PortMapper(_state, ports, new PortMapperSettings(), Entropy.Random64, NullLogger.Instance);
         using var kernel = new KernelLink(_kernel.Daemon, new Heartbeat(_state), _state, NullLogger.Instance);
         var exchange = new Exchange(mapper, kernel, _peers, NullLogger.Instance);
@@ -87,12 +88,26 @@ public sealed class LoopTests : IDisposable
     }
 
     private static KernelRequest Register(uint sequence) =>
-        new() { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = sequence, Device = new FixedName("siw0"), Library = new FixedName("iWarpPortMapperUser") };
+        new()
+        {
+            Operation = KernelOperation.RegisterPid,
+            Client = 2,
+            Sequence = sequence,
+            Device = new FixedName("siw0"),
+            Library = new FixedName("iWarpPortMapperUser"),
+        };
 
     private static KernelRequest Add(ushort port, uint sequence) =>
-        new() { Operation = KernelOperation.AddMapping, Client = 2, Sequence = sequence, Local = s_loopback.WithPort(port) };
+        new()
+        {
+            Operation = KernelOperation.AddMapping,
+            Client = 2,
+            Sequence = sequence,
+            Local = s_loopback.WithPort(port),
+        };
 
-    private static KernelRequest Remove(ushort port) => new() { Operation = KernelOperation.RemoveMapping, Client = 2, Local = s_loopback.WithPort(port) };
+    private static KernelRequest Remove(ushort port) =>
+        new() { Operation = KernelOperation.RemoveMapping, Client = 2, Local = s_loopback.WithPort(port) };
 
     private static Errno TryBind(ushort port)
     {
@@ -106,7 +121,8 @@ public sealed class LoopTests : IDisposable
     public void A_replay_that_the_kernel_cuts_short_is_no_refusal()
     {
         _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done });
-        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.NoMemory.Number }); // "Insufficient skbs for map info"
+        // "Insufficient skbs for map info"
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.NoMemory.Number });
         _kernel.Say(Register(1));
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
         Assert.Equal(KernelReplyKind.MapInfo, _kernel.Next().Kind);
@@ -118,7 +134,7 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
-    public void A_hello_that_was_lost_is_said_again_and_is_no_refusal()
+    public void A_lost_HELLO_is_sent_again_and_is_no_refusal()
     {
         _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
         _kernel.Say(Register(1));
@@ -162,7 +178,7 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
-    public void An_outcome_that_was_lost_is_not_waited_for_while_requests_keep_coming()
+    public void A_lost_ACK_is_not_waited_for_while_requests_keep_coming()
     {
         _kernel.LosesAck = true;
         _kernel.Say(Add(5000, 7));
@@ -178,7 +194,7 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
-    public void However_much_comes_before_an_outcome_nothing_is_lost()
+    public void However_much_comes_before_an_ACK_nothing_is_lost()
     {
         byte[] datagram = [.. Enumerable.Repeat(KernelBytes.Of(Remove(9999)), 50).SelectMany(bytes => bytes)];
         byte[][] removes = [.. Enumerable.Repeat(datagram, 800)];
@@ -190,11 +206,13 @@ public sealed class LoopTests : IDisposable
         Assert.Equal(Enumerable.Range(7, 3), Enumerable.Range(7, 3).Select(_ => (int)_kernel.Next().RequestSequence));
         _kernel.Say(Add(5000, 20));
         Assert.Equal(20u, _kernel.Next().RequestSequence);
-        Assert.Equal((3ul * 800 * 50, 0ul), (_state.Counters[(int)Counter.Removes], _state.Counters[(int)Counter.KernelOverruns]));
+        Assert.Equal(
+            (3ul * 800 * 50, 0ul),
+            (_state.Counters[(int)Counter.Removes], _state.Counters[(int)Counter.KernelOverruns]));
     }
 
     [Fact]
-    public void What_waits_to_be_said_is_bounded_and_the_rest_is_handled_later()
+    public void The_outbox_is_bounded_and_the_rest_is_handled_later()
     {
         const int Total = 20000, PerDatagram = 40;
         _kernel.Meanwhile.Enqueue(() =>
@@ -206,9 +224,11 @@ public sealed class LoopTests : IDisposable
         });
         _kernel.Say(Add(5000, 7));
         Assert.Equal(7u, _kernel.Next().RequestSequence);
-        Assert.Equal(Enumerable.Range(100, Total), Enumerable.Range(0, Total).Select(_ => (int)_kernel.Next().RequestSequence));
+        Assert.Equal(
+            Enumerable.Range(100, Total), Enumerable.Range(0, Total).Select(_ => (int)_kernel.Next().RequestSequence));
         Stop(TestLibc.SIGTERM);
-        Assert.InRange(_allocated, 1_000_000, 18_000_000); // an effect has 320 bytes, and each doubling allocates anew: 26 MB without a bound
+        // an effect has 320 bytes, and each doubling allocates again: 26 MB without a bound
+        Assert.InRange(_allocated, 1_000_000, 18_000_000);
     }
 
     [Fact]
@@ -260,7 +280,8 @@ public sealed class LoopTests : IDisposable
                 Thread.Sleep(10);
                 askedAt = Stopwatch.GetTimestamp();
                 _kernel.Say(Register(answered));
-                Array.ForEach([.. Enumerable.Repeat(Remove(9999), 100)], remove => _kernel.Say(remove)); // more than a turn, so that the loop does not sleep
+                // more than a turn, so that the loop does not sleep
+                Array.ForEach([.. Enumerable.Repeat(Remove(9999), 100)], remove => _kernel.Say(remove));
             });
             _kernel.Say(Add(5000, mapped));
             Assert.Equal(mapped, _kernel.Next().RequestSequence);
@@ -304,13 +325,23 @@ public sealed class LoopTests : IDisposable
     }
 
     [Fact]
-    public void A_host_without_a_port_mapper_is_told_to_the_kernel_within_a_round_trip()
+    public void A_query_to_a_host_without_a_port_mapper_is_answered_within_a_round_trip()
     {
         // 127.0.0.2 has nobody at 3935: nothing else on the test machine may use that port on this address.
         TimeSpan asked = Clock.Now;
-        _kernel.Say(new KernelRequest { Operation = KernelOperation.QueryMapping, Client = 2, Sequence = 7, Local = s_loopback.WithPort(5000), Remote = InetEndpoint.Parse("127.0.0.2:7174") });
+        _kernel.Say(
+            new KernelRequest
+            {
+                Operation = KernelOperation.QueryMapping,
+                Client = 2,
+                Sequence = 7,
+                Local = s_loopback.WithPort(5000),
+                Remote = InetEndpoint.Parse("127.0.0.2:7174"),
+            });
         KernelReply reply = _kernel.Next();
-        Assert.Equal((KernelReplyKind.QueryMapping, MappingError.None, "127.0.0.2:7174"), (reply.Kind, reply.Error, reply.MappedRemote.ToString()));
+        Assert.Equal(
+            (KernelReplyKind.QueryMapping, MappingError.None, "127.0.0.2:7174"),
+            (reply.Kind, reply.Error, reply.MappedRemote.ToString()));
         Assert.Equal(1ul, _state.Counters[(int)Counter.QueriesUnreachable]);
         Assert.True(Clock.Now - asked < new PortMapperSettings().QueryDeadline);
     }
@@ -331,7 +362,8 @@ public sealed class LoopTests : IDisposable
                 _kernel.Say(Remove(5000));
             }
         }
-        // What allocates in steady state does so in every window; the compiler's second thoughts about the code it first made do not.
+        // What allocates in steady state does so in every window; the compiler's second thoughts about the code it
+        // first made do not.
         long allocated = -1;
         int windows = 0;
         for (; windows < 6 && allocated != 0; windows++)
@@ -341,7 +373,8 @@ public sealed class LoopTests : IDisposable
             allocated = Volatile.Read(ref _allocated) - before;
         }
         Assert.Equal(0, allocated);
-        Assert.True(SpinWait.SpinUntil(() => _state.Counters[(int)Counter.PeerAcks] == (ulong)windows * 300, TimeSpan.FromSeconds(20)));
+        Assert.True(SpinWait.SpinUntil(
+            () => _state.Counters[(int)Counter.PeerAcks] == (ulong)windows * 300, TimeSpan.FromSeconds(20)));
     }
 
     [Fact]
@@ -378,7 +411,8 @@ public sealed class LoopTests : IDisposable
 
     private PeerMessage Ask(ushort port, ulong handle, UdpSocket peer)
     {
-        Send(peer, new PeerMessage(PeerMessageType.Request, handle, s_loopback.WithPort(6000), s_loopback.WithPort(port), default));
+        Send(peer, new PeerMessage(
+            PeerMessageType.Request, handle, s_loopback.WithPort(6000), s_loopback.WithPort(port), default));
         Span<byte> bytes = stackalloc byte[PeerMessage.RequestSize];
         Assert.True(SocketFd.WaitReadable(peer.Fd, TimeSpan.FromSeconds(20)), "no answer to a Request");
         Assert.Equal(Errno.None, peer.Receive(bytes, out UdpArrival arrival));

@@ -9,12 +9,15 @@ using Xunit;
 
 namespace Iwpmd.Tests.Daemon;
 
-/// <summary>What is read of strangers and of known hosts while a flood lasts: real sockets, a clock of our own.</summary>
+/// <summary>
+/// What is read of unvalidated and of validated hosts during a flood: real sockets, a clock of our own.
+/// </summary>
 [Collection(OsCollection.Name)]
 public sealed class PeerSamplingTests : IDisposable
 {
     private const int Rate = 1000, Sent = 1000;
-    private static readonly InetEndpoint s_known = InetEndpoint.Parse("127.0.0.2:0"), s_unvalidated = InetEndpoint.Parse("127.0.0.3:0");
+    private static readonly InetEndpoint s_validated = InetEndpoint.Parse("127.0.0.2:0"),
+        s_unvalidated = InetEndpoint.Parse("127.0.0.3:0");
 
     private readonly Admission _admission = new(new AdmissionSettings { RequestRate = Rate }, secret: 1);
     private readonly PeerSockets _peers = PeerSockets.Open(0, [], NullLogger.Instance);
@@ -37,12 +40,13 @@ public sealed class PeerSamplingTests : IDisposable
         _peers.Dispose();
     }
 
-    /// <summary>A tenth of a second in which so many strangers ask.</summary>
+    /// <summary>A tenth of a second of so many Requests of unvalidated hosts.</summary>
     private void Pass(int requests)
     {
         for (int i = 0; i < requests; i++)
         {
-            _admission.TryAdmit(new InetEndpoint(IpFamily.V4, 0, (11u << 24) + (uint)Random.Shared.Next(1 << 24), 1), _now);
+            _admission.TryAdmit(
+                new InetEndpoint(IpFamily.V4, 0, (11u << 24) + (uint)Random.Shared.Next(1 << 24), 1), _now);
         }
         _now += TimeSpan.FromSeconds(0.1);
         _sampling.Update(_now);
@@ -54,7 +58,8 @@ public sealed class PeerSamplingTests : IDisposable
         int read = 0;
         for (int i = 0; i < Sent; i++)
         {
-            Assert.Equal(Errno.None, _sender.Send("hello"u8, InetEndpoint.Parse("127.0.0.1:0").WithPort(answering.Port), from));
+            Assert.Equal(
+                Errno.None, _sender.Send("hello"u8, InetEndpoint.Parse("127.0.0.1:0").WithPort(answering.Port), from));
             read += answering.Receive(_buffer, out _) == Errno.None ? 1 : 0;
         }
         return read;
@@ -71,18 +76,18 @@ public sealed class PeerSamplingTests : IDisposable
     }
 
     [Fact]
-    public void Of_a_flood_most_is_not_read_but_all_of_known_hosts()
+    public void Of_a_flood_most_is_not_read_but_all_of_validated_hosts()
     {
-        _admission.MarkValidated(s_known, _now);
+        _admission.MarkValidated(s_validated, _now);
         Pass(3 * Rate); // thirty times what is served
 
         Assert.Equal(16, _sampling.SampleOneIn);
         Assert.InRange(Read(s_unvalidated), 1, Sent / 4);
-        Assert.Equal(Sent, Read(s_known));
+        Assert.Equal(Sent, Read(s_validated));
     }
 
     [Fact]
-    public void Who_proves_himself_during_a_flood_is_known()
+    public void A_host_that_is_validated_during_a_flood_is_read()
     {
         Pass(3 * Rate);
         _admission.MarkValidated(s_unvalidated, _now);

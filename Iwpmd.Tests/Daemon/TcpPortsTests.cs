@@ -13,7 +13,8 @@ namespace Iwpmd.Tests.Daemon;
 [Collection(OsCollection.Name)]
 public class TcpPortsTests
 {
-    private static TcpPorts Make(ushort low, ushort high, params PortRange[] reserved) => new(new PortRange(low, high), RangeOwner.Host, reserved, 0, NullLogger.Instance);
+    private static TcpPorts Make(ushort low, ushort high, params PortRange[] reserved) =>
+        new(new PortRange(low, high), RangeOwner.Host, reserved, 0, NullLogger.Instance);
 
     [Fact]
     public void Ports_are_chosen_in_turn_without_the_reserved_the_excepted_and_the_taken()
@@ -57,7 +58,8 @@ public class TcpPortsTests
     {
         TcpPorts ports = Make(21030, 21039);
         var program = new System.Net.IPEndPoint(System.Net.IPAddress.Parse(address), 21035);
-        using var socket = new System.Net.Sockets.Socket(program.AddressFamily, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Tcp);
+        using var socket = new System.Net.Sockets.Socket(
+            program.AddressFamily, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Tcp);
         if (address == "::")
         {
             socket.DualMode = false;
@@ -89,7 +91,10 @@ public class TcpPortsTests
     [Fact]
     public void Ports_that_are_kept_are_given_to_nobody_else()
     {
-        var ports = new TcpPorts(new PortRange(21050, 21052), RangeOwner.Host, [], 0, NullLogger.Instance) { Kept = new PortSet([(21050, 21051)]) };
+        var ports = new TcpPorts(new PortRange(21050, 21052), RangeOwner.Host, [], 0, NullLogger.Instance)
+        {
+            Kept = new PortSet([(21050, 21051)]),
+        };
         Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort port));
         Assert.Equal(21052, port);
         Assert.Equal(ClaimResult.NoneFree, ports.TryClaimAny(IpFamily.V4, 0, out _));
@@ -111,11 +116,15 @@ public class TcpPortsTests
         owner.Release(21020);
     }
 
-    /// <summary>That is how a range is kept from ordinary programs: the kernel gives none of it to those that ask for any port.</summary>
+    /// <summary>
+    /// That is how a range is kept from ordinary programs: the kernel gives none of it to those that ask for any port.
+    /// </summary>
     [Fact]
     public void A_configured_range_may_be_reserved_as_a_whole()
     {
-        TcpPorts ports = new(new PortRange(21030, 21031), RangeOwner.Configuration, [new PortRange(21000, 22000)], 0, NullLogger.Instance);
+        TcpPorts ports = new(
+            new PortRange(21030, 21031), RangeOwner.Configuration, [new PortRange(21000, 22000)], 0,
+            NullLogger.Instance);
         Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort first));
         Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort second));
         Assert.Equal([21030, 21031], new[] { (int)first, second }.Order());
@@ -127,8 +136,11 @@ public class TcpPortsTests
     [Fact]
     public void Of_a_configured_range_what_is_reserved_comes_last()
     {
-        TcpPorts ports = new(new PortRange(21040, 21043), RangeOwner.Configuration, [new PortRange(21040, 21041)], 0, NullLogger.Instance);
-        ushort[] claimed = [.. Enumerable.Range(0, 4).Select(_ => ports.TryClaimAny(IpFamily.V4, 0, out ushort port) == ClaimResult.Claimed ? port : (ushort)0)];
+        TcpPorts ports = new(
+            new PortRange(21040, 21043), RangeOwner.Configuration, [new PortRange(21040, 21041)], 0,
+            NullLogger.Instance);
+        ushort[] claimed = [.. Enumerable.Range(0, 4).Select(
+            _ => ports.TryClaimAny(IpFamily.V4, 0, out ushort port) == ClaimResult.Claimed ? port : (ushort)0)];
         Assert.Equal([21042, 21043, 21040, 21041], claimed);
         Array.ForEach(claimed, ports.Release);
     }
@@ -138,7 +150,8 @@ public class TcpPortsTests
     {
         TcpPorts ports = Make(21050, 21051);
         Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort before));
-        ports.Choose(new PortRange(21060, 21062), RangeOwner.Host, [new PortRange(21061, 21061), new PortRange(21060, 21061)]);
+        ports.Choose(
+            new PortRange(21060, 21062), RangeOwner.Host, [new PortRange(21061, 21061), new PortRange(21060, 21061)]);
         Assert.Equal(2, ports.Reserved);
         Assert.Equal(ClaimResult.Claimed, ports.TryClaimAny(IpFamily.V4, 0, out ushort after));
         Assert.Equal((21050, 21062), (before, after));
@@ -153,6 +166,8 @@ public class TcpPortsTests
         TcpPorts reserved = new(new PortRange(21070, 21079), RangeOwner.Host, [new PortRange(21070, 21079)], 0, log);
         Assert.Equal(ClaimResult.NoneFree, reserved.TryClaimAny(IpFamily.V4, 0, out _));
         Assert.Equal(
-            "host: no TCP port claimed: none of the ports 21070 to 21079 is free, 10 of them are reserved: widen net.ipv4.ip_local_port_range, or set port_range", Assert.Single(log.Lines));
+            "host: no TCP port claimed: none of the ports 21070 to 21079 is free, 10 of them are reserved: widen "
+                + "net.ipv4.ip_local_port_range, or set port_range",
+            Assert.Single(log.Lines));
     }
 }

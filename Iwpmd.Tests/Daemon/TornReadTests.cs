@@ -8,7 +8,9 @@ using Xunit;
 
 namespace Iwpmd.Tests.Daemon;
 
-/// <summary>One who writes rows without a pause, and one who reads them through a mapping of his own, as another process would.</summary>
+/// <summary>
+/// One who writes rows without a pause, and one who reads them through a mapping of his own, as another process would.
+/// </summary>
 public sealed class TornReadTests : IDisposable
 {
     private const int Reads = 1_000_000, MostReads = 100 * Reads, Values = 1000, Rows = 4;
@@ -22,7 +24,8 @@ public sealed class TornReadTests : IDisposable
     [Fact]
     public async Task Of_a_million_reads_none_is_torn()
     {
-        Assert.Equal(Errno.None, StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out _));
+        Assert.Equal(
+            Errno.None, StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out _));
         using StateFile owned = file!;
         var state = new StateLayout(owned.Address, Capacity);
         state.Format(default);
@@ -61,13 +64,17 @@ public sealed class TornReadTests : IDisposable
         // On a busy machine the writer gets its turns late.
         for (int reads = 0; reads < Reads || (values.Count <= Values && reads < MostReads);)
         {
-            if (!StateMigration.TryRead(view.Bytes, geometry.MappingsAt, geometry.MappingSize, reads % Rows, out MappingRow row, out bool isNeverWritten))
+            if (!StateMigration.TryRead(
+                view.Bytes, geometry.MappingsAt, geometry.MappingSize, reads % Rows, out MappingRow row,
+                out bool isNeverWritten))
             {
                 continue; // the writer was interrupted in its middle
             }
             reads++;
             uint n = row.Generation;
-            torn += isNeverWritten || (row.Local.High == n && row.Local.Scope == n && row.MappedPort == (ushort)n && row.References == (int)n && row.CreatedAt == n && row.LastChangedAt == ~(long)n) ? 0 : 1;
+            bool isOneWrite = row.Local.High == n && row.Local.Scope == n && row.MappedPort == (ushort)n
+                && row.References == (int)n && row.CreatedAt == n && row.LastChangedAt == ~(long)n;
+            torn += isNeverWritten || isOneWrite ? 0 : 1;
             values.Add(n);
         }
         return (torn, values);

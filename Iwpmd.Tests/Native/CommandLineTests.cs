@@ -41,7 +41,9 @@ public class CommandLineTests
         Assert.Equal((0, ""), (status, errors));
     }
 
-    /// <summary>A daemon of a boot image is called so, since systemd ends whatever is not when the root changes.</summary>
+    /// <summary>
+    /// A daemon of a boot image is called so, since systemd ends whatever is not when the root changes.
+    /// </summary>
     [Fact]
     public void The_programs_own_name_may_begin_with_an_at_sign()
     {
@@ -53,7 +55,9 @@ public class CommandLineTests
     [Fact]
     public void A_word_in_brackets_is_no_argument()
     {
-        Assert.Equal((2, "", "iwpmd: Unrecognized command or argument '[diagram]'.\niwpmd: see iwpmd --help\n"), Run("[diagram]", "--version"));
+        Assert.Equal(
+            (2, "", "iwpmd: Unrecognized command or argument '[diagram]'.\niwpmd: see iwpmd --help\n"),
+            Run("[diagram]", "--version"));
     }
 
     [Theory]
@@ -75,7 +79,11 @@ public class CommandLineTests
         (int status, string output, _) = Run("--help");
 
         Assert.Equal(0, status);
-        string[] options = ["-s, --systemd", "-f, --foreground", "-c, --config", "-l, --log-level", "--check-config", "-V, --version", "--help"];
+        string[] options =
+            [
+                "-s, --systemd", "-f, --foreground", "-c, --config", "-l, --log-level", "--check-config",
+                "-V, --version", "--help",
+            ];
         Assert.All(options, option => Assert.Contains(option, output));
     }
 
@@ -96,10 +104,14 @@ public class CommandLineTests
     {
         using var host = new Host();
         host.Write("/etc/other.conf", "state_dir=/run/other\n");
-        foreach (string[] words in (string[][])[["-c", "/etc/other.conf", "status"], ["status", "-c", "/etc/other.conf"], ["--config", "/etc/other.conf", "metrics", "-o", "/etc/m"]])
+        foreach (string[] words in (string[][])
+            [["-c", "/etc/other.conf", "status"], ["status", "-c", "/etc/other.conf"], ["--config", "/etc/other.conf",
+             "metrics", "-o", "/etc/m"]])
         {
             CommandResult result = Command.Run(host, words);
-            Assert.True(words.Contains("metrics") ? result.Status == 0 : result.Output.Contains("there is no /run/other/state"), result.ToString());
+            Assert.True(
+                words.Contains("metrics") ? result.Status == 0 : result.Output.Contains("there is no /run/other/state"),
+                result.ToString());
         }
     }
 
@@ -145,12 +157,14 @@ public class CommandLineTests
     }
 
     [Fact]
-    public void A_sound_configuration_has_no_complaints() => Assert.Equal((0, "", ""), CheckConfiguration("# all is well\nquery_deadline = 2000\n\nport_range=40000-50000\n"));
+    public void A_sound_configuration_has_no_complaints() => Assert.Equal(
+        (0, "", ""), CheckConfiguration("# all is well\nquery_deadline = 2000\n\nport_range=40000-50000\n"));
 
     [Fact]
     public void Every_complaint_names_file_and_line()
     {
-        (int status, string output, string errors) = CheckConfiguration("query_deadline=1\n# fine\nno_such_name=1\nquery_retry=200\nport_range=9-3\n");
+        (int status, string output, string errors) = CheckConfiguration(
+            "query_deadline=1\n# fine\nno_such_name=1\nquery_retry=200\nport_range=9-3\n");
 
         Assert.Equal((1, ""), (status, errors));
         string[] lines = output.TrimEnd().Split('\n');
@@ -158,7 +172,7 @@ public class CommandLineTests
         Assert.Contains("no_such_name", lines[1]);
     }
 
-    /// <summary>By the setting of a network namespace of its own.</summary>
+    /// <summary>By the setting of a separate network namespace.</summary>
     [Fact]
     public void Ports_that_the_daemon_may_not_bind_are_a_complaint()
     {
@@ -167,9 +181,14 @@ public class CommandLineTests
         host.Write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "901");
         CommandResult one = Command.Run(host, "--check-config");
         const string Rest = "they need net.ipv4.ip_unprivileged_port_start, where the daemon is not root\n";
-        Assert.Equal((1, $"/etc/iwpmd.conf:1: port_range has privileged ports, those below 901: {Rest}"), (one.Status, one.Output));
+        Assert.Equal(
+            (1, $"/etc/iwpmd.conf:1: port_range has privileged ports, those below 901: {Rest}"),
+            (one.Status, one.Output));
         host.Write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "1024");
-        Assert.Equal(one.Output.Replace("901", "1024") + $"/etc/iwpmd.conf:2: keep_ports has privileged ports, those below 1024: {Rest}", Command.Run(host, "--check-config").Output);
+        Assert.Equal(
+            one.Output.Replace(
+                "901", "1024") + $"/etc/iwpmd.conf:2: keep_ports has privileged ports, those below 1024: {Rest}",
+            Command.Run(host, "--check-config").Output);
         host.Write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
         Assert.Equal((0, ""), (Command.Run(host, "--check-config").Status, Command.Run(host, "--check-config").Output));
     }
@@ -197,7 +216,8 @@ public class CommandLineTests
     [Fact]
     public void Control_characters_of_a_file_do_not_reach_the_terminal()
     {
-        Assert.Equal((1, "FILE:1: unknown name 'a\\x1b[2Jb': the line is ignored\n", ""), CheckConfiguration("a\u001b[2Jb=1\n"));
+        Assert.Equal(
+            (1, "FILE:1: unknown name 'a\\x1b[2Jb': the line is ignored\n", ""), CheckConfiguration("a\u001b[2Jb=1\n"));
         Assert.DoesNotContain("\u001b", Run("ping", "no\u001b[2Jhost").Errors);
         Assert.DoesNotContain("\u001b", Run("no\u001b[2Jcommand").Errors);
     }

@@ -8,18 +8,23 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>The doctor on hosts that are really broken, in one way each. What needs a real kernel is broken in the lab (doctor-*.sh).</summary>
+/// <summary>
+/// The doctor on hosts that are really broken, in one way each. What needs a real kernel is broken in the lab
+/// (doctor-*.sh).
+/// </summary>
 public sealed class DoctorTests
 {
     /// <summary>What it finds of one check; <paramref name="limits"/> go before the command.</summary>
     private static (string Result, string Text) Find(Host host, string check, params string[] limits)
     {
         CommandResult result = Command.Run(host, [], [.. limits, Binaries.Ours, "doctor", "--json"]);
-        JsonElement[] checks = [.. JsonDocument.Parse(result.Output).RootElement.GetProperty("checks").EnumerateArray()];
+        JsonElement[] checks =
+            [.. JsonDocument.Parse(result.Output).RootElement.GetProperty("checks").EnumerateArray()];
         bool anyFailure = checks.Any(one => one.GetProperty("result").GetString() == "failure");
         Assert.Equal(anyFailure ? 1 : 0, result.Status);
         JsonElement found = checks.First(one => one.GetProperty("check").GetString() == check);
-        return (found.GetProperty("result").GetString()!, $"{found.GetProperty("text").GetString()}: {found.GetProperty("remedy").GetString()}");
+        string text = $"{found.GetProperty("text").GetString()}: {found.GetProperty("remedy").GetString()}";
+        return (found.GetProperty("result").GetString()!, text);
     }
 
     private static void Nft(Host host, params string[] lines) => host.Run(() =>
@@ -62,7 +67,10 @@ public sealed class DoctorTests
         WriteUnit(host, "[Service]\nExecStart=/usr/sbin/iwpmd --systemd\n");
 
         CommandResult status = Command.Run(host, "status");
-        Assert.StartsWith("not running: there is no /run/iwpmd/state: /etc/systemd/system/iwpmd.service is not of this daemon, but of rdma-core or of this host: install the package of iwpmd\n", status.Output);
+        Assert.StartsWith(
+            "not running: there is no /run/iwpmd/state: /etc/systemd/system/iwpmd.service is not of this daemon, but "
+                + "of rdma-core or of this host: install the package of iwpmd\n",
+            status.Output);
         Assert.DoesNotContain("systemctl start", status.Output + Command.Run(host, "doctor").Output);
     }
 
@@ -71,14 +79,21 @@ public sealed class DoctorTests
     {
         using var host = new Host();
 
-        Assert.Equal("not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP device\n", Command.Run(host, "status").Output);
+        Assert.Equal(
+            "not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP device\n",
+            Command.Run(host, "status").Output);
         string doctor = Command.Run(host, "doctor").Output;
-        Assert.Matches("^ok +configuration .*\nwarning +devices +there is no iWARP device: you do not need iwpmd; if there should be one, ", doctor);
+        Assert.Matches(
+            "^ok +configuration .*\nwarning +devices +there is no iWARP device: you do not need iwpmd; if there should "
+                + "be one, ",
+            doctor);
         Assert.Matches("\n.* in [0-9]+ checks; first devices: you do not need iwpmd; [^\n]*\n$", doctor);
         using var kernel = new SimulatedKernel();
         using var daemon = DaemonProcess.Foreground(host, kernel);
         daemon.ExpectLog("daemon: ready");
-        Assert.EndsWith("\ndevice     none: without an iWARP device this host does not need iwpmd\n", Command.Run(host, "status").Output);
+        Assert.EndsWith(
+            "\ndevice     none: without an iWARP device this host does not need iwpmd\n",
+            Command.Run(host, "status").Output);
     }
 
     [Fact]
@@ -114,11 +129,15 @@ public sealed class DoctorTests
 
         (string result, string text) = Find(scene.Host, "state");
         Assert.Equal("warning", result);
-        Assert.Equal($"/run/iwpmd/state was left by process {scene.Daemon.Id}, with 1 mapping whose ports other programs can take: start iwpmd, which claims them again", text);
+        Assert.Equal(
+            $"/run/iwpmd/state was left by process {scene.Daemon.Id}, with 1 mapping whose ports other programs can "
+                + "take: start iwpmd, which claims them again",
+            text);
         CommandResult status = Command.Run(scene.Host, "status");
         Assert.Equal(3, status.Status);
         Assert.StartsWith($"not running: process {scene.Daemon.Id} crashed; ", status.Output);
-        Assert.Contains("the ports of its 1 mapping are free for other programs until it is started again", status.Output);
+        Assert.Contains(
+            "the ports of its 1 mapping are free for other programs until it is started again", status.Output);
     }
 
     [Fact]
@@ -149,17 +168,26 @@ public sealed class DoctorTests
     public void A_port_that_nftables_keeps_out_or_in()
     {
         using var host = new Host();
-        Nft(host, "add table inet f", "add chain inet f in { type filter hook input priority 0; policy accept; }", "add rule inet f in tcp dport 22 accept", "add rule inet f in udp dport 3935 counter drop");
+        Nft(
+            host, "add table inet f", "add chain inet f in { type filter hook input priority 0; policy accept; }",
+            "add rule inet f in tcp dport 22 accept", "add rule inet f in udp dport 3935 counter drop");
         (string result, string text) = Find(host, "firewall");
         Assert.Equal("failure", result);
         Assert.Contains("UDP port 3935 is not let in (table inet f, chain in: udp dport 3935 ", text);
 
-        Nft(host, "flush ruleset", "add table ip g", "add chain ip g out { type filter hook output priority 0; policy drop; }", "add rule ip g out oifname lo accept");
+        Nft(
+            host, "flush ruleset", "add table ip g",
+            "add chain ip g out { type filter hook output priority 0; policy drop; }",
+            "add rule ip g out oifname lo accept");
         (result, text) = Find(host, "firewall");
         Assert.NotEqual("ok", result);
         Assert.Contains("let out", text);
 
-        Nft(host, "flush ruleset", "add table inet f", "add chain inet f in { type filter hook input priority 0; policy drop; }", "add rule inet f in ct state established,related accept", "add rule inet f in udp dport { 53, 3935 } accept");
+        Nft(
+            host, "flush ruleset", "add table inet f",
+            "add chain inet f in { type filter hook input priority 0; policy drop; }",
+            "add rule inet f in ct state established,related accept",
+            "add rule inet f in udp dport { 53, 3935 } accept");
         Assert.Equal("ok", Find(host, "firewall").Result);
     }
 
@@ -179,15 +207,23 @@ public sealed class DoctorTests
     {
         using var host = new Host();
         host.Run(() => Directory.CreateDirectory("/etc/udev/rules.d"));
-        host.Write("/etc/udev/rules.d/90-iwpmd.rules", "TAG+=\"systemd\", ENV{ID_RDMA_IWARP}==\"1\", ENV{SYSTEMD_WANTS}+=\"iwpmd.service\"\n");
+        host.Write(
+            "/etc/udev/rules.d/90-iwpmd.rules",
+            "TAG+=\"systemd\", ENV{ID_RDMA_IWARP}==\"1\", ENV{SYSTEMD_WANTS}+=\"iwpmd.service\"\n");
         WriteUnit(host, "[Service]\nType=notify\nExecStart=/usr/sbin/iwpmd --systemd\nLimitNOFILE=102400\n");
-        Assert.All((string[])["unit", "udev rule"], check => Assert.Contains("is not of this daemon", Find(host, check).Text));
-        Assert.Equal(("ok", "the daemon of the unit may have 102400: "), Find(host, "descriptors", "prlimit", "--nofile=500:500"));
+        Assert.All(
+            (string[])["unit", "udev rule"], check => Assert.Contains("is not of this daemon", Find(host, check).Text));
+        Assert.Equal(
+            ("ok", "the daemon of the unit may have 102400: "),
+            Find(host, "descriptors", "prlimit", "--nofile=500:500"));
 
         WriteUnit(host, File.ReadAllText(Support.Repository.PathOf("dist/iwpmd.service")));
-        host.Write("/etc/udev/rules.d/90-iwpmd.rules", File.ReadAllText(Support.Repository.PathOf("dist/90-iwpmd.rules")));
+        host.Write(
+            "/etc/udev/rules.d/90-iwpmd.rules", File.ReadAllText(Support.Repository.PathOf("dist/90-iwpmd.rules")));
         Assert.All((string[])["unit", "udev rule"], check => Assert.Equal("ok", Find(host, check).Result));
-        Assert.Equal(("ok", "the daemon of the unit may have 131072: "), Find(host, "descriptors", "prlimit", "--nofile=500:500"));
+        Assert.Equal(
+            ("ok", "the daemon of the unit may have 131072: "),
+            Find(host, "descriptors", "prlimit", "--nofile=500:500"));
 
         host.Run(() => File.Delete("/etc/systemd/system/iwpmd.service"));
         host.Run(() => File.CreateSymbolicLink("/etc/systemd/system/iwpmd.service", "/dev/null"));
@@ -236,7 +272,8 @@ public sealed class DoctorTests
     {
         using var host = new Host();
 
-        (string result, string text) = Find(host, "buffer", "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin");
+        (string result, string text) = Find(
+            host, "buffer", "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin");
         Assert.Equal("warning", result);
         Assert.Contains("CAP_NET_ADMIN", text);
     }

@@ -9,7 +9,10 @@ using static Iwpmd.Wire.RdmaNetlink;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>What the daemon asks about the host's endpoints after another process was told in its place what was meant for it, and what it makes of the answers. Ten seconds lie before each look.</summary>
+/// <summary>
+/// The requests for the host's endpoints after a registration hijack, when messages went to another process, and the
+/// audit by the answers. Each count is made ten seconds after the last.
+/// </summary>
 public sealed class EndpointDumpTests : IDisposable
 {
     private const uint Device = 3;
@@ -25,7 +28,9 @@ public sealed class EndpointDumpTests : IDisposable
         List<string> asked = [];
         _scene.Kernel.AnswerDevices(question =>
         {
-            asked.Add(question.Operation + (question.Attributes.Count > 0 ? $" of {question[RDMA_NLDEV_ATTR_DEV_INDEX].UInt32}" : ""));
+            asked.Add(
+                question.Operation
+                    + (question.Attributes.Count > 0 ? $" of {question[RDMA_NLDEV_ATTR_DEV_INDEX].UInt32}" : ""));
             return Truth(question, 1, "10.0.0.1:5001").Select(datagram => (datagram, 0u));
         });
         HijackRegistration();
@@ -36,7 +41,10 @@ public sealed class EndpointDumpTests : IDisposable
         Assert.False(_scene.IsFree(kept));
         _scene.Kernel.Expect(KernelReplyKind.AddMapping, _scene.Kernel.Send(Scene.Add("10.0.0.1:5000")));
         string[] look =
-            [$"{RDMA_NLDEV_CMD_SYS_GET}", $"{RDMA_NLDEV_CMD_GET}", $"{RDMA_NLDEV_CMD_RES_GET}", $"{RDMA_NLDEV_CMD_RES_CM_ID_GET} of {Device}", $"{RDMA_NLDEV_CMD_RES_GET}"];
+            [
+                $"{RDMA_NLDEV_CMD_SYS_GET}", $"{RDMA_NLDEV_CMD_GET}", $"{RDMA_NLDEV_CMD_RES_GET}",
+                $"{RDMA_NLDEV_CMD_RES_CM_ID_GET} of {Device}", $"{RDMA_NLDEV_CMD_RES_GET}",
+            ];
         Assert.Equal([.. look, .. look], asked);
     }
 
@@ -73,7 +81,9 @@ public sealed class EndpointDumpTests : IDisposable
         });
         HijackRegistration();
         // Who waits for the answer in the loop serves none before that is given up.
-        Assert.InRange(AddsMeanwhile(from: () => asked > 0, until: () => Says("endpoints: Connection timed out (ETIMEDOUT)")), 3, int.MaxValue);
+        Assert.InRange(
+            AddsMeanwhile(from: () => asked > 0, until: () => Says("endpoints: Connection timed out (ETIMEDOUT)")), 3,
+            int.MaxValue);
     }
 
     [Fact]
@@ -85,19 +95,23 @@ public sealed class EndpointDumpTests : IDisposable
         _scene.Kernel.AnswerDevices(question =>
         {
             byte[][] truth = question.Operation == RDMA_NLDEV_CMD_RES_CM_ID_GET
-                ? [.. Enumerable.Range(0, Endpoints / PerDatagram).Select(i => Shown(question, i * PerDatagram, PerDatagram)), Done(question)]
+                ? [.. Enumerable.Range(0, Endpoints / PerDatagram).Select(
+                    i => Shown(question, i * PerDatagram, PerDatagram)), Done(question)]
                 : Truth(question, Endpoints);
             asked++;
             return truth.Select(datagram => (datagram, 0u));
         });
         HijackRegistration();
-        _ = AddsMeanwhile(from: () => asked > 0, until: () => asked >= 5 && Says("kernel: audit: ")); // each is answered
+        // each is answered
+        _ = AddsMeanwhile(from: () => asked > 0, until: () => asked >= 5 && Says("kernel: audit: "));
         Assert.Contains($"{Endpoints} endpoints: complete", _scene.Daemon.ExpectLog("kernel: audit: "));
     }
 
     private bool Says(string text) => _scene.Daemon.Errors.Contains(text, StringComparison.Ordinal);
 
-    /// <summary>Adds and removes one mapping after the other; how many were asked for and answered in that time.</summary>
+    /// <summary>
+    /// Adds and removes one mapping after the other; how many were asked for and answered in that time.
+    /// </summary>
     private int AddsMeanwhile(Func<bool> from, Func<bool> until)
     {
         int count = 0;
@@ -113,7 +127,9 @@ public sealed class EndpointDumpTests : IDisposable
     }
 
     private static byte[] Shown(RawNetlink question, int first, int count) => Answer(
-        question, NLM_F_MULTI, [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, [.. Enumerable.Range(first, count).SelectMany(i => Listener($"10.1.0.1:{1024 + i}"))])]);
+        question, NLM_F_MULTI,
+        [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, [.. Enumerable.Range(first, count).SelectMany(
+            i => Listener($"10.1.0.1:{1024 + i}"))])]);
 
     /// <summary>As if another process had sent HELLO: the kernel registers again.</summary>
     private void HijackRegistration()
@@ -125,15 +141,29 @@ public sealed class EndpointDumpTests : IDisposable
     }
 
     /// <summary>What a kernel says whose only device has so many endpoints, and shows these.</summary>
-    private static byte[][] Truth(RawNetlink question, int endpoints, params string[] listeners) => question.Operation switch
+    private static byte[][] Truth(RawNetlink question, int endpoints, params string[] listeners) =>
+        question.Operation switch
     {
         RDMA_NLDEV_CMD_SYS_GET => [Answer(question, 0, KernelBytes.Attribute(RDMA_NLDEV_SYS_ATTR_NETNS_MODE, [1]))],
-        RDMA_NLDEV_CMD_GET => [Answer(question, NLM_F_MULTI, [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_DEV_NODE_TYPE, [4])]), Done(question)],
+        RDMA_NLDEV_CMD_GET =>
+            [
+                Answer(question, NLM_F_MULTI, [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_DEV_NODE_TYPE, [4])]),
+                Done(question),
+            ],
         RDMA_NLDEV_CMD_RES_GET => [Answer(question, NLM_F_MULTI, [.. Index, .. Summary(endpoints)]), Done(question)],
-        _ => [Answer(question, NLM_F_MULTI, [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, [.. listeners.SelectMany(Listener)])]), Done(question)],
+        _ =>
+        [
+            Answer(
+                question, NLM_F_MULTI,
+                [.. Index, .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, [.. listeners.SelectMany(Listener)])]),
+            Done(question),
+        ],
     };
 
-    /// <summary>Payloads of a real kernel, cut and changed, as answers to this question or to another; then 99 endpoints, none of which is shown.</summary>
+    /// <summary>
+    /// Payloads of a real kernel, cut and changed, as answers to this question or to another; then 99 endpoints, none
+    /// of which is shown.
+    /// </summary>
     private static IEnumerable<(byte[] Datagram, uint Source)> Noise(RawNetlink question, Random random, ref int sent)
     {
         var datagrams = new List<(byte[] Datagram, uint Source)>();
@@ -144,9 +174,14 @@ public sealed class EndpointDumpTests : IDisposable
             payload = payload[..random.Next(1, payload.Length + 1)];
             for (int change = random.Next(6); change > 0; change--)
             {
-                payload[random.Next(random.Next(2) == 0 ? payload.Length : Math.Min(32, payload.Length))] = (byte)random.Next(256);
+                payload[random.Next(random.Next(2) == 0 ? payload.Length : Math.Min(32, payload.Length))] =
+                    (byte)random.Next(256);
             }
-            datagrams.Add((Answer(random.Next(4) == 0 ? question with { Sequence = question.Sequence + 1 } : question, NLM_F_MULTI, payload), 0));
+            datagrams.Add((
+                Answer(
+                    random.Next(4) == 0 ? question with { Sequence = question.Sequence + 1 } : question, NLM_F_MULTI,
+                    payload),
+                0));
         }
         datagrams.Add((Done(question), 4711)); // of a process
         datagrams.AddRange(Truth(question, 99).Select(datagram => (datagram, 0u)));
@@ -155,11 +190,14 @@ public sealed class EndpointDumpTests : IDisposable
 
     private static byte[] Index => KernelBytes.Attribute(RDMA_NLDEV_ATTR_DEV_INDEX, BitConverter.GetBytes(Device));
 
-    private static byte[] Answer(RawNetlink question, int flags, byte[] payload) => KernelBytes.Message(question.Type, flags, question.Sequence, question.PortId, payload);
+    private static byte[] Answer(RawNetlink question, int flags, byte[] payload) =>
+        KernelBytes.Message(question.Type, flags, question.Sequence, question.PortId, payload);
 
-    private static byte[] Done(RawNetlink question) => KernelBytes.Message(RawNetlink.Done, NLM_F_MULTI, question.Sequence, question.PortId, new byte[4]);
+    private static byte[] Done(RawNetlink question) =>
+        KernelBytes.Message(RawNetlink.Done, NLM_F_MULTI, question.Sequence, question.PortId, new byte[4]);
 
-    private static byte[] Summary(int endpoints) => KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY, KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY,
+    private static byte[] Summary(int endpoints) =>
+        KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY, KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY,
     [
         .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME, Encoding.ASCII.GetBytes("cm_id\0")),
         .. KernelBytes.Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR, BitConverter.GetBytes((ulong)endpoints)),

@@ -9,11 +9,18 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>Why a connection went on without the peer's port mapper: each cause as a network really shows it, and what is said of it everywhere.</summary>
+/// <summary>
+/// Why a connection continued without the peer's port mapper: each cause as a network really shows it, and what is said
+/// of it everywhere.
+/// </summary>
 public sealed class FallbackCauseTests : IDisposable
 {
-    private const string Input = "add table inet f; add chain inet f c { type filter hook input priority 0; }; add rule inet f c udp dport 3935 ";
-    private const string Output = "add table inet f; add chain inet f c { type filter hook output priority 0; }; add rule inet f c udp dport 3935 ";
+    private const string Input =
+        "add table inet f; add chain inet f c { type filter hook input priority 0; }; add rule inet f c udp dport 3935 "
+            + "";
+    private const string Output =
+        "add table inet f; add chain inet f c { type filter hook output priority 0; }; add rule inet f c udp dport "
+            + "3935 ";
 
     private readonly Host _near, _far;
     private readonly SimulatedKernel _kernel = new(), _farKernel = new() { IsForgiving = true };
@@ -30,7 +37,9 @@ public sealed class FallbackCauseTests : IDisposable
 
     private static void Nft(Host host, string rules) => host.Run(() => Tool.Run("nft", "nftables", rules));
 
-    /// <summary>Two queries to the host, the second of which it is not asked for; then everything that tells of it.</summary>
+    /// <summary>
+    /// Two queries to the host, the second of which it is not asked for; then everything that reports it.
+    /// </summary>
     private void Shows(string name, string remote, string configuration = "")
     {
         FallbackCause cause = FallbackWords.Reasons.Single(one => FallbackWords.NameOf(one) == name);
@@ -40,25 +49,33 @@ public sealed class FallbackCauseTests : IDisposable
         daemon.ExpectLog("daemon: ready");
         for (int port = 6000; port < 6002; port++)
         {
-            KernelReply answer = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query($"{local}:{port}", $"{remote}:7000")));
+            KernelReply answer = _kernel.Expect(
+                KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query($"{local}:{port}", $"{remote}:7000")));
             Assert.Equal((MappingError.None, 7000), (answer.Error, answer.MappedRemote.Port));
         }
         string log = daemon.ExpectLog($"{address} {FallbackWords.Describe(cause)}");
         Assert.EndsWith($"{FallbackWords.Remedy(cause)} (event 301)", log);
-        Assert.EndsWith($"{address} {FallbackWords.Describe(cause)}: {FallbackWords.Remedy(cause)}", Command.Run(_near, "status").Output.Split('\n')[0]);
+        Assert.EndsWith(
+            $"{address} {FallbackWords.Describe(cause)}: {FallbackWords.Remedy(cause)}",
+            Command.Run(_near, "status").Output.Split('\n')[0]);
 
         JsonElement status = Json("status").GetProperty("last_fallback");
-        Assert.Equal((address, "remembered", name), (Text(status, "peer"), Text(status, "cause"), Text(status, "remembered_cause")));
-        JsonElement peer = Json("peers").GetProperty("peers").EnumerateArray().Single(row => Text(row, "address") == address);
+        Assert.Equal(
+            (address, "remembered", name),
+            (Text(status, "peer"), Text(status, "cause"), Text(status, "remembered_cause")));
+        JsonElement peer = Json("peers").GetProperty("peers").EnumerateArray().Single(
+            row => Text(row, "address") == address);
         Assert.Equal(name, Text(peer, "cause"));
         Assert.Contains($"iwpmd_fallbacks_total{{cause=\"{name}\"}} 2\n", Command.Run(_near, "metrics").Output);
-        JsonElement finding = Json("doctor").GetProperty("checks").EnumerateArray().Single(row => Text(row, "check") == "peers");
+        JsonElement finding = Json("doctor").GetProperty("checks").EnumerateArray().Single(
+            row => Text(row, "check") == "peers");
         Assert.Equal("warning", Text(finding, "result"));
         Assert.StartsWith($"{address} {FallbackWords.Describe(cause)}", Text(finding, "text"));
         Assert.StartsWith(FallbackWords.Remedy(cause), Text(finding, "remedy"));
     }
 
-    private JsonElement Json(string command) => JsonDocument.Parse(Command.Run(_near, command, "--json").Output).RootElement;
+    private JsonElement Json(string command) =>
+        JsonDocument.Parse(Command.Run(_near, command, "--json").Output).RootElement;
 
     private static string? Text(JsonElement element, string name) => element.GetProperty(name).GetString();
 
@@ -77,7 +94,9 @@ public sealed class FallbackCauseTests : IDisposable
         string family = remote.StartsWith('[') ? "ip6" : "ip";
         Nft(_far, Input.Replace("inet", family) + $"reject with {with}");
         Shows("prohibited", remote, "query_deadline=9000\n");
-        Assert.Contains($"it {FallbackWords.Describe(FallbackCause.Prohibited)}", Command.Run(_near, "ping", remote.Trim('[', ']'), "-c", "1").Output);
+        Assert.Contains(
+            $"it {FallbackWords.Describe(FallbackCause.Prohibited)}",
+            Command.Run(_near, "ping", remote.Trim('[', ']'), "-c", "1").Output);
     }
 
     [Theory]
@@ -87,7 +106,9 @@ public sealed class FallbackCauseTests : IDisposable
     {
         Nft(_near, Output + "drop");
         Shows("local_rule", remote);
-        Assert.Contains($"not sent: Operation not permitted (EPERM): {FallbackWords.Remedy(FallbackCause.LocalRule)}", Command.Run(_near, "ping", remote.Trim('[', ']'), "-c", "1").Output);
+        Assert.Contains(
+            $"not sent: Operation not permitted (EPERM): {FallbackWords.Remedy(FallbackCause.LocalRule)}",
+            Command.Run(_near, "ping", remote.Trim('[', ']'), "-c", "1").Output);
     }
 
     [Theory]
@@ -98,7 +119,8 @@ public sealed class FallbackCauseTests : IDisposable
     [Theory]
     [InlineData("10.0.0.99", 9000)]
     [InlineData("[fd00::99]", 9000)]
-    public void It_is_not_on_its_network(string remote, int deadline) => Shows("host_unreachable", remote, string.Create(CultureInfo.InvariantCulture, $"query_deadline={deadline}\n"));
+    public void It_is_not_on_its_network(string remote, int deadline) =>
+        Shows("host_unreachable", remote, string.Create(CultureInfo.InvariantCulture, $"query_deadline={deadline}\n"));
 
     [Fact]
     public void It_is_silent()
@@ -112,6 +134,7 @@ public sealed class FallbackCauseTests : IDisposable
     {
         using var daemon = DaemonProcess.C(_far, _farKernel);
         _farKernel.Expect(KernelReplyKind.MapInfo);
-        Shows("answer_dropped", "10.0.0.5", "answers_from=asked\nquery_deadline=1000\n"); // rdma-core's answers from 10.0.0.2
+        // rdma-core's answers from 10.0.0.2
+        Shows("answer_dropped", "10.0.0.5", "answers_from=asked\nquery_deadline=1000\n");
     }
 }

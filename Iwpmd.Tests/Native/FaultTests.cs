@@ -9,7 +9,10 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>What the host can do to a daemon: each fault in doc/lab-results.md that has no test elsewhere. The kernel is told at once, and service comes back by itself.</summary>
+/// <summary>
+/// What the host can do to a daemon: each fault in doc/lab-results.md that has no test elsewhere. The kernel is told at
+/// once, and service comes back by itself.
+/// </summary>
 public sealed class FaultTests : IDisposable
 {
     private readonly Host _host = new();
@@ -56,16 +59,21 @@ public sealed class FaultTests : IDisposable
         _host.Write("/etc/iwpmd.conf", "port_range=40000-40001\n");
         Start();
         int before = Descriptors();
-        ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
+        ushort port = _kernel.Expect(
+            KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5001")));
         for (int i = 0; i < 30; i++)
         {
-            Assert.Equal(MappingError.CannotCreate, _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5002"))).Error);
+            Assert.Equal(
+                MappingError.CannotCreate,
+                _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5002"))).Error);
         }
         Assert.Contains("widen port_range", _daemon!.ExpectLog("host: no TCP port claimed"));
         Assert.Equal(before + 2, Descriptors()); // thirty refused ones leave none
         _kernel.Send(Scene.Remove("10.0.0.1:5000"));
-        Assert.Equal(port, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5003"))).MappedLocal.Port);
+        Assert.Equal(
+            port,
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5003"))).MappedLocal.Port);
     }
 
     [Fact]
@@ -82,12 +90,21 @@ public sealed class FaultTests : IDisposable
 
         CommandResult status = Command.Run(_host, "status");
         Assert.Equal(1, status.Status);
-        Assert.Matches("^degraded: 2 requests of the kernel refused in .* s, the last .* s ago: no TCP port was free: widen port_range\n", status.Output);
-        Assert.Matches("\"losses\":\\[{\"cause\":\"no_free_port\",\"count\":2,\"since_seconds\":[0-9.]+,\"last_seconds\":[0-9.]+}\\]", Command.Run(_host, "status", "--json").Output);
+        Assert.Matches(
+            "^degraded: 2 requests of the kernel refused in .* s, the last .* s ago: no TCP port was free: widen "
+                + "port_range\n",
+            status.Output);
+        Assert.Matches(
+            "\"losses\":\\[{\"cause\":\"no_free_port\",\"count\":2,"
+                + "\"since_seconds\":[0-9.]+,\"last_seconds\":[0-9.]+}\\]",
+            Command.Run(_host, "status", "--json").Output);
         Assert.Contains("\niwpmd_recent_losses{cause=\"no_free_port\"} 2\n", Command.Run(_host, "metrics").Output);
         Assert.Contains("no TCP port was free: widen port_range\n", Command.Run(_host, "doctor").Output);
-        const string Line = "STATUS=degraded: serving 1 mappings, 2 requests of the kernel refused: no TCP port was free: widen port_range";
-        Assert.True(SpinWait.SpinUntil(() => manager.Texts.Contains(Line), Timeouts.Answer), string.Join('\n', manager.Texts));
+        const string Line =
+            "STATUS=degraded: serving 1 mappings, 2 requests of the kernel refused: no TCP port was free: widen "
+                + "port_range";
+        Assert.True(
+            SpinWait.SpinUntil(() => manager.Texts.Contains(Line), Timeouts.Answer), string.Join('\n', manager.Texts));
     }
 
     [Fact]
@@ -98,14 +115,21 @@ public sealed class FaultTests : IDisposable
         Start();
         _host.Write(Settings + "ip_local_reserved_ports", "40000-40008");
         Assert.Contains("40000 to 40009, 9 of them reserved", _daemon!.ExpectLog("host: TCP port range changed"));
-        Assert.Equal(40009, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port);
+        Assert.Equal(
+            40009,
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port);
         _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Add("10.0.0.1:5001")));
-        Assert.Contains("none of the ports 40000 to 40009 is free, 9 of them are reserved: widen net.ipv4.ip_local_port_range", _daemon.ExpectLog("host: no TCP port claimed"));
-        Assert.Contains("\nports      1 of 10 used, 40000 to 40009, 9 of them reserved\n", Command.Run(_host, "status").Output);
+        Assert.Contains(
+            "none of the ports 40000 to 40009 is free, 9 of them are reserved: widen net.ipv4.ip_local_port_range",
+            _daemon.ExpectLog("host: no TCP port claimed"));
+        Assert.Contains(
+            "\nports      1 of 10 used, 40000 to 40009, 9 of them reserved\n", Command.Run(_host, "status").Output);
 
         _host.Write(Settings + "ip_local_port_range", "50000 50000");
         _daemon.ExpectLog("50000 to 50000, 0 of them reserved");
-        Assert.Equal(50000, _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5002"))).MappedLocal.Port);
+        Assert.Equal(
+            50000,
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5002"))).MappedLocal.Port);
     }
 
     [Fact]
@@ -114,7 +138,9 @@ public sealed class FaultTests : IDisposable
         _host.Write("/proc/sys/net/ipv4/ip_local_reserved_ports", "41000-41009");
         _host.Write("/etc/iwpmd.conf", "port_range=41000-41009\n");
         Start();
-        Assert.InRange(_kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port, 41000, 41009);
+        Assert.InRange(
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port,
+            41000, 41009);
         Assert.DoesNotContain("failure  ports", Command.Run(_host, "doctor").Output);
         Assert.Equal(0, Command.Run(_host, "status").Status);
     }
@@ -144,11 +170,12 @@ public sealed class FaultTests : IDisposable
     }
 
     [Fact]
-    public void With_no_memory_to_be_had_it_goes_on_serving()
+    public void Without_free_memory_it_continues_to_serve()
     {
         _daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]); // the lines of -l debug need some
         Ready();
-        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))); // all that is needed is there now
+        // all that is needed is there now
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         Limit("as", "1");
         for (int i = 1; i <= 200; i++)
         {
@@ -199,13 +226,15 @@ public sealed class FaultTests : IDisposable
     [Fact]
     public void Without_a_syslog_or_with_stderr_closed_it_serves()
     {
-        using var silent = DaemonProcess.Start(_host, _kernel, ["sh", "-c", $"exec {Binaries.Ours} --foreground 0<&- 1>&- 2>&-"]);
+        using var silent = DaemonProcess.Start(
+            _host, _kernel, ["sh", "-c", $"exec {Binaries.Ours} --foreground 0<&- 1>&- 2>&-"]);
         _kernel.ExpectHandshake();
         _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         silent.Stop();
 
-        using var launcher = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]); // detached, on a host without /dev/log
+        // detached, on a host without /dev/log
+        using var launcher = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]);
         Assert.Equal(0, launcher.ExpectExit());
         int process = _kernel.Processes[^1];
         try
@@ -230,7 +259,8 @@ public sealed class FaultTests : IDisposable
             _daemon = DaemonProcess.Foreground(near, _kernel);
             Ready();
             near.Ip("addr del 10.0.0.1/24 dev eth0");
-            KernelReply alone = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:5000", "10.0.0.2:7174")));
+            KernelReply alone = _kernel.Expect(
+                KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:5000", "10.0.0.2:7174")));
             Assert.Equal((MappingError.None, 7174), (alone.Error, alone.MappedRemote.Port));
             _daemon.ExpectLog("query: fallback");
 
@@ -240,7 +270,8 @@ public sealed class FaultTests : IDisposable
             while (!peer.ReceiveAll().Any())
             {
                 Assert.True(waited.Elapsed < Timeouts.Answer, "no Request comes");
-                asked = _kernel.Send(Scene.Query($"10.0.0.1:{6000 + asked % 1000}", "10.0.0.2:7174")); // the host is remembered for five seconds
+                // the host is remembered for five seconds
+                asked = _kernel.Send(Scene.Query($"10.0.0.1:{6000 + asked % 1000}", "10.0.0.2:7174"));
                 Thread.Sleep(500);
             }
         }
@@ -254,7 +285,9 @@ public sealed class FaultTests : IDisposable
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         _host.Ip("link set lo up");
         using Peer peer = new(_host, "127.0.0.1", 0);
-        peer.Send(new IPEndPoint(IPAddress.Loopback, Peer.MapperPort), Peer.Request(7, "127.0.0.1:5001", "127.0.0.1:7999", "127.0.0.1:5002"));
+        peer.Send(
+            new IPEndPoint(IPAddress.Loopback, Peer.MapperPort),
+            Peer.Request(7, "127.0.0.1:5001", "127.0.0.1:7999", "127.0.0.1:5002"));
         Assert.Equal(PeerMessageType.Reject, Peer.Parse(peer.Receive().Bytes).Type);
     }
 
@@ -270,7 +303,8 @@ public sealed class FaultTests : IDisposable
         _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
     }
 
-    private DaemonMessage AnswerTo(uint sequence) => _kernel.ExpectMessage(m => m.Verdict == 0 && m.IsRequest && m.Reply.RequestSequence == sequence, $"an answer to {sequence}");
+    private DaemonMessage AnswerTo(uint sequence) => _kernel.ExpectMessage(
+        m => m.Verdict == 0 && m.IsRequest && m.Reply.RequestSequence == sequence, $"an answer to {sequence}");
 
     private int Descriptors() => OpenDescriptors().Count;
 
@@ -279,7 +313,8 @@ public sealed class FaultTests : IDisposable
     {
         for (HashSet<int> before = []; ; Thread.Sleep(200))
         {
-            HashSet<int> now = [.. Directory.GetFiles($"/proc/{_daemon!.Id}/fd").Select(path => int.Parse(Path.GetFileName(path), CultureInfo.InvariantCulture))];
+            HashSet<int> now = [.. Directory.GetFiles($"/proc/{_daemon!.Id}/fd").Select(
+                path => int.Parse(Path.GetFileName(path), CultureInfo.InvariantCulture))];
             if (now.SetEquals(before))
             {
                 return now;
@@ -288,7 +323,10 @@ public sealed class FaultTests : IDisposable
         }
     }
 
-    /// <summary>The limit is one of numbers, not of how many: those above it, inherited from whoever runs the tests, do not count.</summary>
+    /// <summary>
+    /// The limit is one of numbers, not of how many: those above it, inherited from whoever runs the tests, do not
+    /// count.
+    /// </summary>
     private int LimitThatLeaves(int free)
     {
         HashSet<int> open = OpenDescriptors();
@@ -296,5 +334,7 @@ public sealed class FaultTests : IDisposable
     }
 
     private void Limit(string resource, string value) =>
-        Tool.Run("prlimit", "util-linux", "--pid", _daemon!.Id.ToString(CultureInfo.InvariantCulture), $"--{resource}={value}");
+        Tool.Run(
+            "prlimit", "util-linux", "--pid", _daemon!.Id.ToString(CultureInfo.InvariantCulture),
+            $"--{resource}={value}");
 }

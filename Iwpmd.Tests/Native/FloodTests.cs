@@ -10,7 +10,8 @@ using Xunit.Abstractions;
 namespace Iwpmd.Tests.Native;
 
 /// <summary>
-/// A million Requests of a million strangers at full speed, and what becomes of everybody else. The figures go to the output; asserted is what does not depend on how busy the machine is.
+/// A million Requests of a million unvalidated hosts at full speed, and the service of the others. The figures go to
+/// the output; asserted is what does not depend on how busy the machine is.
 /// </summary>
 public sealed class FloodTests(ITestOutputHelper output) : IDisposable
 {
@@ -29,15 +30,17 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
     private DaemonProcess? _daemon;
 
     [Fact]
-    public void A_flood_costs_little_and_hosts_that_proved_themselves_do_not_notice()
+    public void A_flood_costs_little_and_validated_hosts_do_not_notice()
     {
         string flood = Binaries.Compile("Iwpmd.Tests/Support/flood.c");
         (_host, _outside) = Host.Pair();
-        _host.Ip("route add default via 10.0.0.2"); // answers to strangers end there
-        _daemon = DaemonProcess.Start(_host, _kernel, ["taskset", "-c", "1", Binaries.Ours, "-f"]); // package util-linux
+        _host.Ip("route add default via 10.0.0.2"); // answers to unvalidated hosts end there
+        // package util-linux
+        _daemon = DaemonProcess.Start(_host, _kernel, ["taskset", "-c", "1", Binaries.Ours, "-f"]);
         _daemon.ExpectLog("daemon: ready");
         _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
-        ushort mapped = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("0.0.0.0:7174"))).MappedLocal.Port;
+        ushort mapped = _kernel.Expect(
+            KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("0.0.0.0:7174"))).MappedLocal.Port;
         for (int i = 0; i < PeerCount; i++)
         {
             _peers.Add(new KnownPeer(_outside, $"10.0.0.{i + 2}", mapped));
@@ -49,7 +52,12 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         long memory = AnonymousMemory();
         long cpu = CpuTicks();
 
-        using Process flooding = _outside.Run(() => Process.Start(new ProcessStartInfo("nice", ["-n", "19", "taskset", "-c", "0", flood, "10.0.0.1", "10.0.0.1", "7174", $"{Count}", "1"]) { RedirectStandardOutput = true })!);
+        using Process flooding = _outside.Run(() => Process.Start(
+            new ProcessStartInfo(
+                "nice", ["-n", "19", "taskset", "-c", "0", flood, "10.0.0.1", "10.0.0.1", "7174", $"{Count}", "1"])
+            {
+                RedirectStandardOutput = true,
+            })!);
         var clock = Stopwatch.StartNew();
         double[] busy = [];
         var adding = new Thread(() => busy = AddsWhile(() => !flooding.HasExited));
@@ -65,18 +73,27 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         TimeSpan took = clock.Elapsed;
 
         double nanoseconds = double.Parse(figures[1], CultureInfo.InvariantCulture) / Count;
-        output.WriteLine($"a Request every {nanoseconds:0} ns, {cpu * 10_000_000.0 / Count:0} ns of the daemon's processor each; anonymous memory {memory >> 10} + {growth >> 10} KB; strangers told to the kernel: {told}");
-        output.WriteLine($"ADD p50/p99 us: idle {Percentile(idle, 50):0}/{Percentile(idle, 99):0} ({idle.Length}), flooded {Percentile(busy, 50):0}/{Percentile(busy, 99):0} ({busy.Length}), p99 ratio {Percentile(busy, 99) / Percentile(idle, 99):0.00}");
+        output.WriteLine(
+            $"a Request every {nanoseconds:0} ns, {cpu * 10_000_000.0 / Count:0} ns of the daemon's processor each; "
+                + $"anonymous memory {memory >> 10} + {growth >> 10} KB; REMOTE_INFOs of unvalidated hosts: {told}");
+        output.WriteLine(
+            $"ADD p50/p99 us: idle {Percentile(idle, 50):0}/{Percentile(idle, 99):0} ({idle.Length}), flooded "
+                + $"{Percentile(busy, 50):0}/{Percentile(busy, 99):0} ({busy.Length}), p99 ratio "
+                + $"{Percentile(busy, 99) / Percentile(idle, 99):0.00}");
         output.WriteLine($"dropped by a full socket: {DroppedDatagrams()}");
-        output.WriteLine($"known peers answered within 1 s: {answered} of {asked}; afterwards {answeredAfter} of {askedAfter}");
+        output.WriteLine(
+            $"known peers answered within 1 s: {answered} of {asked}; afterwards {answeredAfter} of {askedAfter}");
         Assert.Equal($"{Count}", figures[0]);
         Assert.InRange(growth, long.MinValue, MaxGrowth - 1);
-        Assert.InRange(told, 0, UnconfirmedRemoteInfos + PeerCount + (UnconfirmedPerSecond * (int)(took.TotalSeconds + 1)));
+        Assert.InRange(
+            told, 0, UnconfirmedRemoteInfos + PeerCount + (UnconfirmedPerSecond * (int)(took.TotalSeconds + 1)));
         Assert.True(asked > 0 && busy.Length > 0);
         Assert.Equal(askedAfter, answeredAfter);
         _daemon.Stop();
-        TimeOnly[] said = [.. _daemon.Errors.Split('\n').Where(line => line.Contains("peer:")).Select(line => TimeOnly.Parse(line[..line.IndexOf(' ')], CultureInfo.InvariantCulture))];
-        Assert.All(said, one => Assert.InRange(said.Count(other => other - one < s_reportPeriod), 1, 3)); // a difference of times of day is never negative
+        TimeOnly[] said = [.. _daemon.Errors.Split('\n').Where(line => line.Contains("peer:")).Select(
+            line => TimeOnly.Parse(line[..line.IndexOf(' ')], CultureInfo.InvariantCulture))];
+        // a difference of times of day is never negative
+        Assert.All(said, one => Assert.InRange(said.Count(other => other - one < s_reportPeriod), 1, 3));
     }
 
     public void Dispose()
@@ -88,7 +105,8 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         _outside?.Dispose();
     }
 
-    private static double Percentile(double[] sorted, int percent) => sorted[Math.Min(sorted.Length * percent / 100, sorted.Length - 1)];
+    private static double Percentile(double[] sorted, int percent) =>
+        sorted[Math.Min(sorted.Length * percent / 100, sorted.Length - 1)];
 
     private double[] Adds(TimeSpan time)
     {
@@ -120,7 +138,9 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         return KnownWhile(() => clock.Elapsed < time);
     }
 
-    /// <summary>Each known peer asks ten times a second, again after half a second, as ours and the C daemon do at least.</summary>
+    /// <summary>
+    /// Each known peer asks ten times a second, again after half a second, as ours and the C daemon do at least.
+    /// </summary>
     private (int Asked, int Answered) KnownWhile(Func<bool> goesOn)
     {
         while (goesOn())
@@ -139,18 +159,25 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
         return result;
     }
 
-    private int RemoteInfosOfUnvalidated() => _kernel.Messages.Count(m => m.IsRequest && m.Kind == KernelReplyKind.RemoteInfo && m.Reply.Remote.Low >> 24 == 11);
+    private int RemoteInfosOfUnvalidated() => _kernel.Messages.Count(
+        m => m.IsRequest && m.Kind == KernelReplyKind.RemoteInfo && m.Reply.Remote.Low >> 24 == 11);
 
     /// <summary>
     /// Without what it touches of the state file, whose size is given. On a busy machine a flood lasts long enough to
     /// touch most of the rows.
     /// </summary>
-    private long AnonymousMemory() => long.Parse(File.ReadLines($"/proc/{_kernel.Processes[0]}/status").First(line => line.StartsWith("RssAnon:")).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) << 10;
+    private long AnonymousMemory() => long.Parse(
+        File.ReadLines($"/proc/{_kernel.Processes[0]}/status").First(line => line.StartsWith("RssAnon:")).Split(
+            ' ', StringSplitOptions.RemoveEmptyEntries)[1],
+        CultureInfo.InvariantCulture) << 10;
 
-    private string DroppedDatagrams() => _host!.Run(() => File.ReadLines("/proc/thread-self/net/snmp").Last(line => line.StartsWith("Udp:")).Split(' ')[5]);
+    private string DroppedDatagrams() => _host!.Run(
+        () => File.ReadLines("/proc/thread-self/net/snmp").Last(line => line.StartsWith("Udp:")).Split(' ')[5]);
 
     /// <summary>Processor time, in hundredths of a second.</summary>
-    private long CpuTicks() => File.ReadAllText($"/proc/{_kernel.Processes[0]}/stat").Split(") ")[1].Split(' ')[11..13].Sum(text => long.Parse(text, CultureInfo.InvariantCulture));
+    private long CpuTicks() =>
+        File.ReadAllText($"/proc/{_kernel.Processes[0]}/stat").Split(") ")[1].Split(' ')[11..13].Sum(
+            text => long.Parse(text, CultureInfo.InvariantCulture));
 
     /// <summary>A host that asks the daemon, Acks, and asks again when nothing comes.</summary>
     private sealed class KnownPeer(Host host, string address, ushort mappedPort) : IDisposable

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>`make fuzz` for seconds, with a fixed seed; and each thing that it watches for, done on purpose, ends it.</summary>
+/// <summary>
+/// `make fuzz` for seconds, with a fixed seed; and each thing that it watches for, done on purpose, ends it.
+/// </summary>
 public class FuzzTests
 {
     [Fact]
@@ -35,7 +37,12 @@ public class FuzzTests
 
     private static (int Status, string Output) Fuzz(params string[] arguments)
     {
-        using var run = Process.Start(new ProcessStartInfo(Repository.PathOf("fuzz/run"), ["--daemon", Binaries.Ours, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var run = Process.Start(
+            new ProcessStartInfo(Repository.PathOf("fuzz/run"), ["--daemon", Binaries.Ours, .. arguments])
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            })!;
         Task<string> errors = run.StandardError.ReadToEndAsync();
         string output = run.StandardOutput.ReadToEnd();
         run.WaitForExit();

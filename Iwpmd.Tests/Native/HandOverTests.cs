@@ -51,9 +51,12 @@ public sealed class HandOverTests : IDisposable
         return daemon;
     }
 
-    private ushort Add(string local) => _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add(local))).MappedLocal.Port;
+    private ushort Add(string local) =>
+        _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add(local))).MappedLocal.Port;
 
-    /// <summary>Many, but never so many at once that the last ones wait too long for an answer; the mapped ports.</summary>
+    /// <summary>
+    /// Many, but never so many at once that the last ones wait too long for an answer; the mapped ports.
+    /// </summary>
     private ushort[] AddMany(int count)
     {
         for (int i = 0; i < count; i++)
@@ -75,10 +78,13 @@ public sealed class HandOverTests : IDisposable
         }
         return Ports();
 
-        ushort[] Ports() => [.. _kernel.Messages.Where(m => m.Verdict == 0 && m.IsRequest && m.Kind == KernelReplyKind.AddMapping).Select(m => m.Reply.MappedLocal.Port)];
+        ushort[] Ports() =>
+            [.. _kernel.Messages.Where(
+                m => m.Verdict == 0 && m.IsRequest && m.Kind == KernelReplyKind.AddMapping).Select(
+                    m => m.Reply.MappedLocal.Port)];
     }
 
-    /// <summary>Two thousand that ask anew as soon as they have an answer.</summary>
+    /// <summary>Two thousand that ask again as soon as they have an answer.</summary>
     [Fact]
     public async Task An_end_under_load_leaves_nothing_unanswered()
     {
@@ -99,14 +105,17 @@ public sealed class HandOverTests : IDisposable
                 }
             },
             TaskCreationOptions.LongRunning);
-        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref answered) > 3 * Outstanding || load.IsCompleted, Timeouts.Answer));
+        Assert.True(SpinWait.SpinUntil(
+            () => Volatile.Read(ref answered) > 3 * Outstanding || load.IsCompleted, Timeouts.Answer));
         daemon.Signal(TestLibc.SIGTERM);
         Assert.Equal(0, daemon.ExpectExit());
         Volatile.Write(ref ended, true);
         await Task.WhenAny(load);
         await load;
         StartManaged();
-        Assert.True(SpinWait.SpinUntil(() => _kernel.Added == sent, Timeouts.Answer), $"{_kernel.Added} of {sent} were answered");
+        Assert.True(
+            SpinWait.SpinUntil(() => _kernel.Added == sent, Timeouts.Answer),
+            $"{_kernel.Added} of {sent} were answered");
     }
 
     private DaemonProcess StartProber(ushort[] ports)
@@ -117,15 +126,20 @@ public sealed class HandOverTests : IDisposable
         return prober;
     }
 
-    /// <summary>Adds, asks and removes without a pause until <paramref name="until"/> is over; each must be answered by what it asked for.</summary>
+    /// <summary>
+    /// Adds, asks and removes without a pause until <paramref name="until"/> is over; each must be answered by what it
+    /// asked for.
+    /// </summary>
     private void Load(Task until)
     {
         for (int i = 0; !until.IsCompleted; i++)
         {
             string listener = $"10.9.0.1:{10000 + (i % 5000)}", connection = $"127.0.0.1:{20000 + (i % 5000)}";
-            uint add = _kernel.Send(Scene.Add(listener)), query = _kernel.Send(Scene.Query(connection, "127.0.0.2:7174"));
+            uint add = _kernel.Send(Scene.Add(listener)),
+                query = _kernel.Send(Scene.Query(connection, "127.0.0.2:7174"));
             _kernel.Expect(KernelReplyKind.AddMapping, add);
-            Assert.Equal(MappingError.RejectedByPeer, _kernel.Expect(KernelReplyKind.QueryMapping, query).Error); // by the daemon itself: nobody listens there
+            // by the daemon itself: nobody listens there
+            Assert.Equal(MappingError.RejectedByPeer, _kernel.Expect(KernelReplyKind.QueryMapping, query).Error);
             _kernel.Send(Scene.Remove(listener));
             _kernel.Send(Scene.Remove(connection));
             Interlocked.Add(ref _answered, 2);
@@ -160,7 +174,7 @@ public sealed class HandOverTests : IDisposable
     [Theory]
     [InlineData("manager")]
     [InlineData("takeover")]
-    public async Task Under_load_no_port_is_free_no_request_lost_and_the_kernel_told_nothing(string way)
+    public async Task Under_load_no_port_is_free_no_request_is_lost_and_the_kernel_notices_nothing(string way)
     {
         int count = Math.Min(18_000, HardDescriptorLimit() - 2000);
         Assert.True(count >= 1000, "this process may have too few descriptors: raise the hard limit (ulimit -Hn)");
@@ -190,7 +204,9 @@ public sealed class HandOverTests : IDisposable
         ExpectNoPortFree(prober);
         Assert.Contains($"netlink port {portId}, ", second.ExpectLog("daemon: taking over"));
         Assert.Equal((portId, second.Id), (_kernel.Socket.PortId, _kernel.Socket.ProcessId));
-        Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello) || _kernel.HasUnexpected(KernelReplyKind.MapInfo) || _kernel.HasUnexpected(KernelReplyKind.HandleError));
+        Assert.False(
+            _kernel.HasUnexpected(KernelReplyKind.Hello) || _kernel.HasUnexpected(KernelReplyKind.MapInfo)
+                || _kernel.HasUnexpected(KernelReplyKind.HandleError));
         second.Signal(TestLibc.SIGUSR1);
         second.ExpectLog($"mapping: {count} mappings");
     }
@@ -208,7 +224,7 @@ public sealed class HandOverTests : IDisposable
     }
 
     [Fact]
-    public void After_a_crash_what_the_kernel_said_meanwhile_is_served()
+    public void After_a_crash_requests_sent_meanwhile_are_served()
     {
         DaemonProcess first = StartFirst();
         ushort gone = Add("10.0.0.1:5000"), kept = Add("10.0.0.1:5001");
@@ -230,13 +246,15 @@ public sealed class HandOverTests : IDisposable
         DaemonProcess first = StartFirst();
         ushort gone = Add("10.0.0.1:5000");
         first.Kill();
-        uint late = _kernel.Send(Scene.Add("10.0.0.1:5002")), lateQuery = _kernel.Send(Scene.Query("10.0.0.1:5003", "127.0.0.2:7174"));
+        uint late = _kernel.Send(Scene.Add("10.0.0.1:5002")),
+            lateQuery = _kernel.Send(Scene.Query("10.0.0.1:5003", "127.0.0.2:7174"));
         _kernel.Send(Scene.Remove("10.0.0.1:5000"));
         Thread.Sleep(TimeSpan.FromSeconds(12));
 
         DaemonProcess second = StartManaged();
         Add("10.0.0.1:5004");
-        Assert.False(_kernel.HasUnexpected(KernelReplyKind.AddMapping, late) || _kernel.HasUnexpected(KernelReplyKind.QueryMapping, lateQuery));
+        Assert.False(_kernel.HasUnexpected(KernelReplyKind.AddMapping, late) || _kernel.HasUnexpected(
+            KernelReplyKind.QueryMapping, lateQuery));
         Assert.True(_host.IsTcpPortFree(gone));
         second.ExpectLog("not answered: it may have waited longer than the kernel does");
     }
@@ -261,15 +279,18 @@ public sealed class HandOverTests : IDisposable
     }
 
     [Fact]
-    public void A_port_that_was_stolen_in_between_is_told_with_its_mapping_and_claimed_when_it_is_free()
+    public void A_port_that_was_taken_in_between_is_logged_with_its_mapping_and_claimed_when_it_is_free()
     {
         DaemonProcess first = StartFirst();
         ushort port = Add("10.0.0.1:5000");
         first.Kill();
-        using (_host.Open(System.Net.Sockets.SocketType.Stream, new System.Net.IPEndPoint(System.Net.IPAddress.Any, port)))
+        using (_host.Open(
+            System.Net.Sockets.SocketType.Stream, new System.Net.IPEndPoint(System.Net.IPAddress.Any, port)))
         {
             DaemonProcess second = StartManaged();
-            second.ExpectLog($"mapping: unprotected: 10.0.0.1:5000 -> 10.0.0.1:{port}: TCP port {port} is in use by another program");
+            second.ExpectLog(
+                $"mapping: unprotected: 10.0.0.1:5000 -> 10.0.0.1:{port}: TCP port {port} is in use by another "
+                    + "program");
         }
         _processes[^1].ExpectLog($"mapping: protected again: 10.0.0.1:5000 -> 10.0.0.1:{port}");
         Assert.False(_host.IsTcpPortFree(port));
@@ -320,7 +341,9 @@ public sealed class HandOverTests : IDisposable
             Assert.Equal(Errno.None, UnixMessageSocket.Connect("/run/iwpmd/takeover", out int connection));
             if (how != "nothing")
             {
-                Assert.Equal(Errno.None, PassedFds.Send(connection, [how == "no receipt" ? (byte)'T' : (byte)'x'], [], Timeouts.Answer));
+                Assert.Equal(
+                    Errno.None,
+                    PassedFds.Send(connection, [how == "no receipt" ? (byte)'T' : (byte)'x'], [], Timeouts.Answer));
             }
             if (how == "no receipt")
             {
@@ -375,7 +398,9 @@ public sealed class HandOverTests : IDisposable
             successor.Write("port_range=42000-42000\n"u8);
         }
         Assert.Equal(1, second.ExpectExit());
-        second.ExpectLog("takeover: aborted: the configuration was reloaded after this daemon had read it: start it again: the running daemon continues to serve");
+        second.ExpectLog(
+            "takeover: aborted: the configuration was reloaded after this daemon had read it: start it again: the "
+                + "running daemon continues to serve");
         first.ExpectLog("daemon: handover failed");
         Assert.Equal(41000, Add("10.0.0.1:5000"));
     }

@@ -12,10 +12,11 @@ namespace Iwpmd.Tests.Native;
 /// <summary>HELLO, replay and restart of the published executable.</summary>
 public class HandshakeTests
 {
-    private static KernelRequest[] Mappings(int count) => [.. Enumerable.Range(0, count).Select(i => Scene.Mapped($"10.0.0.1:{5000 + i}", 20000 + i))];
+    private static KernelRequest[] Mappings(int count) =>
+        [.. Enumerable.Range(0, count).Select(i => Scene.Mapped($"10.0.0.1:{5000 + i}", 20000 + i))];
 
     [Fact]
-    public void HELLO_comes_first_and_the_replay_is_taken_over_before_the_daemon_is_ready()
+    public void HELLO_comes_first_and_the_replay_is_applied_before_the_daemon_is_ready()
     {
         using var scene = new Scene(prepare: kernel => kernel.SetReplay(Mappings(30)));
 
@@ -32,7 +33,8 @@ public class HandshakeTests
     [InlineData(4096, 12, 228)]
     [InlineData(16384, 26, 494)]
     [InlineData(65536, 26, 494)]
-    public void Of_many_mappings_the_kernel_replays_some_and_the_daemon_says_what_that_means(int pageSize, int perDatagram, int most)
+    public void Of_many_mappings_the_kernel_replays_some_and_the_daemon_logs_the_consequence(
+        int pageSize, int perDatagram, int most)
     {
         using var scene = new Scene(prepare: kernel =>
         {
@@ -41,7 +43,9 @@ public class HandshakeTests
         });
 
         Assert.Equal(most, KernelProtocol.MaxReplayed(pageSize));
-        Assert.Contains($"of which the kernel can send {KernelProtocol.MaxReplayed(Environment.SystemPageSize)}:", scene.Daemon.ExpectLog($"kernel: replay incomplete: {most} mappings"));
+        Assert.Contains(
+            $"of which the kernel can send {KernelProtocol.MaxReplayed(Environment.SystemPageSize)}:",
+            scene.Daemon.ExpectLog($"kernel: replay incomplete: {most} mappings"));
         Assert.Contains($"ready: {most} mappings", scene.Daemon.ExpectLog("daemon: ready"));
         Assert.False(scene.Kernel.HasUnexpected(KernelReplyKind.MapInfoNumber));
     }
@@ -55,7 +59,9 @@ public class HandshakeTests
         Assert.Equal(3, scene.Kernel.Expect(KernelReplyKind.MapInfo).Abi);
         scene.Kernel.Expect(KernelReplyKind.MapInfoNumber);
         DaemonMessage[] refused = [.. scene.Kernel.Messages.Where(message => message.Verdict != 0)];
-        Assert.Equal([(KernelReplyKind.Hello, 2), (KernelReplyKind.MapInfo, 3)], refused.Select(message => (message.Kind, message.Raw.Client)));
+        Assert.Equal(
+            [(KernelReplyKind.Hello, 2), (KernelReplyKind.MapInfo, 3)],
+            refused.Select(message => (message.Kind, message.Raw.Client)));
         Assert.Equal(3, scene.Kernel.Expect(KernelReplyKind.RegisterPid, scene.Kernel.Send(Scene.Register)).Abi);
         ushort port = scene.AddMapping("10.0.0.1:6000");
         Assert.False(scene.IsFree(port));
@@ -71,7 +77,8 @@ public class HandshakeTests
         });
         scene.Kernel.Expect(KernelReplyKind.MapInfo);
 
-        uint duplicate = scene.Kernel.Send(Scene.Add("10.0.0.1:5000")); // in the queue before the replay, which claims that address
+        // in the queue before the replay, which claims that address
+        uint duplicate = scene.Kernel.Send(Scene.Add("10.0.0.1:5000"));
         scene.Kernel.LetGo(KernelReplyKind.MapInfo);
 
         Assert.Equal(MappingError.Duplicate, scene.Kernel.Expect(KernelReplyKind.HandleError, duplicate).Error);
@@ -100,7 +107,8 @@ public class HandshakeTests
         scene.Restart().ExpectLog("mapping: restored: 2 ports claimed again");
         scene.Daemon.ExpectLog("daemon: ready");
         Assert.False(scene.IsFree(known));
-        Assert.False(scene.IsFree(more, AddressFamily.InterNetworkV6)); // too young to be given up because the kernel does not replay it
+        // too young to be given up because the kernel does not replay it
+        Assert.False(scene.IsFree(more, AddressFamily.InterNetworkV6));
 
         foreach (bool isFree in (bool[])[false, true])
         {
@@ -161,8 +169,10 @@ public class HandshakeTests
 
         scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.Busy);
         uint add = scene.Kernel.Send(Scene.Add("10.0.0.1:5001"));
-        scene.Kernel.ExpectMessage(message => message.Kind == KernelReplyKind.AddMapping && message.Verdict == -16, "a refused answer");
-        scene.Kernel.ExpectMessage(message => message.Kind == KernelReplyKind.AddMapping && message.Verdict == -16, "its repetition");
+        scene.Kernel.ExpectMessage(
+            message => message.Kind == KernelReplyKind.AddMapping && message.Verdict == -16, "a refused answer");
+        scene.Kernel.ExpectMessage(
+            message => message.Kind == KernelReplyKind.AddMapping && message.Verdict == -16, "its repetition");
         Assert.False(scene.Daemon.HasExited);
         Assert.Equal(add, scene.Kernel.Messages[^1].Reply.RequestSequence);
     }

@@ -17,7 +17,9 @@ public sealed class InitScriptTests : IDisposable
     /// <summary>The script, with the executable under test; no module of this host is loaded.</summary>
     public InitScriptTests()
     {
-        File.WriteAllText(_host["init"], File.ReadAllText(Repository.PathOf("dist/iwpmd.init")).Replace("/usr/sbin/iwpmd", Binaries.Ours));
+        File.WriteAllText(
+            _host["init"],
+            File.ReadAllText(Repository.PathOf("dist/iwpmd.init")).Replace("/usr/sbin/iwpmd", Binaries.Ours));
         File.CreateSymbolicLink(_host["modprobe"], "/bin/true");
     }
 
@@ -29,7 +31,9 @@ public sealed class InitScriptTests : IDisposable
 
     private (int Status, string Errors) Run(string action)
     {
-        using var script = DaemonProcess.Start(_host, _kernel, ["/bin/sh", _host["init"], action], ("PATH", $"{Path.GetDirectoryName(_host["modprobe"])}:/usr/bin:/bin"));
+        using var script = DaemonProcess.Start(
+            _host, _kernel, ["/bin/sh", _host["init"], action],
+            ("PATH", $"{Path.GetDirectoryName(_host["modprobe"])}:/usr/bin:/bin"));
         return (script.ExpectExit(), script.Errors);
     }
 

@@ -8,7 +8,10 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>keep_ports with real ports: against TCP programs, through restarts, and with rdma-core's daemon after or beside ours.</summary>
+/// <summary>
+/// keep_ports with real ports: against TCP programs, through restarts, and with rdma-core's daemon after or beside
+/// ours.
+/// </summary>
 public sealed class KeptPortsTests
 {
     private const string Keeping = "keep_ports=4420, 3260-3262\n";
@@ -47,8 +50,10 @@ public sealed class KeptPortsTests
         using Socket program = scene.Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Parse(address), 3261));
         int mapped = scene.AddMapping("10.0.0.1:3261");
         Assert.NotEqual(3261, mapped);
-        scene.Daemon.ExpectLog($"mapping: not kept: 10.0.0.1:3261 -> 10.0.0.1:{mapped}: TCP port 3261 is in use by another program");
-        JsonElement finding = JsonDocument.Parse(Command.Run(scene.Host, "doctor", "--json").Output).RootElement.GetProperty("checks")
+        scene.Daemon.ExpectLog(
+            $"mapping: not kept: 10.0.0.1:3261 -> 10.0.0.1:{mapped}: TCP port 3261 is in use by another program");
+        JsonElement finding =
+            JsonDocument.Parse(Command.Run(scene.Host, "doctor", "--json").Output).RootElement.GetProperty("checks")
             .EnumerateArray().Single(check => check.GetProperty("check").GetString() == "keep_ports");
         Assert.Equal("warning", finding.GetProperty("result").GetString());
         Assert.Contains($"10.0.0.1:3261 (mapped to {mapped})", finding.GetProperty("text").GetString());
@@ -70,7 +75,12 @@ public sealed class KeptPortsTests
         }
         scene.Restart().ExpectLog("daemon: ready: 2 mappings");
         Assert.True(IsHeld(scene));
-        Assert.Equal("held", JsonDocument.Parse(Command.Run(scene.Host, "mappings", "--json").Output).RootElement.GetProperty("mappings")[0].GetProperty("state").GetString());
+        Assert.Equal(
+            "held",
+            JsonDocument.Parse(
+                Command.Run(
+                    scene.Host, "mappings",
+                    "--json").Output).RootElement.GetProperty("mappings")[0].GetProperty("state").GetString());
     }
 
     [Fact]

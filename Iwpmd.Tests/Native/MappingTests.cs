@@ -42,9 +42,13 @@ public class MappingTests
         using var daemon = DaemonProcess.Foreground(host, kernel);
         daemon.ExpectLog("daemon: ready");
 
-        ushort[] ports = [.. Enumerable.Range(5000, 2).Select(local => kernel.Expect(KernelReplyKind.AddMapping, kernel.Send(Scene.Add($"10.0.0.1:{local}"))).MappedLocal.Port)];
+        ushort[] ports = [.. Enumerable.Range(5000, 2).Select(
+            local => kernel.Expect(
+                KernelReplyKind.AddMapping, kernel.Send(Scene.Add($"10.0.0.1:{local}"))).MappedLocal.Port)];
         Assert.Equal((ushort[])[40000, 40005], ports.Order());
-        Assert.Equal(MappingError.CannotCreate, kernel.Expect(KernelReplyKind.HandleError, kernel.Send(Scene.Add("10.0.0.1:5002"))).Error);
+        Assert.Equal(
+            MappingError.CannotCreate,
+            kernel.Expect(KernelReplyKind.HandleError, kernel.Send(Scene.Add("10.0.0.1:5002"))).Error);
     }
 
     [Fact]
@@ -109,7 +113,8 @@ public class MappingTests
     public void A_bad_message_does_not_take_its_neighbours_with_it()
     {
         using Scene scene = new Scene().Ready();
-        KernelRequest[] requests = [.. Enumerable.Range(5000, 5).Select(port => scene.Kernel.Announce(Scene.Add($"10.0.0.1:{port}")))];
+        KernelRequest[] requests =
+            [.. Enumerable.Range(5000, 5).Select(port => scene.Kernel.Announce(Scene.Add($"10.0.0.1:{port}")))];
         byte[][] messages = [.. requests.Select(request => KernelBytes.Of(request))];
         messages[1] = [.. BitConverter.GetBytes(24), .. messages[1][4..24]]; // SEQ, and no address
         messages[3] = KernelBytes.Message((2 << 10) + 77, 1, 0, 0, new byte[12]);
@@ -120,7 +125,8 @@ public class MappingTests
         {
             scene.Kernel.Expect(KernelReplyKind.AddMapping, requests[good].Sequence);
         }
-        Assert.Equal(MappingError.InvalidMessage, scene.Kernel.Expect(KernelReplyKind.HandleError, requests[1].Sequence).Error);
+        Assert.Equal(
+            MappingError.InvalidMessage, scene.Kernel.Expect(KernelReplyKind.HandleError, requests[1].Sequence).Error);
     }
 
     [Fact]
@@ -133,7 +139,9 @@ public class MappingTests
             uint sequence = scene.Kernel.Send(Scene.Register);
             DaemonMessage answer = scene.Kernel.ExpectMessage(KernelReplyKind.RegisterPid, sequence);
 
-            Assert.True(answer.At - before >= TimeSpan.FromMilliseconds(250), $"after {(answer.At - before).TotalMilliseconds} ms");
+            Assert.True(
+                answer.At - before >= TimeSpan.FromMilliseconds(250),
+                $"after {(answer.At - before).TotalMilliseconds} ms");
         }
     }
 
@@ -163,7 +171,8 @@ public class MappingTests
     {
         using Scene scene = new Scene(configuration: "nl_sock_rbuf_size=65536\n").Ready();
 
-        uint[] sequences = [.. Enumerable.Range(5000, 1000).Select(port => scene.Kernel.Send(Scene.Add($"10.0.0.1:{port}")))];
+        uint[] sequences =
+            [.. Enumerable.Range(5000, 1000).Select(port => scene.Kernel.Send(Scene.Add($"10.0.0.1:{port}")))];
 
         Assert.All(sequences, sequence => scene.Kernel.Expect(KernelReplyKind.AddMapping, sequence));
     }

@@ -4,7 +4,9 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary><c>iwpmd ping</c> from one host to the port mapper of another, which is ours, rdma-core's, silent, or none.</summary>
+/// <summary>
+/// <c>iwpmd ping</c> from one host to the port mapper of another, which is ours, rdma-core's, silent, or none.
+/// </summary>
 public sealed class PingTests : IDisposable
 {
     private readonly Host _near, _far;
@@ -29,7 +31,10 @@ public sealed class PingTests : IDisposable
         CommandResult result = Command.Run(_near, "ping", address, "-c", "2");
 
         Assert.True(result.Status == 0, result.ToString());
-        Assert.Matches(@$"^asking the port mapper of {address}\n1: answered, [\d.]+ ms\n2: answered, [\d.]+ ms\n2 asked, 2 answered; round trip best [\d.]+ ms, median [\d.]+ ms, worst [\d.]+ ms\n$", result.Output);
+        Assert.Matches(
+            @$"^asking the port mapper of {address}\n1: answered, [\d.]+ ms\n2: answered, [\d.]+ ms\n"
+                + @"2 asked, 2 answered; round trip best [\d.]+ ms, median [\d.]+ ms, worst [\d.]+ ms\n$",
+            result.Output);
     }
 
     [Fact]
@@ -47,8 +52,11 @@ public sealed class PingTests : IDisposable
     public void A_link_local_address_needs_its_interface()
     {
         CommandResult result = Command.Run(_near, "ping", "fe80::1");
-        Assert.Equal((1, "", "iwpmd: fe80::1 is a link-local address: say the interface too: fe80::1%INTERFACE\n"), (result.Status, result.Output, result.Errors));
-        Assert.StartsWith("asking the port mapper of fe80::1%", Command.Run(_near, "ping", "fe80::1%eth0", "-c", "1").Output);
+        Assert.Equal(
+            (1, "", "iwpmd: fe80::1 is a link-local address: say the interface too: fe80::1%INTERFACE\n"),
+            (result.Status, result.Output, result.Errors));
+        Assert.StartsWith(
+            "asking the port mapper of fe80::1%", Command.Run(_near, "ping", "fe80::1%eth0", "-c", "1").Output);
     }
 
     [Fact]
@@ -59,7 +67,9 @@ public sealed class PingTests : IDisposable
         CommandResult result = Command.Run(_near, "ping", "10.0.0.5", "-c", "1");
 
         Assert.True(result.Status == 0, result.ToString());
-        Assert.Matches(@"\n1: answered, [\d.]+ ms \(from 10\.0\.0\.2, which a daemon with answers_from=asked drops\)\n", result.Output);
+        Assert.Matches(
+            @"\n1: answered, [\d.]+ ms \(from 10\.0\.0\.2, which a daemon with answers_from=asked drops\)\n",
+            result.Output);
     }
 
     [Fact]
@@ -67,15 +77,19 @@ public sealed class PingTests : IDisposable
     {
         using var daemon = DaemonProcess.Foreground(_far, _kernel);
         daemon.ExpectLog("daemon: ready");
-        ushort mapped = _kernel.Expect(Iwpmd.Wire.KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.2:7001"))).MappedLocal.Port;
+        ushort mapped = _kernel.Expect(
+            Iwpmd.Wire.KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.2:7001"))).MappedLocal.Port;
 
-        Assert.Contains($"\n1: port 7001 is mapped to {mapped}, ", Command.Run(_near, "ping", "10.0.0.2", "-c", "1", "-p", "7001").Output);
-        Assert.Contains("\n1: port 7002 is not mapped, ", Command.Run(_near, "ping", "10.0.0.2", "-c", "1", "-p", "7002").Output);
+        Assert.Contains(
+            $"\n1: port 7001 is mapped to {mapped}, ",
+            Command.Run(_near, "ping", "10.0.0.2", "-c", "1", "-p", "7001").Output);
+        Assert.Contains(
+            "\n1: port 7002 is not mapped, ", Command.Run(_near, "ping", "10.0.0.2", "-c", "1", "-p", "7002").Output);
         daemon.ExpectLog("peer: Ack from 10.0.0.1"); // so that rdma-core's would not repeat itself
     }
 
     [Fact]
-    public void What_comes_by_another_interface_than_the_configured_is_dropped_counted_and_told()
+    public void Requests_by_another_interface_than_the_configured_are_dropped_counted_and_logged()
     {
         _far.Write("/etc/iwpmd.conf", "interface=lo, eth7\n");
         using var daemon = DaemonProcess.Foreground(_far, _kernel);
@@ -84,7 +98,8 @@ public sealed class PingTests : IDisposable
 
         Assert.Equal(1, Command.Run(_near, "ping", "10.0.0.2", "-c", "1").Status);
         daemon.ExpectLog("access list 1)");
-        Assert.Contains("\niwpmd_peer_requests_not_served_total{reason=\"denied\"} 1\n", Command.Run(_far, "metrics").Output);
+        Assert.Contains(
+            "\niwpmd_peer_requests_not_served_total{reason=\"denied\"} 1\n", Command.Run(_far, "metrics").Output);
     }
 
     [Fact]
@@ -93,22 +108,30 @@ public sealed class PingTests : IDisposable
         CommandResult result = Command.Run(_near, "ping", "10.0.0.2", "-c", "1");
 
         Assert.Equal(1, result.Status);
-        Assert.Equal("asking the port mapper of 10.0.0.2\n1: no port mapper (ICMP unreachable): Connection refused (ECONNREFUSED)\n1 asked, none answered\n", result.Output);
+        Assert.Equal(
+            "asking the port mapper of 10.0.0.2\n1: no port mapper (ICMP unreachable): Connection refused "
+                + "(ECONNREFUSED)\n1 asked, none answered\n",
+            result.Output);
     }
 
     [Fact]
     public void A_firewall_is_suspected_when_nothing_comes_back()
     {
-        _far.Run(() => Tool.Run("nft", "nftables", "add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3935 drop"));
+        _far.Run(() => Tool.Run(
+            "nft", "nftables",
+            "add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp "
+                + "dport 3935 drop"));
         CommandResult result = Command.Run(_near, "ping", "10.0.0.2", "-c", "1");
 
         Assert.Equal(1, result.Status);
-        Assert.Contains("1: no answer within 1 s: a firewall drops UDP port 3935, or the host is down\n", result.Output);
+        Assert.Contains(
+            "1: no answer within 1 s: a firewall drops UDP port 3935, or the host is down\n", result.Output);
     }
 
     [Theory]
     [InlineData("192.0.2.1", 1)]
     [InlineData("no.such.host.invalid", 1)]
     [InlineData("", 2)]
-    public void A_host_that_cannot_be_asked(string host, int status) => Assert.Equal(status, Command.Run(_near, host.Length == 0 ? ["ping"] : ["ping", host, "-c", "1"]).Status);
+    public void A_host_that_cannot_be_asked(string host, int status) =>
+        Assert.Equal(status, Command.Run(_near, host.Length == 0 ? ["ping"] : ["ping", host, "-c", "1"]).Status);
 }

@@ -60,9 +60,15 @@ public sealed class PrivilegeTests : IDisposable
         Assert.True(threads.Length > 2);
         Assert.All(threads, thread =>
         {
-            foreach (string line in File.ReadLines(Path.Combine(thread, "status")).Where(line => line.StartsWith("CapPrm", StringComparison.Ordinal) || line.StartsWith("CapEff", StringComparison.Ordinal)))
+            foreach (string line in File.ReadLines(Path.Combine(thread, "status")).Where(
+                line => line.StartsWith(
+                    "CapPrm", StringComparison.Ordinal) || line.StartsWith("CapEff", StringComparison.Ordinal)))
             {
-                Assert.Equal(0, long.Parse(line.Split('\t')[1], NumberStyles.HexNumber, CultureInfo.InvariantCulture) & Convert.ToInt64(NetAdminOnly, 16));
+                Assert.Equal(
+                    0,
+                    long.Parse(
+                        line.Split('\t')[1], NumberStyles.HexNumber,
+                        CultureInfo.InvariantCulture) & Convert.ToInt64(NetAdminOnly, 16));
             }
         });
         daemon.Stop();
@@ -72,7 +78,8 @@ public sealed class PrivilegeTests : IDisposable
     public void What_root_left_behind_is_given_to_the_user_with_its_mappings()
     {
         Start();
-        ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
+        ushort port = _kernel.Expect(
+            KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
         _kernel.Processes.ToList().ForEach(process => TestLibc.kill(process, TestLibc.SIGTERM));
         Assert.True(NativeCalls.AwaitExit(_kernel.Processes[0], Timeouts.Exit));
         Assert.True(_host.IsTcpPortFree(port));
@@ -88,18 +95,27 @@ public sealed class PrivilegeTests : IDisposable
         WriteConfigurationForRoot();
         Start();
 
-        Assert.InRange(_kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port, 41000, 41099);
+        Assert.InRange(
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port,
+            41000, 41099);
     }
 
     /// <summary>As the unit starts it.</summary>
     [Fact]
-    public void Without_privileges_it_goes_on_with_the_defaults_and_says_so()
+    public void Without_privileges_it_continues_with_the_defaults_and_logs_it()
     {
         WriteConfigurationForRoot();
         Tool.Run("chmod", "coreutils", "-R", "a+rwX", _kernel.Environment["SIMKERNEL"]);
-        using var daemon = DaemonProcess.Start(_host, _kernel, ["setpriv", "--reuid=4711", "--regid=4712", "--clear-groups", "--inh-caps=+net_admin", "--ambient-caps=+net_admin", Binaries.Ours, "-f"]);
+        using var daemon = DaemonProcess.Start(
+            _host, _kernel,
+            [
+                "setpriv", "--reuid=4711", "--regid=4712", "--clear-groups", "--inh-caps=+net_admin",
+                "--ambient-caps=+net_admin", Binaries.Ours, "-f",
+            ]);
 
-        Assert.Contains("warn:", daemon.ExpectLog("configuration: /etc/iwpmd.conf: cannot be read by user 4711: the defaults are used, whatever it allows or denies: chmod a+r /etc/iwpmd.conf"));
+        Assert.Contains("warn:", daemon.ExpectLog(
+            "configuration: /etc/iwpmd.conf: cannot be read by user 4711: the defaults are used, whatever it allows or "
+                + "denies: chmod a+r /etc/iwpmd.conf"));
         daemon.ExpectLog("daemon: ready");
     }
 
@@ -118,8 +134,11 @@ public sealed class PrivilegeTests : IDisposable
     }
 
     [Fact]
-    public void The_unit_scores_at_most_1_6() => // of ten, the worst; 0.1 of it is for capset, by which the daemon gives away what the unit cannot take from it
-        Tool.Run("systemd-analyze", "systemd", "security", "--offline=true", "--threshold=16", Support.Repository.PathOf("dist/iwpmd.service"));
+    // of ten, the worst; 0.1 of it is for capset, by which the daemon gives away what the unit cannot take from it
+    public void The_unit_scores_at_most_1_6() =>
+        Tool.Run(
+            "systemd-analyze", "systemd", "security", "--offline=true", "--threshold=16",
+            Support.Repository.PathOf("dist/iwpmd.service"));
 
     private void WriteConfigurationForRoot()
     {
@@ -136,7 +155,8 @@ public sealed class PrivilegeTests : IDisposable
         Assert.All(threads, thread =>
         {
             string[] status = File.ReadAllLines(Path.Combine(thread, "status"));
-            Assert.All((string[])["CapInh", "CapPrm", "CapEff", "CapAmb"], set => Assert.Contains($"{set}:\t{Nothing}", status));
+            Assert.All((string[])["CapInh", "CapPrm", "CapEff", "CapAmb"], set => Assert.Contains(
+                $"{set}:\t{Nothing}", status));
             Assert.Contains($"CapBnd:\t{NetAdminOnly}", status);
             Assert.Contains("NoNewPrivs:\t1", status);
         });
@@ -154,6 +174,7 @@ public sealed class PrivilegeTests : IDisposable
         Assert.True(launcher.ExpectExit() == 0, launcher.Errors);
         Assert.Equal("", launcher.Errors);
         Assert.Equal(before + 1, _kernel.Processes.Length);
-        return File.ReadAllLines(string.Create(CultureInfo.InvariantCulture, $"/proc/{_kernel.Processes[before]}/status"));
+        return File.ReadAllLines(
+            string.Create(CultureInfo.InvariantCulture, $"/proc/{_kernel.Processes[before]}/status"));
     }
 }

@@ -12,16 +12,20 @@ public class ProcessTests
     [Fact]
     public void It_depends_on_the_C_library_only()
     {
-        string[] needed = [.. Tool.Run("readelf", "binutils", "-d", Binaries.Ours).Split('\n').Where(line => line.Contains("(NEEDED)")).Select(line => line.Split('[', ']')[1])];
+        string[] needed =
+            [.. Tool.Run("readelf", "binutils", "-d", Binaries.Ours).Split('\n').Where(
+                line => line.Contains("(NEEDED)")).Select(line => line.Split('[', ']')[1])];
 
         Assert.Contains("libc.so.6", needed);
-        Assert.All(needed, library => Assert.Matches(@"^(libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|libm\.so\.6|ld-linux-x86-64\.so\.2)$", library));
+        Assert.All(needed, library => Assert.Matches(
+            @"^(libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|libm\.so\.6|ld-linux-x86-64\.so\.2)$", library));
     }
 
     [Fact]
     public void Its_stack_is_not_executable_and_no_segment_is_writable_code()
     {
-        string[] segments = [.. Tool.Run("readelf", "binutils", "-lW", Binaries.Ours).Split('\n').Select(line => line.Trim())];
+        string[] segments =
+            [.. Tool.Run("readelf", "binutils", "-lW", Binaries.Ours).Split('\n').Select(line => line.Trim())];
 
         Assert.Contains(segments, line => line.StartsWith("GNU_STACK") && line.Contains(" RW "));
         Assert.DoesNotContain(segments, line => line.Contains(" RWE "));
@@ -34,7 +38,8 @@ public class ProcessTests
         using Scene scene = new Scene().Ready();
         scene.AddMapping("10.0.0.1:5000");
 
-        string[] permissions = [.. File.ReadAllLines($"/proc/{scene.Daemon.Id}/maps").Select(line => line.Split(' ')[1])];
+        string[] permissions =
+            [.. File.ReadAllLines($"/proc/{scene.Daemon.Id}/maps").Select(line => line.Split(' ')[1])];
         Assert.Contains("r-xp", permissions);
         Assert.DoesNotContain(permissions, permission => permission.Contains('w') && permission.Contains('x'));
     }
@@ -64,7 +69,9 @@ public class ProcessTests
     {
         using var host = new Host();
         using var kernel = new SimulatedKernel();
-        using var daemon = DaemonProcess.Start(host, kernel, ["prlimit", "--as=1073741824", Binaries.Ours, "-f", "-l", "debug"]); // package util-linux
+        // package util-linux
+        using var daemon = DaemonProcess.Start(
+            host, kernel, ["prlimit", "--as=1073741824", Binaries.Ours, "-f", "-l", "debug"]);
         daemon.ExpectLog("daemon: ready");
         daemon.Stop();
     }
@@ -76,7 +83,8 @@ public class ProcessTests
         using var kernel = new SimulatedKernel();
         string trace = host["trace"];
         using var daemon = DaemonProcess.Start(host, null, [
-            "strace", "-f", "-qq", "-o", trace, "-e", "trace=openat,open", .. kernel.Environment.SelectMany(pair => (string[])["-E", $"{pair.Key}={pair.Value}"]),
+            "strace", "-f", "-qq", "-o", trace, "-e", "trace=openat,open",
+            .. kernel.Environment.SelectMany(pair => (string[])["-E", $"{pair.Key}={pair.Value}"]),
             Binaries.Ours, "-f", "-l", "error"]); // package strace
         kernel.ExpectHandshake();
         int pid = kernel.Socket.ProcessId;
@@ -84,8 +92,14 @@ public class ProcessTests
         Assert.Equal(0, TestLibc.kill(pid, TestLibc.SIGTERM));
         Assert.Equal(0, daemon.ExpectExit());
 
-        string[] opened = [.. File.ReadAllLines(trace).Where(line => line.Contains("open") && !line.Contains("ENOENT")).Select(line => line.Split('"')[1])];
-        string[] allowed = [Binaries.SimulatedKernel, "/etc/ld.so", "/lib/", "/usr/lib/", "/proc/", "/sys/", "/run/iwpmd/", "/dev/null", "/dev/urandom", Path.GetTempPath()];
+        string[] opened =
+            [.. File.ReadAllLines(trace).Where(line => line.Contains("open") && !line.Contains("ENOENT")).Select(
+                line => line.Split('"')[1])];
+        string[] allowed =
+            [
+                Binaries.SimulatedKernel, "/etc/ld.so", "/lib/", "/usr/lib/", "/proc/", "/sys/", "/run/iwpmd/",
+                "/dev/null", "/dev/urandom", Path.GetTempPath(),
+            ];
         Assert.Contains(opened, path => path.StartsWith("/run/iwpmd/"));
         Assert.All(opened, path => Assert.Contains(allowed, prefix => path.StartsWith(prefix)));
     }

@@ -61,19 +61,25 @@ public sealed class QueryTests : IDisposable
         using var kernel = new SimulatedKernel { IsForgiving = !nearIsOurs };
         using var farKernel = new SimulatedKernel { IsForgiving = !farIsOurs };
         _far.Ip("addr add fd00::5/64 dev eth0 nodad");
-        using DaemonProcess first = StartReady(nearIsOurs, _near, kernel), second = StartReady(farIsOurs, _far, farKernel);
+        using DaemonProcess first = StartReady(nearIsOurs, _near, kernel),
+            second = StartReady(farIsOurs, _far, farKernel);
         KernelReply listener = farKernel.Expect(KernelReplyKind.AddMapping, farKernel.Send(Scene.Add($"{far}:7000")));
 
-        KernelReply answer = kernel.Expect(KernelReplyKind.QueryMapping, kernel.Send(Scene.Query($"{near}:6000", $"{far}:7000")));
+        KernelReply answer = kernel.Expect(
+            KernelReplyKind.QueryMapping, kernel.Send(Scene.Query($"{near}:6000", $"{far}:7000")));
         KernelReply information = farKernel.Expect(KernelReplyKind.RemoteInfo);
 
         Assert.Equal(MappingError.None, answer.Error);
         Assert.Equal(listener.MappedLocal, answer.MappedRemote);
-        Assert.Equal((InetEndpoint.Parse($"{far}:7000"), listener.MappedLocal), (information.Local, information.MappedLocal));
-        Assert.Equal((InetEndpoint.Parse($"{near}:6000"), answer.MappedLocal), (information.Remote, information.MappedRemote));
-        Assert.False(_near.IsTcpPortFree(answer.MappedLocal.Port, near[0] == '[' ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork));
+        Assert.Equal(
+            (InetEndpoint.Parse($"{far}:7000"), listener.MappedLocal), (information.Local, information.MappedLocal));
+        Assert.Equal(
+            (InetEndpoint.Parse($"{near}:6000"), answer.MappedLocal), (information.Remote, information.MappedRemote));
+        Assert.False(_near.IsTcpPortFree(
+            answer.MappedLocal.Port, near[0] == '[' ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork));
 
-        KernelReply rejected = kernel.Expect(KernelReplyKind.QueryMapping, kernel.Send(Scene.Query($"{near}:6001", $"{far}:7001")));
+        KernelReply rejected = kernel.Expect(
+            KernelReplyKind.QueryMapping, kernel.Send(Scene.Query($"{near}:6001", $"{far}:7001")));
         Assert.Equal(MappingError.RejectedByPeer, rejected.Error);
         Assert.Equal(InetEndpoint.Parse($"{far}:7001"), rejected.MappedRemote);
     }
@@ -86,9 +92,13 @@ public sealed class QueryTests : IDisposable
         using var kernel = new SimulatedKernel { IsForgiving = !nearIsOurs };
         _far.Write("/etc/iwpmd.conf", "keep_ports=7000\n");
         using DaemonProcess first = StartReady(nearIsOurs, _near, kernel), second = StartReady(true, _far, _farKernel);
-        Assert.Equal(7000, _farKernel.Expect(KernelReplyKind.AddMapping, _farKernel.Send(Scene.Add("10.0.0.2:7000"))).MappedLocal.Port);
+        Assert.Equal(
+            7000,
+            _farKernel.Expect(
+                KernelReplyKind.AddMapping, _farKernel.Send(Scene.Add("10.0.0.2:7000"))).MappedLocal.Port);
 
-        KernelReply answer = kernel.Expect(KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000")));
+        KernelReply answer = kernel.Expect(
+            KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000")));
 
         Assert.Equal((MappingError.None, InetEndpoint.Parse("10.0.0.2:7000")), (answer.Error, answer.MappedRemote));
         Assert.Equal(answer.MappedLocal, _farKernel.Expect(KernelReplyKind.RemoteInfo).MappedRemote);
@@ -97,7 +107,7 @@ public sealed class QueryTests : IDisposable
     [Theory]
     [InlineData("10.0.0.1:6000", "10.0.0.5:7000")]
     [InlineData("[fd00::1]:6000", "[fd00::2]:7000")]
-    public void A_host_without_a_port_mapper_is_told_within_a_round_trip(string local, string remote)
+    public void A_host_without_a_port_mapper_is_reported_within_a_round_trip(string local, string remote)
     {
         using DaemonProcess daemon = StartNear("query_deadline=9000\n");
         var waited = Stopwatch.StartNew();
@@ -116,7 +126,8 @@ public sealed class QueryTests : IDisposable
         using DaemonProcess daemon = StartNear("query_deadline=600\nquery_retry=150\n");
         var waited = Stopwatch.StartNew();
 
-        KernelReply answer = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000")));
+        KernelReply answer = _kernel.Expect(
+            KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:6000", "10.0.0.2:7000")));
 
         Assert.True(waited.Elapsed >= TimeSpan.FromMilliseconds(600), $"took {waited.Elapsed}");
         Assert.Equal((MappingError.None, InetEndpoint.Parse("10.0.0.2:7000")), (answer.Error, answer.MappedRemote));
@@ -127,7 +138,7 @@ public sealed class QueryTests : IDisposable
     }
 
     [Fact]
-    public void A_late_or_repeated_Accept_is_acknowledged_each_time_and_told_once()
+    public void A_late_or_repeated_Accept_is_acknowledged_each_time_and_answers_the_kernel_once()
     {
         using var peer = new Peer(_far, "10.0.0.2");
         using DaemonProcess daemon = StartNear();
@@ -148,7 +159,7 @@ public sealed class QueryTests : IDisposable
     }
 
     [Fact]
-    public void A_copied_Request_is_answered_again_but_told_to_the_kernel_once()
+    public void A_copied_Request_is_answered_again_and_sends_one_REMOTE_INFO()
     {
         using var peer = new Peer(_far, "10.0.0.2", 7001);
         using DaemonProcess daemon = StartNear();
@@ -159,7 +170,8 @@ public sealed class QueryTests : IDisposable
         peer.Send(mapper, request);
         byte[] first = peer.Receive().Bytes;
         byte[]? copy = null;
-        for (var waited = Stopwatch.StartNew(); copy is null; copy = peer.ReceiveAll().Select(arrival => arrival.Bytes).FirstOrDefault())
+        for (var waited = Stopwatch.StartNew(); copy is null; copy = peer.ReceiveAll().Select(
+            arrival => arrival.Bytes).FirstOrDefault())
         {
             Assert.True(waited.Elapsed < Timeouts.Answer, "no answer to a copy"); // none within 0.25 s of the last
             peer.Send(mapper, request);
@@ -182,7 +194,9 @@ public sealed class QueryTests : IDisposable
         foreach (string address in (string[])[first, second])
         {
             (string remote, string local) = v6 ? ("[fd00::2]", $"[{address}]") : ("10.0.0.2", address);
-            peer.Send(new IPEndPoint(IPAddress.Parse(address), Peer.MapperPort), Peer.Request(1, $"{remote}:6000", $"{local}:5000", $"{remote}:6100"));
+            peer.Send(
+                new IPEndPoint(IPAddress.Parse(address), Peer.MapperPort),
+                Peer.Request(1, $"{remote}:6000", $"{local}:5000", $"{remote}:6100"));
 
             Assert.Equal(new IPEndPoint(IPAddress.Parse(address), Peer.MapperPort), peer.Receive().From);
         }
@@ -191,7 +205,8 @@ public sealed class QueryTests : IDisposable
     [Theory]
     [InlineData("", true)]
     [InlineData("answers_from=asked\n", false)]
-    public void An_answer_from_another_address_of_the_asked_host_is_taken_unless_the_configuration_forbids_it(string configuration, bool isTaken)
+    public void An_answer_from_another_address_of_the_asked_host_is_taken_unless_the_configuration_forbids_it(
+        string configuration, bool isTaken)
     {
         using var peer = new Peer(_far, "10.0.0.2");
         using var other = new Peer(_far, "10.0.0.3");
@@ -230,10 +245,12 @@ public sealed class QueryTests : IDisposable
     public void A_link_local_listener_is_found_for_a_Request_from_a_global_address()
     {
         _near.Ip("addr add fe80::1/64 dev eth0 nodad");
-        uint index = _near.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0")), farIndex = _far.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0"));
+        uint index = _near.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0")),
+            farIndex = _far.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0"));
         using var peer = new Peer(_far, "fd00::2", 7001);
         using DaemonProcess daemon = StartNear();
-        ushort mapped = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
+        ushort mapped = _kernel.Expect(
+            KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
         var mapper = new IPEndPoint(IPAddress.Parse($"fe80::1%{farIndex}"), Peer.MapperPort);
 
         peer.Send(mapper, Peer.Request(1, "[fd00::2]:6000", "[fe80::1]:5000", "[fd00::2]:6100"));
@@ -242,22 +259,27 @@ public sealed class QueryTests : IDisposable
         Assert.Equal((PeerMessageType.Accept, mapped), (answer.Type, answer.Accepting.Port));
     }
 
-    /// <summary>Both ends are ours, so that what comes in comes by the interface of the address and not by the loopback.</summary>
+    /// <summary>
+    /// Both ends are ours, so that what comes in comes by the interface of the address and not by the loopback.
+    /// </summary>
     [Fact]
     public void A_host_asks_itself_for_a_link_local_listener()
     {
         _near.Ip("addr add fe80::1/64 dev eth0 nodad");
         uint index = _near.Run(() => Iwpmd.Os.Interop.Libc.if_nametoindex("eth0"));
         using DaemonProcess daemon = StartNear();
-        ushort mapped = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
+        ushort mapped = _kernel.Expect(
+            KernelReplyKind.AddMapping, _kernel.Send(Scene.Add($"[fe80::1%{index}]:5000"))).MappedLocal.Port;
 
-        KernelReply answer = _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query($"[fe80::1%{index}]:6000", $"[fe80::1%{index}]:5000")));
+        KernelReply answer = _kernel.Expect(
+            KernelReplyKind.QueryMapping,
+            _kernel.Send(Scene.Query($"[fe80::1%{index}]:6000", $"[fe80::1%{index}]:5000")));
 
         Assert.Equal((MappingError.None, mapped), (answer.Error, answer.MappedRemote.Port));
     }
 
     [Fact]
-    public void REMOVE_ends_a_query_without_a_word()
+    public void REMOVE_ends_a_query_without_an_answer()
     {
         using var peer = new Peer(_far, "10.0.0.2");
         using DaemonProcess daemon = StartNear("query_deadline=300\n");
@@ -267,7 +289,8 @@ public sealed class QueryTests : IDisposable
         _kernel.Send(Scene.Remove("10.0.0.1:6000"));
         _kernel.Expect(KernelReplyKind.HandleError, _kernel.Send(Scene.Query("0.0.0.0:9", "10.0.0.2:9")));
         peer.Send(from, Peer.Parse(bytes).AsAccept(7100));
-        _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:6001", "10.0.0.5:7000"))); // longer than the deadline of the first, or ICMP
+        // longer than the deadline of the first, or ICMP
+        _kernel.Expect(KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:6001", "10.0.0.5:7000")));
         Thread.Sleep(400);
         Assert.False(_kernel.HasUnexpected(KernelReplyKind.QueryMapping, query));
     }

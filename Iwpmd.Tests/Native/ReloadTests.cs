@@ -12,7 +12,9 @@ public class ReloadTests
     private static bool IsAnswered(Host host, ulong handle)
     {
         using Peer peer = new(host, "127.0.0.1", 0);
-        peer.Send(new IPEndPoint(IPAddress.Loopback, Peer.MapperPort), Peer.Request(handle, "127.0.0.1:5001", "127.0.0.1:7999", "127.0.0.1:5002"));
+        peer.Send(
+            new IPEndPoint(IPAddress.Loopback, Peer.MapperPort),
+            Peer.Request(handle, "127.0.0.1:5001", "127.0.0.1:7999", "127.0.0.1:5002"));
         return SpinWait.SpinUntil(() => peer.ReceiveAll().Any(), TimeSpan.FromSeconds(1));
     }
 
@@ -22,7 +24,9 @@ public class ReloadTests
         using Scene scene = new Scene(configuration: "port_range=40000-40000\n").Ready();
         Assert.Equal(40000, scene.AddMapping("10.0.0.1:5000"));
         Assert.True(IsAnswered(scene.Host, 1));
-        scene.Host.Write("/etc/iwpmd.conf", "port_range=41000-41009\ndeny=127.0.0.1\nnl_sock_rbuf_size=100000\nmax_mappings=99\nnonsense=1\n");
+        scene.Host.Write(
+            "/etc/iwpmd.conf",
+            "port_range=41000-41009\ndeny=127.0.0.1\nnl_sock_rbuf_size=100000\nmax_mappings=99\nnonsense=1\n");
         CommandResult reload = Command.Run(scene.Host, "reload");
         Assert.True(reload.Status == 0, reload.ToString());
         Assert.Contains("/etc/iwpmd.conf:5: unknown name 'nonsense'", reload.Errors);
@@ -59,7 +63,9 @@ public class ReloadTests
         scene.Host.Write("/etc/other.conf", "port_range=42000-42000\n");
         CommandResult reload = Command.Run(scene.Host, "reload", "-c", "/etc/other.conf");
         Assert.Equal(1, reload.Status);
-        Assert.Equal("nothing is changed: the daemon was started with /etc/iwpmd.conf: iwpmd reload -c /etc/iwpmd.conf\n", reload.Errors);
+        Assert.Equal(
+            "nothing is changed: the daemon was started with /etc/iwpmd.conf: iwpmd reload -c /etc/iwpmd.conf\n",
+            reload.Errors);
         Assert.False(IsAnswered(scene.Host, 1));
     }
 
@@ -67,7 +73,8 @@ public class ReloadTests
     public void A_text_that_is_too_long_for_one_message_changes_nothing()
     {
         using Scene scene = new Scene(configuration: "deny=127.0.0.1\n").Ready();
-        scene.Host.Write("/etc/iwpmd.conf", $"#{new string('\u4e00', 60000)}\ndeny=127.0.0.1\nport_range=42000-42000\n");
+        scene.Host.Write(
+            "/etc/iwpmd.conf", $"#{new string('\u4e00', 60000)}\ndeny=127.0.0.1\nport_range=42000-42000\n");
         CommandResult reload = Command.Run(scene.Host, "reload");
         int[] statuses = [0, 1];
         Assert.Contains(reload.Status, statuses); // it fits where the host's socket buffers are large
@@ -95,6 +102,8 @@ public class ReloadTests
     {
         using var host = new Host();
         CommandResult reload = Command.Run(host, "reload");
-        Assert.Equal((3, "iwpmd: no daemon listens at /run/iwpmd/takeover: start it; if state_dir was changed, restart it\n"), (reload.Status, reload.Errors));
+        Assert.Equal(
+            (3, "iwpmd: no daemon listens at /run/iwpmd/takeover: start it; if state_dir was changed, restart it\n"),
+            (reload.Status, reload.Errors));
     }
 }

@@ -9,7 +9,10 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>What the daemon can no longer do once it is set up. The calls are put into it from outside, as an intruder would from inside.</summary>
+/// <summary>
+/// What the daemon can no longer do once it is set up. The calls are put into it from outside, as an intruder would
+/// from inside.
+/// </summary>
 public sealed class SandboxTests : IDisposable
 {
     private const int SYS_memfd_create = 319, SYS_timerfd_create = 283, FirstUnknown = 600;
@@ -29,7 +32,11 @@ public sealed class SandboxTests : IDisposable
         { "open for writing", Libc.SYS_openat, [-100, Target, Libc.O_RDWR | Libc.O_CREAT, 0x180] },
         { "open to cut off", Libc.SYS_openat, [-100, Target, Libc.O_TRUNC, 0] },
         { "the old open", Libc.SYS_open, [Target, 1, 0] },
-        { "memory that is code", Libc.SYS_mmap, [0, 4096, Libc.PROT_READ | Libc.PROT_EXEC, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0] },
+        {
+            "memory that is code",
+            Libc.SYS_mmap,
+            [0, 4096, Libc.PROT_READ | Libc.PROT_EXEC, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0]
+        },
         { "a process", Libc.SYS_clone, [17, 0, 0, 0, 0] },
         { "terminal input", Libc.SYS_ioctl, [0, 0x5412, 0] },
         { "a signal to another process", Libc.SYS_kill, [1, 0] },
@@ -47,9 +54,19 @@ public sealed class SandboxTests : IDisposable
         { "a raw socket", Libc.SYS_socket, [Libc.AF_INET, Libc.SOCK_RAW, 0], Errno.AccessDenied },
         { "a protocol of its own", Libc.SYS_socket, [Libc.AF_INET6, Libc.SOCK_STREAM, 132], Errno.AccessDenied },
         { "routes", Libc.SYS_socket, [Libc.AF_NETLINK, Libc.SOCK_RAW, 0], Errno.AccessDenied },
-        { "the firewall", Libc.SYS_socket, [Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, 12], Errno.AccessDenied },
+        {
+            "the firewall",
+            Libc.SYS_socket,
+            [Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, 12],
+            Errno.AccessDenied
+        },
         { "the old way to the firewall", Libc.SYS_setsockopt, [3, 0, 64, 0, 0], Errno.Invalid },
-        { "a hole in a file", Libc.SYS_fallocate, [1, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, 4096], Errno.OperationNotSupported },
+        {
+            "a hole in a file",
+            Libc.SYS_fallocate,
+            [1, Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, 0, 4096],
+            Errno.OperationNotSupported
+        },
         { "the settings of a terminal", Libc.SYS_ioctl, [2, 0x402c542b, 0], new Errno(Libc.ENOTTY) },
         { "an option of the process", Libc.SYS_prctl, [4, 0, 0, 0, 0], Errno.Invalid },
         { "a file without a name", SYS_memfd_create, ["name", 0], Errno.NotImplemented },
@@ -76,16 +93,17 @@ public sealed class SandboxTests : IDisposable
     }
 
     [Fact]
-    public void What_is_neither_needed_nor_an_attack_fails_and_the_daemon_goes_on()
+    public void Calls_that_are_neither_needed_nor_an_attack_fail_and_the_daemon_continues()
     {
         Start();
-        Assert.All(Unneeded, row => Assert.Equal((row[0], $"{-((Errno)row[3]).Number}"), (row[0], Inject((int)row[1], (object[])row[2]))));
+        Assert.All(Unneeded, row => Assert.Equal(
+            (row[0], $"{-((Errno)row[3]).Number}"), (row[0], Inject((int)row[1], (object[])row[2]))));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
         _daemon!.Stop();
     }
 
     [Fact]
-    public void Stopped_and_continued_in_a_terminal_it_goes_on()
+    public void Stopped_and_continued_in_a_terminal_it_serves_again()
     {
         _host.Run(() =>
         {
@@ -93,7 +111,10 @@ public sealed class SandboxTests : IDisposable
             Tool.Run("mount", "mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666", "devpts", "/dev/pts");
             File.CreateSymbolicLink("/dev/ptmx", "pts/ptmx");
         });
-        _daemon = DaemonProcess.Start(_host, _kernel, ["script", "--quiet", "--flush", "--return", "--command", $"exec {Binaries.Ours} -f", "/dev/null"]); // package bsdutils
+        // package bsdutils
+        _daemon = DaemonProcess.Start(
+            _host, _kernel,
+            ["script", "--quiet", "--flush", "--return", "--command", $"exec {Binaries.Ours} -f", "/dev/null"]);
         _kernel.ExpectHandshake();
         _kernel.Expect(KernelReplyKind.RegisterPid, _kernel.Send(Scene.Register));
         int daemon = _kernel.Socket.ProcessId;
@@ -116,7 +137,8 @@ public sealed class SandboxTests : IDisposable
     public void What_the_daemon_and_its_libraries_need_passes()
     {
         Start();
-        int fd = int.Parse(Inject(Libc.SYS_openat, -100, "/proc/self/status", Libc.O_RDONLY), CultureInfo.InvariantCulture);
+        int fd = int.Parse(
+            Inject(Libc.SYS_openat, -100, "/proc/self/status", Libc.O_RDONLY), CultureInfo.InvariantCulture);
         Assert.InRange(fd, 3, 1000);
         Assert.Equal("0", Inject(3, fd));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
@@ -129,7 +151,10 @@ public sealed class SandboxTests : IDisposable
     public void Without_it_the_same_call_works(string option)
     {
         Start(option);
-        Assert.InRange(int.Parse(Inject(Libc.SYS_openat, -100, Target, Libc.O_RDWR | Libc.O_CREAT, 0x180), CultureInfo.InvariantCulture), 3, 1000);
+        Assert.InRange(
+            int.Parse(
+                Inject(Libc.SYS_openat, -100, Target, Libc.O_RDWR | Libc.O_CREAT, 0x180), CultureInfo.InvariantCulture),
+            3, 1000);
         Assert.True(_host.Run(() => File.Exists(Target)));
         _daemon!.Stop();
     }
@@ -160,5 +185,10 @@ public sealed class SandboxTests : IDisposable
     }
 
     private string Inject(int call, params object[] arguments) =>
-        Tool.Run(s_inject, "gcc", [$"{_daemon!.Id}", $"{call}", .. arguments.Select(argument => argument is int number ? $"{number}" : (string)argument)]).Trim();
+        Tool.Run(
+            s_inject, "gcc",
+            [
+                $"{_daemon!.Id}", $"{call}",
+                .. arguments.Select(argument => argument is int number ? $"{number}" : (string)argument),
+            ]).Trim();
 }

@@ -48,11 +48,13 @@ public sealed class LongScenes : IDisposable
     {
         _stalled.Ready();
         _stalled.Daemon.StopIdle();
-        uint[] sequences = [.. Enumerable.Range(5000, 1000).Select(port => _stalled.Kernel.Send(Scene.Add($"10.0.0.1:{port}")))];
+        uint[] sequences =
+            [.. Enumerable.Range(5000, 1000).Select(port => _stalled.Kernel.Send(Scene.Add($"10.0.0.1:{port}")))];
         Thread.Sleep(TimeSpan.FromSeconds(2));
         Assert.Equal(1000, _stalled.Kernel.Socket.Queued);
         _stalled.Daemon.Signal(NativeCalls.SIGCONT);
-        HashSet<ushort> ports = [.. sequences.Select(sequence => _stalled.Kernel.Expect(KernelReplyKind.AddMapping, sequence).MappedLocal.Port)];
+        HashSet<ushort> ports = [.. sequences.Select(
+            sequence => _stalled.Kernel.Expect(KernelReplyKind.AddMapping, sequence).MappedLocal.Port)];
         return ports.Count;
     }
 
@@ -71,10 +73,12 @@ public sealed class LongScenes : IDisposable
         _stopped.Daemon.ExpectLog($"kernel: RegisterPid {last}:"); // it has read them
         foreach (string local in (string[])["10.0.0.1:5000", "10.0.0.1:5001", "10.0.0.1:5002"])
         {
-            _stopped.Kernel.Send(Scene.Remove(local)); // the kernel goes on without mappings, and ends them
+            _stopped.Kernel.Send(Scene.Remove(local)); // the kernel continues unmapped, and ends them
         }
-        KernelReply next = _stopped.Kernel.Expect(KernelReplyKind.AddMapping, _stopped.Kernel.Send(Scene.Add("10.0.0.1:5003")));
-        DaemonMessage[] late = [.. _stopped.Kernel.Messages[before..].Where(message => message.Reply.RequestSequence <= last)];
+        KernelReply next = _stopped.Kernel.Expect(
+            KernelReplyKind.AddMapping, _stopped.Kernel.Send(Scene.Add("10.0.0.1:5003")));
+        DaemonMessage[] late =
+            [.. _stopped.Kernel.Messages[before..].Where(message => message.Reply.RequestSequence <= last)];
         return (late, next, _stopped.IsFree(held));
     }
 
@@ -93,7 +97,7 @@ public sealed class LongScenes : IDisposable
     {
         _idle.Ready();
         _idle.AddMapping("10.0.0.1:5000");
-        Thread.Sleep(500); // the log has a thread of its own
+        Thread.Sleep(500); // the log has its own thread
         var waited = Stopwatch.StartNew();
         int before = Switches();
         Thread.Sleep(Idle);
@@ -101,14 +105,17 @@ public sealed class LongScenes : IDisposable
     }
 
     private int Switches() => Directory.EnumerateDirectories($"/proc/{_idle.Daemon.Id}/task")
-        .Sum(task => int.Parse(File.ReadLines(Path.Combine(task, "status")).First(line => line.StartsWith("voluntary_ctxt_switches:")).Split(':')[1]));
+        .Sum(task => int.Parse(
+            File.ReadLines(Path.Combine(task, "status")).First(
+                line => line.StartsWith("voluntary_ctxt_switches:")).Split(':')[1]));
 }
 
 /// <summary>The published executable when it is held up, and when it has nothing to do.</summary>
 public class StallTests(LongScenes scenes) : IClassFixture<LongScenes>
 {
     [Fact]
-    public async Task A_thousand_ADDs_at_a_daemon_that_was_stopped_for_two_seconds_are_all_answered() => Assert.Equal(1000, await scenes.Stalled);
+    public async Task A_thousand_ADDs_at_a_daemon_that_was_stopped_for_two_seconds_are_all_answered() =>
+        Assert.Equal(1000, await scenes.Stalled);
 
     [Fact]
     public async Task After_eleven_seconds_nothing_that_waited_is_answered_and_the_next_request_is_served()
@@ -121,7 +128,8 @@ public class StallTests(LongScenes scenes) : IClassFixture<LongScenes>
     }
 
     [Fact]
-    public async Task A_daemon_that_was_held_up_while_it_received_serves_the_next_request() => Assert.Equal(5000, (await scenes.Starved).Local.Port);
+    public async Task A_daemon_that_was_held_up_while_it_received_serves_the_next_request() =>
+        Assert.Equal(5000, (await scenes.Starved).Local.Port);
 
     [Fact]
     public async Task An_idle_daemon_wakes_at_most_once_in_two_seconds()

@@ -9,7 +9,9 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>How the published executable starts, says that it is ready, and ends; and what it says where it cannot run.</summary>
+/// <summary>
+/// How the published executable starts, says that it is ready, and ends; and what it says where it cannot run.
+/// </summary>
 public sealed class StartTests : IDisposable
 {
     private readonly Host _host = new();
@@ -24,7 +26,8 @@ public sealed class StartTests : IDisposable
     /// <summary>Starts it, and returns its status and the one line that it said.</summary>
     private (int Status, string Line) Fail(params string[] command)
     {
-        using var daemon = DaemonProcess.Start(_host, _kernel, command.Length > 0 ? command : [Binaries.Ours, "-f", "-l", "error"]);
+        using var daemon = DaemonProcess.Start(
+            _host, _kernel, command.Length > 0 ? command : [Binaries.Ours, "-f", "-l", "error"]);
         int status = daemon.ExpectExit();
         return (status, Assert.Single(daemon.Errors.TrimEnd().Split('\n')));
     }
@@ -43,8 +46,11 @@ public sealed class StartTests : IDisposable
         _kernel.LetGo(KernelReplyKind.MapInfo);
         Assert.Equal(0, caller.ExpectExit());
         Assert.Equal("", caller.Errors);
-        Assert.Equal("iwpmd\n", File.ReadAllText($"/proc/{daemon}/comm")); // what pgrep, pkill, killall and ps -C look at
-        Assert.Matches(@$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: .* \(event 502\)$", syslog.Expect("daemon: ready"));
+        // what pgrep, pkill, killall and ps -C look at
+        Assert.Equal("iwpmd\n", File.ReadAllText($"/proc/{daemon}/comm"));
+        Assert.Matches(
+            @$"^<30>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d iwpmd\[{daemon}\]: daemon: ready: .* \(event 502\)$",
+            syslog.Expect("daemon: ready"));
 
         Assert.Equal(0, TestLibc.kill(daemon, TestLibc.SIGTERM));
         syslog.Expect("daemon: stopping: SIGTERM");
@@ -68,7 +74,8 @@ public sealed class StartTests : IDisposable
     {
         using DatagramInbox manager = DatagramInbox.Open(_host, _host["notify"]);
         _kernel.Hold(KernelReplyKind.MapInfo);
-        using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-s"], ("NOTIFY_SOCKET", manager.Path), ("WATCHDOG_USEC", "100000"));
+        using var daemon = DaemonProcess.Start(
+            _host, _kernel, [Binaries.Ours, "-s"], ("NOTIFY_SOCKET", manager.Path), ("WATCHDOG_USEC", "100000"));
         _kernel.Expect(KernelReplyKind.MapInfo);
         manager.Expect("STATUS=waiting for the kernel's replay");
         manager.Expect("WATCHDOG=1");
@@ -107,7 +114,8 @@ public sealed class StartTests : IDisposable
     {
         using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]);
         daemon.ExpectLog("daemon: ready");
-        ushort port = _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
+        ushort port = _kernel.Expect(
+            KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("[::]:5001", flags: 1)));
 
         daemon.Signal(TestLibc.SIGUSR1);
@@ -125,14 +133,16 @@ public sealed class StartTests : IDisposable
         using var second = DaemonProcess.Start(_host, other, [Binaries.Ours, "-f", "-l", "error"]);
 
         Assert.Equal(1, second.ExpectExit());
-        Assert.Contains("udp: port 3935 is in use: another port mapper runs on this host", Assert.Single(second.Errors.TrimEnd().Split('\n')));
+        Assert.Contains(
+            "udp: port 3935 is in use: another port mapper runs on this host",
+            Assert.Single(second.Errors.TrimEnd().Split('\n')));
         _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000")));
     }
 
     [Theory]
     [InlineData("0.0.0.0")]
     [InlineData("::")]
-    public void A_busy_UDP_port_is_told(string address)
+    public void A_busy_UDP_port_is_reported(string address)
     {
         using Socket other = _host.Open(SocketType.Dgram, new IPEndPoint(IPAddress.Parse(address), 3935));
 
@@ -157,7 +167,7 @@ public sealed class StartTests : IDisposable
     [Theory]
     [InlineData(nameof(KernelReplyKind.Hello))]
     [InlineData(nameof(KernelReplyKind.MapInfo))]
-    public void A_kernel_that_says_nothing_is_not_taken_for_one_that_refuses(string unanswered)
+    public void A_kernel_that_does_not_answer_is_not_taken_for_one_that_refuses(string unanswered)
     {
         _kernel.BeSilent(Enum.Parse<KernelReplyKind>(unanswered));
 
@@ -172,13 +182,14 @@ public sealed class StartTests : IDisposable
     [Theory]
     [InlineData(nameof(KernelReplyKind.Hello))]
     [InlineData(nameof(KernelReplyKind.MapInfo))]
-    public void After_an_overrun_in_the_first_handshake_hello_is_said_again(string lost)
+    public void After_an_overrun_in_the_first_handshake_HELLO_is_sent_again(string lost)
     {
         _kernel.LoseAnswer(Enum.Parse<KernelReplyKind>(lost));
         using DaemonProcess daemon = DaemonProcess.Foreground(_host, _kernel);
         daemon.ExpectLog("kernel: messages lost");
         daemon.ExpectLog("daemon: ready");
-        Assert.All(_kernel.Messages.Where(message => message.Kind == KernelReplyKind.MapInfo), message => Assert.Equal(4, message.Reply.Abi));
+        Assert.All(_kernel.Messages.Where(message => message.Kind == KernelReplyKind.MapInfo), message => Assert.Equal(
+            4, message.Reply.Abi));
         daemon.Stop();
     }
 
@@ -199,7 +210,9 @@ public sealed class StartTests : IDisposable
     [Fact]
     public void Without_the_capability_it_says_which()
     {
-        (int status, string line) = Fail("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", Binaries.Ours, "-f", "-l", "error"); // package util-linux
+        // package util-linux
+        (int status, string line) = Fail(
+            "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", Binaries.Ours, "-f", "-l", "error");
 
         Assert.Equal(1, status);
         Assert.Contains("CAP_NET_ADMIN", line);
@@ -218,12 +231,15 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public void A_complaint_about_the_configuration_is_a_warning_and_the_default_stands()
+    public void A_complaint_about_the_configuration_is_a_warning_and_the_default_is_used()
     {
         _host.Write("/etc/iwpmd.conf", "query_deadline=1\nnl_sock_rbuf_size=131072\n");
         using var daemon = DaemonProcess.Foreground(_host, _kernel);
 
-        Assert.Matches(@"^\d\d:\d\d:\d\d\.\d\d\d warn: configuration: /etc/iwpmd.conf:1: query_deadline .* the default, 3000, stands \(event 601\)$", daemon.ExpectLog("/etc/iwpmd.conf:1: query_deadline"));
+        Assert.Matches(
+            @"^\d\d:\d\d:\d\d\.\d\d\d warn: configuration: /etc/iwpmd.conf:1: query_deadline .* "
+                + @"the default, 3000, stands \(event 601\)$",
+            daemon.ExpectLog("/etc/iwpmd.conf:1: query_deadline"));
         daemon.ExpectLog("daemon: ready");
         Assert.Equal(2 * 131072, _kernel.Socket.ReceiveBuffer);
     }

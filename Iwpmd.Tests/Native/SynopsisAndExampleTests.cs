@@ -7,7 +7,10 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>The program takes what the manual says, as the renderers show it: each synopsis is compared with --help, each example is run.</summary>
+/// <summary>
+/// The program takes what the manual says, as the renderers show it: each synopsis is compared with --help, each
+/// example is run.
+/// </summary>
 public sealed partial class SynopsisAndExampleTests
 {
     private const int TakenPort = 41003;
@@ -34,13 +37,18 @@ public sealed partial class SynopsisAndExampleTests
     {
         foreach (ManualPage page in ManualPage.Rendered("iwpmd.8"))
         {
-            string[] synopses = [.. page.Section("SYNOPSIS").Select(line => line.Trim()).Where(line => CommandOf(line).Length > 0).Select(line => line["iwpmd ".Length..])];
+            string[] synopses =
+                [.. page.Section("SYNOPSIS").Select(line => line.Trim()).Where(
+                    line => CommandOf(line).Length > 0).Select(line => line["iwpmd ".Length..])];
             Assert.True(synopses.Length >= 6);
             Assert.Empty(synopses.Except(page.Section("COMMANDS").Select(line => line.Trim())));
         }
     }
 
-    /// <summary>Against a daemon with a mapping whose port another program has, on a host where loading modules and the like does nothing.</summary>
+    /// <summary>
+    /// Against a daemon with a mapping whose port another program has, on a host where loading modules and the like
+    /// does nothing.
+    /// </summary>
     [Fact]
     public void Each_example_does_what_the_manual_says()
     {
@@ -51,7 +59,8 @@ public sealed partial class SynopsisAndExampleTests
             scene.Daemon.Stop();
             using Socket other = scene.Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, TakenPort));
             scene.Restart().ExpectLog("daemon: ready");
-            Dictionary<string, CommandResult> seen = page.Examples().Where(line => line.Length > 0).ToDictionary(line => line, line => RunAsShown(scene, line));
+            Dictionary<string, CommandResult> seen = page.Examples().Where(line => line.Length > 0).ToDictionary(
+                line => line, line => RunAsShown(scene, line));
 
             Assert.Equal("no", Seen("iwpmd status || echo no").Output.TrimEnd().Split('\n')[^1]);
             Assert.Matches(@"\n10\.0\.0\.1:5000 +10\.0\.0\.1:41003 ", Seen("iwpmd mappings --port 41003").Output);
@@ -61,9 +70,11 @@ public sealed partial class SynopsisAndExampleTests
             string[] starts = [.. seen.Keys.Where(line => line is "# iwpmd" or "# iwpmd -f -l debug")];
             Assert.Equal(2, starts.Length);
             Assert.All(starts, line => Assert.Contains("is in use", seen[line].Errors));
-            Assert.All(seen.Where(example => !starts.Contains(example.Key)), example => Assert.True(example.Value.Status == 0, $"{example.Key}: {example.Value}"));
+            Assert.All(seen.Where(example => !starts.Contains(example.Key)), example => Assert.True(
+                example.Value.Status == 0, $"{example.Key}: {example.Value}"));
 
-            CommandResult Seen(string start) => seen.Single(example => example.Key[2..].StartsWith(start, StringComparison.Ordinal)).Value;
+            CommandResult Seen(string start) =>
+                seen.Single(example => example.Key[2..].StartsWith(start, StringComparison.Ordinal)).Value;
         }
     }
 
@@ -92,21 +103,29 @@ public sealed partial class SynopsisAndExampleTests
 
     private static string CommandOf(string synopsis) => SynopsisCommand().Match(synopsis).Groups[1].Value;
 
-    /// <summary>What --help lists: each option by its short name if it has one, with a sign if it takes a value. The option for help itself is said once, for all.</summary>
+    /// <summary>
+    /// What --help lists: each option by its short name if it has one, with a sign if it takes a value. The option for
+    /// help itself is said once, for all.
+    /// </summary>
     private static string[] Taken(string command)
     {
         string help = Help(command);
-        IEnumerable<string> options = OptionHelp().Matches(help).Select(option => option.Groups["long"].Value == "--help"
+        IEnumerable<string> options = OptionHelp().Matches(help).Select(
+            option => option.Groups["long"].Value == "--help"
             ? command.Length > 0 ? "" : "--help"
-            : (option.Groups["short"].Value is { Length: > 0 } name ? name : option.Groups["long"].Value) + (option.Groups["value"].Success ? "=" : ""));
-        IEnumerable<string> arguments = ArgumentHelp().Matches(help).Select(argument => argument.Groups[1].Value.ToLowerInvariant());
+            : (option.Groups["short"].Value is { Length: > 0 } name ? name : option.Groups["long"].Value)
+                + (option.Groups["value"].Success ? "=" : ""));
+        IEnumerable<string> arguments = ArgumentHelp().Matches(help).Select(
+            argument => argument.Groups[1].Value.ToLowerInvariant());
         return [.. options.Concat(arguments).Where(name => name.Length > 0).Order(StringComparer.Ordinal)];
     }
 
     private static string[] Named(string synopsis)
     {
-        IEnumerable<string> options = SynopsisOption().Matches(synopsis).Select(option => option.Groups[1].Value + (option.Groups["value"].Success ? "=" : ""));
-        IEnumerable<string> arguments = SynopsisArgument().Matches(synopsis).Select(argument => argument.Groups[1].Value);
+        IEnumerable<string> options = SynopsisOption().Matches(synopsis).Select(
+            option => option.Groups[1].Value + (option.Groups["value"].Success ? "=" : ""));
+        IEnumerable<string> arguments = SynopsisArgument().Matches(synopsis).Select(
+            argument => argument.Groups[1].Value);
         return [.. options.Concat(arguments).Distinct().Order(StringComparer.Ordinal)];
     }
 
@@ -120,7 +139,8 @@ public sealed partial class SynopsisAndExampleTests
         }
         File.WriteAllText(Path.Combine(folder, "iwpmd.conf"), "log_level=debug\n");
         Assert.Contains(line[..2], (string[])["# ", "$ "]);
-        return Command.Run(scene.Host, [.. scene.Kernel.Environment, new("PATH", $"{folder}:{Path.GetDirectoryName(Binaries.Ours)}:/usr/bin:/bin")],
+        return Command.Run(scene.Host, [.. scene.Kernel.Environment, new(
+            "PATH", $"{folder}:{Path.GetDirectoryName(Binaries.Ours)}:/usr/bin:/bin")],
             ["/bin/sh", "-c", $"cd {folder} && {line[2..]}"]);
     }
 

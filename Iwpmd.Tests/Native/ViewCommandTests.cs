@@ -8,10 +8,13 @@ using Xunit;
 
 namespace Iwpmd.Tests.Native;
 
-/// <summary>What the published executable tells of a daemon on the same host: one that works, and ones that are really broken.</summary>
+/// <summary>
+/// What the published executable reports of a daemon on the same host: one that works, and ones that are really broken.
+/// </summary>
 public sealed class ViewCommandTests
 {
-    private static readonly string[] Nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]; // package util-linux
+    // package util-linux
+    private static readonly string[] Nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
     private static JsonElement Json(Host host, int status, params string[] arguments)
     {
@@ -35,7 +38,8 @@ public sealed class ViewCommandTests
         Assert.StartsWith("serving: kernel registered (ABI 4, device siw0), 2 mappings\n", status.Output);
         Assert.Contains($", process {scene.Daemon.Id}, up ", status.Output);
         Assert.Contains("\nstate      fresh\n", status.Output);
-        JsonElement mapping = Assert.Single(Json(scene.Host, 0, "mappings", "-p", "5000").GetProperty("mappings").EnumerateArray());
+        JsonElement mapping = Assert.Single(
+            Json(scene.Host, 0, "mappings", "-p", "5000").GetProperty("mappings").EnumerateArray());
         Assert.Equal(($"10.0.0.1:{port}", "held"), (Text(mapping, "mapped"), Text(mapping, "state")));
         Assert.Contains("advertised", Command.Run(scene.Host, "mappings").Output);
         Assert.Contains("\niwpmd_up 1\n", Command.Run(scene.Host, "metrics").Output);
@@ -52,13 +56,14 @@ public sealed class ViewCommandTests
         }
         scene.Kernel.Expect(Iwpmd.Wire.KernelReplyKind.AddMapping, last);
 
-        string[] locals = [.. Json(scene.Host, 0, "mappings").GetProperty("mappings").EnumerateArray().Select(mapping => Text(mapping, "local"))];
+        string[] locals = [.. Json(scene.Host, 0, "mappings").GetProperty("mappings").EnumerateArray().Select(
+            mapping => Text(mapping, "local"))];
         Assert.Equal(Enumerable.Range(0, 25_000).Select(i => $"10.0.0.1:{i + 1000}"), locals);
         Assert.Equal(25_001, Command.Run(scene.Host, "mappings").Output.TrimEnd().Split('\n').Length);
     }
 
     [Fact]
-    public void A_restart_tells_how_many_came_back()
+    public void A_restart_logs_how_many_were_restored()
     {
         using Scene scene = new Scene().Ready();
         scene.AddMapping("10.0.0.1:5000");
@@ -103,7 +108,7 @@ public sealed class ViewCommandTests
     }
 
     [Fact]
-    public void A_daemon_that_ended_as_asked_is_told_from_one_that_died()
+    public void A_stopped_daemon_is_distinguished_from_a_crashed_one()
     {
         using Scene scene = new Scene().Ready();
         scene.Daemon.Stop();
@@ -121,7 +126,12 @@ public sealed class ViewCommandTests
         Assert.Equal("absent", Text(Json(host, 3, "status"), "daemon"));
         Assert.Equal("absent", Text(Json(host, 3, "mappings"), "daemon"));
         CommandResult peers = Command.Run(host, "peers");
-        Assert.Equal((3, "", "iwpmd: not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP device\n"), (peers.Status, peers.Output, peers.Errors));
+        Assert.Equal(
+            (
+                3, "",
+                "iwpmd: not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP "
+                    + "device\n"),
+            (peers.Status, peers.Output, peers.Errors));
     }
 
     [Fact]
@@ -130,16 +140,23 @@ public sealed class ViewCommandTests
         using Scene scene = new Scene().Ready();
         foreach (bool isRunning in (bool[])[true, false])
         {
-            foreach (string[] command in (string[][])[["status"], ["mappings"], ["peers"], ["metrics"], ["status", "--json"]])
+            foreach (string[] command in (string[][])
+                [["status"], ["mappings"], ["peers"], ["metrics"], ["status", "--json"]])
             {
                 CommandResult result = Command.Run(scene.Host, [], [.. Nobody, Binaries.Ours, .. command]);
                 Assert.True(result.Status == 77, $"{string.Join(' ', command)}: {result}");
-                Assert.Contains("/run/iwpmd/state is for root and the daemon's user only: run this as root", (result.Output + result.Errors).Replace("\\u0027", "'"));
+                Assert.Contains(
+                    "/run/iwpmd/state is for root and the daemon's user only: run this as root",
+                    (result.Output + result.Errors).Replace("\\u0027", "'"));
                 Assert.DoesNotContain("iwpmd_up", result.Output);
             }
             string doctor = Command.Run(scene.Host, [], [.. Nobody, Binaries.Ours, "doctor"]).Output;
-            Assert.Contains("\nwarning  daemon         /run/iwpmd/state is for root and the daemon's user only: run this as root\n", doctor);
-            Assert.All((string[])["udp", "state", "buffer"], check => Assert.DoesNotMatch($"(?m)^[a-z]+ +{check} ", doctor)); // nothing wrong about what it cannot see
+            Assert.Contains(
+                "\nwarning  daemon         /run/iwpmd/state is for root and the daemon's user only: run this as root\n",
+                doctor);
+            // nothing wrong about what it cannot see
+            Assert.All(
+                (string[])["udp", "state", "buffer"], check => Assert.DoesNotMatch($"(?m)^[a-z]+ +{check} ", doctor));
             scene.Daemon.Kill();
         }
     }
@@ -178,7 +195,8 @@ public sealed class ViewCommandTests
         using (var daemon = DaemonProcess.Foreground(first, kernel))
         {
             daemon.ExpectLog("daemon: ready");
-            kernel.Expect(Iwpmd.Wire.KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:40500", "10.0.0.2:7174")));
+            kernel.Expect(
+                Iwpmd.Wire.KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:40500", "10.0.0.2:7174")));
 
             Assert.Contains(" ago: 10.0.0.2 has no port mapper (ICMP)", Command.Run(first, "status").Output);
             JsonElement peer = Assert.Single(Json(first, 0, "peers").GetProperty("peers").EnumerateArray());
@@ -195,15 +213,22 @@ public sealed class ViewCommandTests
         Assert.Contains("\niwpmd_up 1\n", File.ReadAllText(scene.Host["iwpmd.prom"]));
         Assert.False(File.Exists(scene.Host["iwpmd.prom.new"]));
         CommandResult missing = Command.Run(scene.Host, "metrics", "-o", "/no/such/iwpmd.prom");
-        Assert.Equal((74, "iwpmd: /no/such/iwpmd.prom cannot be written: No such file or directory (ENOENT)\n"), (missing.Status, missing.Errors));
+        Assert.Equal(
+            (74, "iwpmd: /no/such/iwpmd.prom cannot be written: No such file or directory (ENOENT)\n"),
+            (missing.Status, missing.Errors));
     }
 
     [Fact]
     public void A_watch_looks_again_until_it_is_ended()
     {
         using Scene scene = new Scene().Ready();
-        using Process watch = scene.Host.Run(() => Process.Start(new ProcessStartInfo(Binaries.Ours, ["status", "--json", "--watch", "0.1"]) { RedirectStandardOutput = true })!);
-        string?[] looks = [watch.StandardOutput.ReadLine(), watch.StandardOutput.ReadLine(), watch.StandardOutput.ReadLine()];
+        using Process watch = scene.Host.Run(() => Process.Start(
+            new ProcessStartInfo(Binaries.Ours, ["status", "--json", "--watch", "0.1"])
+            {
+                RedirectStandardOutput = true,
+            })!);
+        string?[] looks =
+            [watch.StandardOutput.ReadLine(), watch.StandardOutput.ReadLine(), watch.StandardOutput.ReadLine()];
         watch.Kill();
         watch.WaitForExit();
 

@@ -4,20 +4,26 @@ using System.Text;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>Messages as hex dumps, one line a field, each with its meaning, for goldens. Shares no code with Iwpmd.Wire.</summary>
+/// <summary>
+/// Messages as hex dumps, one line a field, each with its meaning, for goldens. Shares no code with Iwpmd.Wire.
+/// </summary>
 internal static class Annotate
 {
-    // Attribute names by operation, in the order of their numbers; the first letter is the form: a address, s string, 2 and 4 numbers of so many bytes.
+    // Attribute names by operation, in the order of their numbers; the first letter is the form: a address, s string, 2
+    // and 4 numbers of so many bytes.
     private static readonly string[] FromKernelFields =
     [
-        "4SEQ sIF_NAME sIBDEV_NAME sULIB_NAME", "4SEQ aADDR 4FLAGS", "4SEQ aLOCAL_ADDR aREMOTE_ADDR 4FLAGS", "4SEQ aADDR", "", "",
+        "4SEQ sIF_NAME sIBDEV_NAME sULIB_NAME", "4SEQ aADDR 4FLAGS", "4SEQ aLOCAL_ADDR aREMOTE_ADDR 4FLAGS",
+        "4SEQ aADDR", "", "",
         "aLOCAL_ADDR aMAPPED_ADDR 4FLAGS", "4SEQ 4SEND_NUM", "2ABI_VERSION",
     ];
 
     private static readonly string[] ToKernelFields =
     [
-        "4SEQ sIBDEV_NAME sULIB_NAME 2ULIB_VER 2PID_ERR", "4SEQ aADDR aMAPPED_LOC_ADDR 2ERR", "4SEQ aLOCAL_ADDR aREMOTE_ADDR aMAPPED_LOC_ADDR aMAPPED_REM_ADDR 2ERR", "",
-        "4SEQ aLOCAL_ADDR aREMOTE_ADDR aMAPPED_LOC_ADDR aMAPPED_REM_ADDR 2ERR", "4SEQ 2CODE", "sULIB_NAME 2ULIB_VER", "4SEQ 4SEND_NUM 4ACK_NUM", "2ABI_VERSION",
+        "4SEQ sIBDEV_NAME sULIB_NAME 2ULIB_VER 2PID_ERR", "4SEQ aADDR aMAPPED_LOC_ADDR 2ERR",
+        "4SEQ aLOCAL_ADDR aREMOTE_ADDR aMAPPED_LOC_ADDR aMAPPED_REM_ADDR 2ERR", "",
+        "4SEQ aLOCAL_ADDR aREMOTE_ADDR aMAPPED_LOC_ADDR aMAPPED_REM_ADDR 2ERR", "4SEQ 2CODE", "sULIB_NAME 2ULIB_VER",
+        "4SEQ 4SEND_NUM 4ACK_NUM", "2ABI_VERSION",
     ];
 
     private static readonly string[] PeerTypes = ["REQUEST", "ACCEPT", "ACK", "REJECT"];
@@ -38,7 +44,9 @@ internal static class Annotate
         void Address(int at, string name)
         {
             int size = version == 4 ? 4 : 16;
-            Field(at, 16, $"{name} {new IPAddress(message[at..(at + size)])}{Stray(message.AsSpan(at + size, 16 - size))}");
+            Field(
+                at, 16,
+                $"{name} {new IPAddress(message[at..(at + size)])}{Stray(message.AsSpan(at + size, 16 - size))}");
         }
 
         Field(0, 1, $"version {message[0] >> 6}, {PeerTypes[(message[0] >> 4) & 3]}, ip version {version}");
@@ -63,7 +71,9 @@ internal static class Annotate
         {
             bool control = message.Type < 16;
             Line(text, datagram, message.At, 4, $"length {message.Length}");
-            Line(text, datagram, message.At + 4, 2, control ? $"type {message.Name}" : $"type {message.Name}, client {message.Client}");
+            Line(
+                text, datagram, message.At + 4, 2,
+                control ? $"type {message.Name}" : $"type {message.Name}, client {message.Client}");
             Line(text, datagram, message.At + 6, 2, $"flags {Flags(message.Flags)}");
             Line(text, datagram, message.At + 8, 4, $"sequence {message.Sequence}");
             Line(text, datagram, message.At + 12, 4, $"port id {message.PortId}");
@@ -75,7 +85,9 @@ internal static class Annotate
             foreach (RawAttribute attribute in message.Attributes)
             {
                 int size = 4 + attribute.Value.Length + attribute.Padding.Length;
-                Line(text, datagram, attribute.At, size, $"{attribute.Type} {Meaning(attribute, names.ElementAtOrDefault(attribute.Type - 1))}");
+                Line(
+                    text, datagram, attribute.At, size,
+                    $"{attribute.Type} {Meaning(attribute, names.ElementAtOrDefault(attribute.Type - 1))}");
             }
         }
         return text.ToString();
@@ -105,7 +117,9 @@ internal static class Annotate
         ReadOnlySpan<byte> field = bytes.AsSpan(at, size);
         int zeros = size - (field.TrimEnd((byte)0).Length + 3) / 4 * 4;
         bool fold = zeros > 8;
-        string hex = string.Join(' ', field[..(fold ? size - zeros : size)].ToArray().Chunk(4).Select(word => Hex.Text(word))) + (fold ? $" 00 x {zeros}" : "");
+        string hex =
+            string.Join(' ', field[..(fold ? size - zeros : size)].ToArray().Chunk(4).Select(word => Hex.Text(word)))
+                + (fold ? $" 00 x {zeros}" : "");
         text.Append($"{at:x4}  {hex,-44}  {meaning}\n");
     }
 }

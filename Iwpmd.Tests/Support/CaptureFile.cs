@@ -4,7 +4,9 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>A file in the format of libpcap, as tcpdump writes it, a frame a millisecond unless said otherwise.</summary>
+/// <summary>
+/// A file in the format of libpcap, as tcpdump writes it, a frame a millisecond unless said otherwise.
+/// </summary>
 internal sealed class CaptureFile
 {
     private const uint RawIp = 101, Netlink = 253;
@@ -34,7 +36,8 @@ internal sealed class CaptureFile
     }
 
     /// <summary>One netlink datagram of the RDMA family.</summary>
-    public CaptureFile Message(params byte[] bytes) => Frame([0, 6, 3, 0x38, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, .. bytes], 16 + bytes.Length);
+    public CaptureFile Message(params byte[] bytes) =>
+        Frame([0, 6, 3, 0x38, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, .. bytes], 16 + bytes.Length);
 
     /// <summary>How long after the one before the next frame comes.</summary>
     public CaptureFile Later(TimeSpan pause)
@@ -47,7 +50,9 @@ internal sealed class CaptureFile
     public CaptureFile Cut(int missing)
     {
         int at = _lastAt + 8;
-        BinaryPrimitives.WriteInt32LittleEndian(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_bytes)[at..], _bytes.Count - _lastAt - 16 - missing);
+        BinaryPrimitives.WriteInt32LittleEndian(
+            System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_bytes)[at..],
+            _bytes.Count - _lastAt - 16 - missing);
         _bytes.RemoveRange(_bytes.Count - missing, missing);
         return this;
     }
@@ -63,7 +68,9 @@ internal sealed class CaptureFile
     private CaptureFile Frame(byte[] bytes, int length)
     {
         _lastAt = _bytes.Count;
-        Append(1700000000 + (uint)(_time.Ticks / TimeSpan.TicksPerSecond), (uint)(_time.Ticks % TimeSpan.TicksPerSecond / 10), (uint)bytes.Length, (uint)length);
+        Append(
+            1700000000 + (uint)(_time.Ticks / TimeSpan.TicksPerSecond),
+            (uint)(_time.Ticks % TimeSpan.TicksPerSecond / 10), (uint)bytes.Length, (uint)length);
         _bytes.AddRange(bytes);
         _time += TimeSpan.FromMilliseconds(1);
         return this;

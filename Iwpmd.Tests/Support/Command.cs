@@ -14,11 +14,15 @@ internal readonly record struct CommandResult(int Status, string Output, string 
 /// <summary>The published executable as a command on a host.</summary>
 internal static class Command
 {
-    public static CommandResult Run(Host host, params string[] arguments) => Run(host, [], [Binaries.Ours, .. arguments]);
+    public static CommandResult Run(Host host, params string[] arguments) =>
+        Run(host, [], [Binaries.Ours, .. arguments]);
 
     public static CommandResult Run(Host host, IEnumerable<KeyValuePair<string, string>> environment, string[] command)
     {
-        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = "/" };
+        var start =
+            new ProcessStartInfo(
+                command[0],
+                command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = "/" };
         foreach ((string name, string value) in environment)
         {
             start.Environment[name] = value;

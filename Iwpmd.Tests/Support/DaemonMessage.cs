@@ -4,7 +4,10 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>One netlink message of a daemon, when it was sent (CLOCK_BOOTTIME) and what the kernel said: 0 taken, -errno refused, 1 skipped without a word.</summary>
+/// <summary>
+/// One netlink message of a daemon, when it was sent (CLOCK_BOOTTIME) and what the kernel said: 0 taken, -errno
+/// refused, 1 skipped without a word.
+/// </summary>
 internal sealed record DaemonMessage(TimeSpan At, int Verdict, byte[] Bytes)
 {
     public RawNetlink Raw { get; } = Bytes.Length == 0 ? null! : RawNetlink.Read(Bytes).Single();

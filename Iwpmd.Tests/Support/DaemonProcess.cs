@@ -6,7 +6,10 @@ using Xunit;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>One process of a daemon on a host, with what it says on its outputs. Nothing of it is left when this is disposed: see also simkernel.h.</summary>
+/// <summary>
+/// One process of a daemon on a host, with what it says on its outputs. Nothing of it is left when this is disposed:
+/// see also simkernel.h.
+/// </summary>
 internal sealed class DaemonProcess : IDisposable
 {
     private readonly Process _process;
@@ -39,14 +42,21 @@ internal sealed class DaemonProcess : IDisposable
     public bool HasExited => _process.HasExited;
 
     /// <summary>Starts a program on <paramref name="host"/>, so that it sees <paramref name="kernel"/>.</summary>
-    public static DaemonProcess Start(Host host, SimulatedKernel? kernel, string[] command, params IEnumerable<(string Name, string Value)> environment)
+    public static DaemonProcess Start(
+        Host host, SimulatedKernel? kernel, string[] command,
+        params IEnumerable<(string Name, string Value)> environment)
     {
-        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = "/" };
-        foreach (string inherited in (string[])["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS"])
+        var start =
+            new ProcessStartInfo(
+                command[0],
+                command[1..]) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = "/" };
+        foreach (string inherited in (string[])
+            ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS"])
         {
             start.Environment.Remove(inherited);
         }
-        foreach ((string name, string value) in environment.Concat(kernel?.Environment.Select(pair => (pair.Key, pair.Value)) ?? []))
+        foreach ((string name, string value) in environment.Concat(
+            kernel?.Environment.Select(pair => (pair.Key, pair.Value)) ?? []))
         {
             start.Environment[name] = value;
         }
@@ -54,10 +64,12 @@ internal sealed class DaemonProcess : IDisposable
     }
 
     /// <summary>Our daemon in the foreground, at the log level debug.</summary>
-    public static DaemonProcess Foreground(Host host, SimulatedKernel kernel, params string[] options) => Start(host, kernel, [Binaries.Ours, "-f", "-l", "debug", .. options]);
+    public static DaemonProcess Foreground(Host host, SimulatedKernel kernel, params string[] options) =>
+        Start(host, kernel, [Binaries.Ours, "-f", "-l", "debug", .. options]);
 
     /// <summary>The daemon of rdma-core in the foreground; it logs to the system log.</summary>
-    public static DaemonProcess C(Host host, SimulatedKernel kernel) => Start(host, kernel, [Binaries.C, "-s"], ("LD_LIBRARY_PATH", Binaries.LibrariesOfC));
+    public static DaemonProcess C(Host host, SimulatedKernel kernel) =>
+        Start(host, kernel, [Binaries.C, "-s"], ("LD_LIBRARY_PATH", Binaries.LibrariesOfC));
 
     public void Signal(int signal) => NativeCalls.Succeed(TestLibc.kill(Id, signal), "kill");
 
@@ -75,7 +87,8 @@ internal sealed class DaemonProcess : IDisposable
 
     private void WaitFor(char state, string complaint)
     {
-        for (var waited = Stopwatch.StartNew(); File.ReadAllText($"/proc/{Id}/stat").Split(") ")[1][0] != state; Thread.Sleep(1))
+        for (var waited = Stopwatch.StartNew(); File.ReadAllText(
+            $"/proc/{Id}/stat").Split(") ")[1][0] != state; Thread.Sleep(1))
         {
             Assert.True(waited.Elapsed < Timeouts.Answer, complaint);
         }
@@ -89,7 +102,8 @@ internal sealed class DaemonProcess : IDisposable
         {
             while (true)
             {
-                if (Array.Find(_log.ToString().Split('\n')[..^1], line => line.Contains(part, StringComparison.Ordinal)) is string found)
+                if (Array.Find(_log.ToString().Split('\n')[..^1], line => line.Contains(
+                    part, StringComparison.Ordinal)) is string found)
                 {
                     return found;
                 }

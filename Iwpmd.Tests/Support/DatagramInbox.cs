@@ -28,7 +28,8 @@ internal sealed class DatagramInbox : IDisposable
 
     public static DatagramInbox Open(Host host, string path) => host.Run(() =>
     {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified) { ReceiveBufferSize = 1 << 20 };
+        var socket =
+            new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified) { ReceiveBufferSize = 1 << 20 };
         socket.Bind(new UnixDomainSocketEndPoint(path));
         return new DatagramInbox(socket, path);
     });
@@ -45,7 +46,9 @@ internal sealed class DatagramInbox : IDisposable
                 return found;
             }
             TimeSpan left = Timeouts.Answer - waited.Elapsed;
-            Assert.True(left > TimeSpan.Zero && _socket.Poll(left, SelectMode.SelectRead), $"\"{part}\" did not come to {Path}; came:\n  {string.Join("\n  ", _texts)}");
+            Assert.True(
+                left > TimeSpan.Zero && _socket.Poll(left, SelectMode.SelectRead),
+                $"\"{part}\" did not come to {Path}; came:\n  {string.Join("\n  ", _texts)}");
         }
     }
 

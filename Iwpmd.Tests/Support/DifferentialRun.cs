@@ -7,10 +7,15 @@ using Xunit;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>One step of the script as one daemon did it. <see cref="Deviations"/> are the names of the reasons why the two may differ here.</summary>
+/// <summary>
+/// One step of the script as one daemon did it. <see cref="Deviations"/> are the names of the reasons why the two may
+/// differ here.
+/// </summary>
 internal sealed record DifferentialStep(string Name, string[] Deviations, string[] Lines);
 
-/// <summary>One daemon, its kernel, and the peers on the host at the other end of its cable; what came of each step.</summary>
+/// <summary>
+/// One daemon, its kernel, and the peers on the host at the other end of its cable; what came of each step.
+/// </summary>
 internal sealed class DifferentialRun : IDisposable
 {
     private readonly Host _host, _far;
@@ -55,7 +60,8 @@ internal sealed class DifferentialRun : IDisposable
     public void Step(string name, Action action, params string[] deviations) => Step(name, action, Drain, deviations);
 
     /// <summary>A request of the kernel.</summary>
-    public void Ask(string name, KernelRequest request, params string[] deviations) => Step(name, () => Kernel.Send(request), deviations);
+    public void Ask(string name, KernelRequest request, params string[] deviations) =>
+        Step(name, () => Kernel.Send(request), deviations);
 
     public void Step(string name, Action action, Action settle, params string[] deviations)
     {
@@ -68,7 +74,8 @@ internal sealed class DifferentialRun : IDisposable
         {
             if (!_barriers.Contains(message.Kind is KernelReplyKind.HandleError ? message.Reply.RequestSequence : 0))
             {
-                lines.Add(_transcript.Of(message.Raw, first) + (message.Verdict == 0 ? "" : $" (verdict {message.Verdict})"));
+                lines.Add(
+                    _transcript.Of(message.Raw, first) + (message.Verdict == 0 ? "" : $" (verdict {message.Verdict})"));
             }
         }
         _messagesTold = messages.Length;
@@ -76,7 +83,8 @@ internal sealed class DifferentialRun : IDisposable
         {
             if (_datagrams.Add($"{peer} {Hex.Text(bytes)}"))
             {
-                lines.Add(_transcript.Of(bytes, peer, from.Port == Peer.MapperPort)); // copies come when their time has come, not at a step
+                // copies come when their time has come, not at a step
+                lines.Add(_transcript.Of(bytes, peer, from.Port == Peer.MapperPort));
             }
         }
         _arrived.Clear();
@@ -109,8 +117,9 @@ internal sealed class DifferentialRun : IDisposable
     public void Tell(string peer, in PeerMessage message) => Tell(peer, Peer.Bytes(message));
 
     /// <summary>
-    /// When this returns the daemon has served all that was sent before: a request that it must refuse comes back through UDP, which flushes the cable, and then twice through
-    /// netlink, since a daemon that waits for several sockets at once may serve them in any order.
+    /// When this returns the daemon has served all that was sent before: a request that it must refuse comes back
+    /// through UDP, which flushes the cable, and then twice through netlink, since a daemon that waits for several
+    /// sockets at once may serve them in any order.
     /// </summary>
     public void Drain()
     {
@@ -136,7 +145,8 @@ internal sealed class DifferentialRun : IDisposable
     }
 
     /// <summary>The port that the daemon told the kernel for the mapping of this local port.</summary>
-    public ushort MappedPortOf(ushort localPort) => Kernel.Messages.Last(m => m.Kind == KernelReplyKind.AddMapping && m.Reply.Local.Port == localPort).Reply.MappedLocal.Port;
+    public ushort MappedPortOf(ushort localPort) => Kernel.Messages.Last(
+        m => m.Kind == KernelReplyKind.AddMapping && m.Reply.Local.Port == localPort).Reply.MappedLocal.Port;
 
     /// <summary>Waits for an answer that only our daemon gives.</summary>
     public void AwaitIfOurs(KernelReplyKind kind, uint sequence)
@@ -166,9 +176,13 @@ internal sealed class DifferentialRun : IDisposable
         _far.Dispose();
     }
 
-    private static IPEndPoint PortMapperOf(string peer) => new(IPAddress.Parse(peer is "fd00::2" or "client6" ? "fd00::1" : "10.0.0.1"), Peer.MapperPort);
+    private static IPEndPoint PortMapperOf(string peer) =>
+        new(IPAddress.Parse(peer is "fd00::2" or "client6" ? "fd00::1" : "10.0.0.1"), Peer.MapperPort);
 
-    /// <summary>TCP ports that the daemon claimed or gave back since the last step, of those that are watched or were told to anybody.</summary>
+    /// <summary>
+    /// TCP ports that the daemon claimed or gave back since the last step, of those that are watched or were told to
+    /// anybody.
+    /// </summary>
     private List<string> PortChanges()
     {
         List<string> changes = [];

@@ -9,7 +9,10 @@ using Xunit;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>The kernel's end of a socket pair: answers each message with DONE, as the kernel does, HELLO with HELLO, and keeps what it was told.</summary>
+/// <summary>
+/// The kernel's end of a socket pair: answers each message with DONE, as the kernel does, HELLO with HELLO, and keeps
+/// what it was told.
+/// </summary>
 internal sealed class FakeKernel : IDisposable
 {
     private const uint PortId = 4242;
@@ -34,13 +37,14 @@ internal sealed class FakeKernel : IDisposable
     /// <summary>What comes back for the next message, in the place of DONE with 0; then the rule holds again.</summary>
     public ConcurrentQueue<KernelRequest> Acks { get; } = new();
 
-    /// <summary>What happens before the outcome of the next message.</summary>
+    /// <summary>What happens before the ACK of the next message.</summary>
     public ConcurrentQueue<Action> Meanwhile { get; } = new();
 
-    /// <summary>The outcome of the next message is not told.</summary>
+    /// <summary>The ACK of the next message is not sent.</summary>
     public volatile bool LosesAck;
 
-    public void Say(params KernelRequest[] requests) => SayBytes([.. requests.SelectMany(r => KernelBytes.Of(r, portId: PortId))]);
+    public void Say(params KernelRequest[] requests) =>
+        SayBytes([.. requests.SelectMany(r => KernelBytes.Of(r, portId: PortId))]);
 
     /// <summary>Waits for room, which a socket pair has for a few datagrams only.</summary>
     public void SayBytes(byte[] datagram)
@@ -50,14 +54,17 @@ internal sealed class FakeKernel : IDisposable
         {
             Thread.Yield();
         }
-        Assert.True(_ended || error == Errno.None || error == Errno.ConnectionRefused, error.ToString()); // refused: the daemon has ended
+        // refused: the daemon has ended
+        Assert.True(_ended || error == Errno.None || error == Errno.ConnectionRefused, error.ToString());
     }
 
-    /// <summary>The next thing that was told; fails when nothing is.</summary>
+    /// <summary>The next message of the daemon; fails when there is none.</summary>
     public KernelReply Next() => NextAt().Reply;
 
     /// <summary>The same, and when it came, as <see cref="Stopwatch"/> says it.</summary>
-    public (KernelReply Reply, long At) NextAt() => _told.TryTake(out (KernelReply, long) told, s_patience) ? told : throw new TimeoutException("the daemon told the kernel nothing");
+    public (KernelReply Reply, long At) NextAt() => _told.TryTake(
+        out (KernelReply, long) told,
+        s_patience) ? told : throw new TimeoutException("the daemon sent the kernel nothing");
 
     public bool WasToldNothing => _told.Count == 0;
 
@@ -77,7 +84,8 @@ internal sealed class FakeKernel : IDisposable
         var buffer = new byte[KernelReply.MaxSize];
         while (!_ended)
         {
-            if (!_end.WaitReadable(TimeSpan.FromMilliseconds(50)) || _end.Receive(buffer, out int length, out _) != Errno.None || length == 0)
+            if (!_end.WaitReadable(TimeSpan.FromMilliseconds(50))
+                || _end.Receive(buffer, out int length, out _) != Errno.None || length == 0)
             {
                 continue;
             }
@@ -94,7 +102,10 @@ internal sealed class FakeKernel : IDisposable
             }
             if (!LosesAck)
             {
-                Say((other ? ack : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence = reply.Sequence });
+                Say(
+                    (
+                        other ? ack : new KernelRequest { Operation = KernelOperation.Done }) with { Sequence =
+                            reply.Sequence });
             }
             LosesAck = false;
             _told.Add((reply, at));

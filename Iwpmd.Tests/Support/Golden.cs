@@ -6,16 +6,19 @@ using Xunit;
 namespace Iwpmd.Tests.Support;
 
 /// <summary>
-/// Compares a text with a file beside the test, by Verify's conventions: Type.Method.verified.txt is what is expected, Type.Method.received.txt is
-/// left behind on a mismatch, a row of a theory adds _name=value. IWPMD_ACCEPT=1 takes what was received as what is expected.
+/// Compares a text with a file beside the test, by Verify's conventions: Type.Method.verified.txt is what is expected,
+/// Type.Method.received.txt is left behind on a mismatch, a row of a theory adds _name=value. IWPMD_ACCEPT=1 takes what
+/// was received as what is expected.
 /// </summary>
 internal static class Golden
 {
-    public static Task Verify(string received, [CallerFilePath] string file = "", [CallerMemberName] string method = "") =>
+    public static Task Verify(
+        string received, [CallerFilePath] string file = "", [CallerMemberName] string method = "") =>
         Compare(received, Path.ChangeExtension(Repository.RealPath(file), null) + "." + method);
 
     /// <summary><paramref name="row"/> tells the rows of a theory apart, as "name=value".</summary>
-    public static Task VerifyRow(string received, string row, [CallerFilePath] string file = "", [CallerMemberName] string method = "") =>
+    public static Task VerifyRow(
+        string received, string row, [CallerFilePath] string file = "", [CallerMemberName] string method = "") =>
         Compare(received, $"{Path.ChangeExtension(Repository.RealPath(file), null)}.{method}_{row.Replace('/', '-')}");
 
     /// <summary>Null when the file says the same; else what is wrong, with what was received left beside it.</summary>
@@ -23,7 +26,8 @@ internal static class Golden
     {
         string verifiedPath = stem + ".verified.txt", receivedPath = stem + ".received.txt";
         received = received.ReplaceLineEndings("\n").TrimEnd('\n') + "\n";
-        string? verified = File.Exists(verifiedPath) ? (await File.ReadAllTextAsync(verifiedPath)).ReplaceLineEndings("\n") : null;
+        string? verified =
+            File.Exists(verifiedPath) ? (await File.ReadAllTextAsync(verifiedPath)).ReplaceLineEndings("\n") : null;
         if (received == verified)
         {
             File.Delete(receivedPath);
@@ -31,8 +35,10 @@ internal static class Golden
         }
         await File.WriteAllTextAsync(receivedPath, received);
         return verified is null
-            ? $"There is no {Path.GetFileName(verifiedPath)}; what was received is beside it. IWPMD_ACCEPT=1 accepts it."
-            : $"{Path.GetFileName(verifiedPath)} differs. IWPMD_ACCEPT=1 accepts what was received.\n{FirstDifference(verified, received)}";
+            ? $"There is no {Path.GetFileName(verifiedPath)}; what was received is beside it. IWPMD_ACCEPT=1 accepts "
+                + "it."
+            : $"{Path.GetFileName(verifiedPath)} differs. IWPMD_ACCEPT=1 accepts what was "
+                + $"received.\n{FirstDifference(verified, received)}";
     }
 
     private static async Task Compare(string received, string stem)
@@ -55,7 +61,8 @@ internal static class Golden
             line++;
         }
         var text = new StringBuilder();
-        text.Append("line ").Append(line + 1).Append(":\n  expected  ").Append(expected.ElementAtOrDefault(line) ?? "(end)");
+        text.Append("line ").Append(line + 1).Append(":\n  expected  ").Append(
+            expected.ElementAtOrDefault(line) ?? "(end)");
         return text.Append("\n  received  ").Append(actual.ElementAtOrDefault(line) ?? "(end)").ToString();
     }
 }

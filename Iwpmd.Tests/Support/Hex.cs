@@ -5,7 +5,8 @@ namespace Iwpmd.Tests.Support;
 internal static class Hex
 {
     /// <summary>"04 00 a001" as bytes; white space means nothing.</summary>
-    public static byte[] Bytes(string text) => Convert.FromHexString(string.Concat(text.Where(c => !char.IsWhiteSpace(c))));
+    public static byte[] Bytes(string text) =>
+        Convert.FromHexString(string.Concat(text.Where(c => !char.IsWhiteSpace(c))));
 
     /// <summary>Lower case, no blanks.</summary>
     public static string Text(ReadOnlySpan<byte> bytes) => Convert.ToHexStringLower(bytes);

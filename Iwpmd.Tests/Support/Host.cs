@@ -9,8 +9,9 @@ using Xunit;
 namespace Iwpmd.Tests.Support;
 
 /// <summary>
-/// A host of its own for a daemon: network and mount namespaces with empty /run, /etc and /sys/module and a /dev without a log. They belong to one thread: what is
-/// started or opened on it is inside, and all of it is gone with the last of its processes and descriptors. Needs root.
+/// A separate host for a daemon: network and mount namespaces with empty /run, /etc and /sys/module and a /dev
+/// without a log. They belong to one thread: what is started or opened on it is inside, and all of it is gone with the
+/// last of its processes and descriptors. Needs root.
 /// </summary>
 internal sealed class Host : IDisposable
 {
@@ -21,7 +22,9 @@ internal sealed class Host : IDisposable
 
     public Host()
     {
-        Assert.True(Environment.IsPrivilegedProcess, "The tests of the native binary make network and mount namespaces: run them as root.");
+        Assert.True(
+            Environment.IsPrivilegedProcess,
+            "The tests of the native binary make network and mount namespaces: run them as root.");
         _thread = new Thread(Work) { IsBackground = true, Name = "host" };
         _thread.Start();
         Run(Enter);
@@ -30,13 +33,19 @@ internal sealed class Host : IDisposable
     /// <summary>A folder outside of the namespaces, for this host's own files.</summary>
     public string this[string name] => Path.Combine(_folder, name);
 
-    /// <summary>Two hosts on one cable: the first has 10.0.0.1 and fd00::1; the second 10.0.0.2 to 10.0.0.9 and fd00::2.</summary>
+    /// <summary>
+    /// Two hosts on one cable: the first has 10.0.0.1 and fd00::1; the second 10.0.0.2 to 10.0.0.9 and fd00::2.
+    /// </summary>
     public static (Host First, Host Second) Pair()
     {
         var first = new Host();
         var second = new Host();
         first.Ip($"link add eth0 type veth peer name eth0 netns {second._threadId}", "link set eth0 up");
-        second.Ip(["link set eth0 up", .. Enumerable.Range(2, 8).Select(n => $"addr add 10.0.0.{n}/24 dev eth0"), "addr add fd00::2/64 dev eth0 nodad"]);
+        second.Ip(
+            [
+                "link set eth0 up", .. Enumerable.Range(2, 8).Select(n => $"addr add 10.0.0.{n}/24 dev eth0"),
+                "addr add fd00::2/64 dev eth0 nodad",
+            ]);
         first.Ip("addr add 10.0.0.1/24 dev eth0", "addr add fd00::1/64 dev eth0 nodad");
         return (first, second);
     }
@@ -103,7 +112,8 @@ internal sealed class Host : IDisposable
     /// <summary>A socket bound here, IPv4 or IPv6 by the address.</summary>
     public Socket Open(SocketType type, IPEndPoint address) => Run(() =>
     {
-        var socket = new Socket(address.AddressFamily, type, type == SocketType.Stream ? ProtocolType.Tcp : ProtocolType.Udp);
+        var socket = new Socket(
+            address.AddressFamily, type, type == SocketType.Stream ? ProtocolType.Tcp : ProtocolType.Udp);
         if (address.AddressFamily == AddressFamily.InterNetworkV6)
         {
             socket.DualMode = false;
@@ -125,7 +135,10 @@ internal sealed class Host : IDisposable
     {
         try
         {
-            Open(SocketType.Stream, new IPEndPoint(family == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, port)).Dispose();
+            Open(
+                SocketType.Stream,
+                new IPEndPoint(
+                    family == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, port)).Dispose();
             return true;
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)

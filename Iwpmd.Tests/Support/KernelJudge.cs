@@ -3,7 +3,10 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>What the kernel checks in the daemon's messages, and what would crash it: a message that it would not take, or take badly, is a complaint.</summary>
+/// <summary>
+/// What the kernel checks in the daemon's messages, and what would crash it: a message that it would not take, or take
+/// badly, is a complaint.
+/// </summary>
 internal sealed class KernelJudge
 {
     private const int NoBufferSpace = -105;
@@ -14,7 +17,9 @@ internal sealed class KernelJudge
 
     private readonly Dictionary<uint, (KernelRequest Request, TimeSpan At)> _asked = [];
 
-    /// <summary>Refused for want of room and nevertheless run later: the daemon cannot know, and its second try does no harm.</summary>
+    /// <summary>
+    /// Refused for want of room and nevertheless run later: the daemon cannot know, and its second try does no harm.
+    /// </summary>
     private readonly HashSet<(KernelReplyKind Kind, uint Sequence)> _deferred = [];
 
     public List<string> Complaints { get; } = [];
@@ -46,7 +51,9 @@ internal sealed class KernelJudge
 
     private void Judge(DaemonMessage message, in KernelReply reply)
     {
-        if (reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping or KernelReplyKind.HandleError))
+        if (reply.Kind is not (
+            KernelReplyKind.RegisterPid or KernelReplyKind.AddMapping or KernelReplyKind.QueryMapping
+                or KernelReplyKind.HandleError))
         {
             return;
         }
@@ -62,10 +69,16 @@ internal sealed class KernelJudge
         string? fault = message.At - asked.At > KernelTimeout ? "too late: this crashes the kernel"
             : reply.Client != request.Client ? "names another client"
             : reply.Kind == KernelReplyKind.HandleError ? null
-            : (int)reply.Kind != (int)request.Operation && request.Operation != KernelOperation.Malformed ? $"answers a {request.Operation}"
-            : reply.Kind == KernelReplyKind.RegisterPid ? (message.At - asked.At < MulticastTime ? "came before the kernel expects it" : reply.Device.Equals(request.Device) ? null : "names another device")
-            : reply.Local != request.Local || reply.MappedLocal.Family != request.Local.Family ? "local address is not the one asked about"
-            : reply.Kind == KernelReplyKind.QueryMapping && (reply.Remote != request.Remote || reply.MappedRemote.Family != request.Remote.Family) ? "remote address is not the one asked about"
+            : (int)reply.Kind != (int)request.Operation && request.Operation != KernelOperation.Malformed
+                ? $"answers a {request.Operation}"
+            : reply.Kind == KernelReplyKind.RegisterPid
+                ? (message.At - asked.At < MulticastTime ? "came before the kernel expects it" : reply.Device.Equals(
+                    request.Device) ? null : "names another device")
+            : reply.Local != request.Local || reply.MappedLocal.Family != request.Local.Family
+                ? "local address is not the one asked about"
+            : reply.Kind == KernelReplyKind.QueryMapping
+                && (reply.Remote != request.Remote || reply.MappedRemote.Family != request.Remote.Family)
+                ? "remote address is not the one asked about"
             : null;
         if (fault is not null)
         {

@@ -15,12 +15,19 @@ internal sealed partial class ManualPage
     public string[] Lines { get; }
 
     /// <summary>What stands between two empty lines, as one line.</summary>
-    public string[] Paragraphs => [.. string.Join('\n', Lines).Split("\n\n").Select(lines => Blanks().Replace(lines, " "))];
+    public string[] Paragraphs =>
+        [.. string.Join('\n', Lines).Split("\n\n").Select(lines => Blanks().Replace(lines, " "))];
 
-    /// <summary>All but header and footer, without blanks, which each renderer sets in its own way, as it does the dash after the name.</summary>
-    public string Letters => Blanks().Replace(string.Concat(Lines[1..^1]), "").Replace("iwpmd--", "iwpmd-").Replace(".conf--", ".conf-").Replace('`', '\'');
+    /// <summary>
+    /// All but header and footer, without blanks, which each renderer sets in its own way, as it does the dash after
+    /// the name.
+    /// </summary>
+    public string Letters =>
+        Blanks().Replace(string.Concat(Lines[1..^1]), "").Replace(
+            "iwpmd--", "iwpmd-").Replace(".conf--", ".conf-").Replace('`', '\'');
 
-    public static ManualPage ByMandoc(string page) => new(Tool.Run("mandoc", "mandoc", "-T", "ascii", "-O", $"width={Width}", Repository.PathOf(page)));
+    public static ManualPage ByMandoc(string page) =>
+        new(Tool.Run("mandoc", "mandoc", "-T", "ascii", "-O", $"width={Width}", Repository.PathOf(page)));
 
     public static ManualPage ByManDb(string page) => new(Tool.Run(
         "env", "man-db", $"MANWIDTH={Width}", "GROFF_NO_SGR=1", "LC_ALL=C",
@@ -30,7 +37,8 @@ internal sealed partial class ManualPage
     public static ManualPage[] Rendered(string page) => [ByMandoc(page), ByManDb(page)];
 
     /// <summary>The lines of a section, with their indentation.</summary>
-    public string[] Section(string name) => [.. Lines.SkipWhile(line => line != name).Skip(1).TakeWhile(line => line is "" or [' ', ..])];
+    public string[] Section(string name) =>
+        [.. Lines.SkipWhile(line => line != name).Skip(1).TakeWhile(line => line is "" or [' ', ..])];
 
     /// <summary>What is set apart in EXAMPLES, line by line; an empty line between two examples.</summary>
     public string[] Examples()

@@ -41,5 +41,6 @@ internal static unsafe partial class NativeCalls
         }
     }
 
-    public static void Succeed(int result, string what) => Assert.True(result >= 0, $"{what}: {(result < 0 ? Errno.Last : Errno.None)}");
+    public static void Succeed(int result, string what) =>
+        Assert.True(result >= 0, $"{what}: {(result < 0 ? Errno.Last : Errno.None)}");
 }

@@ -3,7 +3,10 @@ using System.Runtime.ExceptionServices;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>A thread of its own, for what must not be seen by the rest of the process once it has left its namespaces or its descriptor table.</summary>
+/// <summary>
+/// A separate thread, for what must not be seen by the rest of the process once it has left its namespaces or its
+/// descriptor table.
+/// </summary>
 internal static class OwnThread
 {
     public static void Run(Action action)

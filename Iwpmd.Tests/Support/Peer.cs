@@ -13,7 +13,8 @@ internal sealed class Peer : IDisposable
 
     private readonly Socket _socket;
 
-    public Peer(Host host, string address, int port = MapperPort) => _socket = host.Open(SocketType.Dgram, new IPEndPoint(IPAddress.Parse(address), port));
+    public Peer(Host host, string address, int port = MapperPort) =>
+        _socket = host.Open(SocketType.Dgram, new IPEndPoint(IPAddress.Parse(address), port));
 
     public IPEndPoint Address => (IPEndPoint)_socket.LocalEndPoint!;
 
@@ -31,7 +32,9 @@ internal sealed class Peer : IDisposable
 
     /// <summary>A Request of rdma-core: 64 bytes, with the connecting side's mapped address.</summary>
     public static PeerMessage Request(ulong handle, string connecting, string accepting, string mappedConnecting) =>
-        new(PeerMessageType.Request, handle, InetEndpoint.Parse(connecting), InetEndpoint.Parse(accepting), InetEndpoint.Parse(mappedConnecting));
+        new(
+            PeerMessageType.Request, handle, InetEndpoint.Parse(connecting), InetEndpoint.Parse(accepting),
+            InetEndpoint.Parse(mappedConnecting));
 
     public void Send(IPEndPoint to, byte[] datagram) => _socket.SendTo(datagram, to);
 
@@ -58,7 +61,8 @@ internal sealed class Peer : IDisposable
     private (byte[] Bytes, IPEndPoint From) Take()
     {
         var buffer = new byte[2048];
-        EndPoint from = new IPEndPoint(_socket.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, 0);
+        EndPoint from = new IPEndPoint(
+            _socket.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, 0);
         int length = _socket.ReceiveFrom(buffer, ref from);
         return (buffer[..length], (IPEndPoint)from);
     }

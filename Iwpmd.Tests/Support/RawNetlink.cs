@@ -9,12 +9,17 @@ namespace Iwpmd.Tests.Support;
 /// A netlink message taken apart by a second hand: it shares no code with Iwpmd.Wire, so that the two can disagree.
 /// It believes what the bytes say and throws where they are not whole: for bytes known to be good.
 /// </summary>
-internal sealed record RawNetlink(int At, int Length, ushort Type, ushort Flags, uint Sequence, uint PortId, byte[] Payload, IReadOnlyList<RawAttribute> Attributes)
+internal sealed record RawNetlink(
+    int At, int Length, ushort Type, ushort Flags, uint Sequence, uint PortId, byte[] Payload,
+    IReadOnlyList<RawAttribute> Attributes)
 {
     public const int Error = 2, Done = 3;
 
     private static readonly string[] OperationNames =
-        ["REG_PID", "ADD_MAPPING", "QUERY_MAPPING", "REMOVE_MAPPING", "REMOTE_INFO", "HANDLE_ERR", "MAPINFO", "MAPINFO_NUM", "HELLO"];
+        [
+            "REG_PID", "ADD_MAPPING", "QUERY_MAPPING", "REMOVE_MAPPING", "REMOTE_INFO", "HANDLE_ERR", "MAPINFO",
+            "MAPINFO_NUM", "HELLO",
+        ];
 
     public int Client => Type / 1024;
 
@@ -43,10 +48,14 @@ internal sealed record RawNetlink(int At, int Length, ushort Type, ushort Flags,
         {
             int size = BitConverter.ToUInt16(bytes, next);
             int end = Math.Min((next + size + 3) / 4 * 4, at + length);
-            attributes.Add(new RawAttribute(next, BitConverter.ToUInt16(bytes, next + 2), bytes[(next + 4)..(next + size)], bytes[(next + size)..end]));
+            attributes.Add(new RawAttribute(
+                next, BitConverter.ToUInt16(bytes, next + 2), bytes[(next + 4)..(next + size)],
+                bytes[(next + size)..end]));
             next = end;
         }
-        return new RawNetlink(at, length, type, BitConverter.ToUInt16(bytes, at + 6), BitConverter.ToUInt32(bytes, at + 8), BitConverter.ToUInt32(bytes, at + 12),
+        return new RawNetlink(
+            at, length, type, BitConverter.ToUInt16(bytes, at + 6), BitConverter.ToUInt32(bytes, at + 8),
+            BitConverter.ToUInt32(bytes, at + 12),
             bytes[(at + 16)..(at + length)], attributes);
     }
 }
@@ -69,7 +78,8 @@ internal sealed record RawAttribute(int At, int Type, byte[] Value, byte[] Paddi
             return BitConverter.ToUInt16(Value) switch
             {
                 (ushort)AddressFamily.InterNetwork => new IPEndPoint(new IPAddress(Value[4..8]), port).ToString(),
-                10 => new IPEndPoint(new IPAddress(Value[8..24], BitConverter.ToUInt32(Value, 24)), port).ToString(), // .NET has a number of its own for v6
+                // .NET has another number for v6
+                10 => new IPEndPoint(new IPAddress(Value[8..24], BitConverter.ToUInt32(Value, 24)), port).ToString(),
                 _ => throw new InvalidDataException("neither IPv4 nor IPv6"),
             };
         }
@@ -78,6 +88,8 @@ internal sealed record RawAttribute(int At, int Type, byte[] Value, byte[] Paddi
     /// <summary>How many bytes of a sockaddr_storage the address itself takes.</summary>
     public int AddressSize => BitConverter.ToUInt16(Value) == 10 ? 28 : 8;
 
-    /// <summary>The bytes of a sockaddr_storage that say nothing: those behind the address and, in v6, the flow information.</summary>
+    /// <summary>
+    /// The bytes of a sockaddr_storage that say nothing: those behind the address and, in v6, the flow information.
+    /// </summary>
     public byte[] UnusedOfAddress => AddressSize == 28 ? [.. Value[4..8], .. Value[28..]] : Value[8..];
 }

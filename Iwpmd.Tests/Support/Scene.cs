@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>The usual scene: our daemon in the foreground on a host of its own with a kernel of ABI 4.</summary>
+/// <summary>The usual scene: our daemon in the foreground on a separate host with a kernel of ABI 4.</summary>
 internal sealed class Scene : IDisposable
 {
     public Scene(int abi = 4, Action<SimulatedKernel>? prepare = null, string configuration = "")
@@ -33,15 +33,29 @@ internal sealed class Scene : IDisposable
         Library = new FixedName("iWarpPortMapperUser"),
     };
 
-    public static KernelRequest Add(string local, uint flags = 0) => new() { Operation = KernelOperation.AddMapping, Local = InetEndpoint.Parse(local), Flags = flags };
+    public static KernelRequest Add(string local, uint flags = 0) =>
+        new() { Operation = KernelOperation.AddMapping, Local = InetEndpoint.Parse(local), Flags = flags };
 
     public static KernelRequest Query(string local, string remote, uint flags = 0) =>
-        new() { Operation = KernelOperation.QueryMapping, Local = InetEndpoint.Parse(local), Remote = InetEndpoint.Parse(remote), Flags = flags };
+        new()
+        {
+            Operation = KernelOperation.QueryMapping,
+            Local = InetEndpoint.Parse(local),
+            Remote = InetEndpoint.Parse(remote),
+            Flags = flags,
+        };
 
-    public static KernelRequest Remove(string local) => new() { Operation = KernelOperation.RemoveMapping, Local = InetEndpoint.Parse(local) };
+    public static KernelRequest Remove(string local) =>
+        new() { Operation = KernelOperation.RemoveMapping, Local = InetEndpoint.Parse(local) };
 
     public static KernelRequest Mapped(string local, int port, uint flags = 0) =>
-        new() { Operation = KernelOperation.MapInfo, Local = InetEndpoint.Parse(local), Mapped = InetEndpoint.Parse(local).WithPort((ushort)port), Flags = flags };
+        new()
+        {
+            Operation = KernelOperation.MapInfo,
+            Local = InetEndpoint.Parse(local),
+            Mapped = InetEndpoint.Parse(local).WithPort((ushort)port),
+            Flags = flags,
+        };
 
     /// <summary>Waits until the daemon serves, and registers.</summary>
     public Scene Ready()
@@ -60,7 +74,8 @@ internal sealed class Scene : IDisposable
         return reply.MappedLocal.Port;
     }
 
-    public MappingError ExpectRefusal(KernelRequest request) => Kernel.Expect(KernelReplyKind.HandleError, Kernel.Send(request)).Error;
+    public MappingError ExpectRefusal(KernelRequest request) =>
+        Kernel.Expect(KernelReplyKind.HandleError, Kernel.Send(request)).Error;
 
     /// <summary>All that was sent before was served when this returns.</summary>
     public void Drain() => AddRemove("10.255.255.1:9");

@@ -7,8 +7,8 @@ using Xunit;
 namespace Iwpmd.Tests.Support;
 
 /// <summary>
-/// A service manager as far as the daemon knows one: takes its notifications, keeps the descriptors that it stores, by name, and passes them to the next start
-/// (passfds.c). What is stored survives the process, however that ends.
+/// A service manager as far as the daemon knows one: takes its notifications, keeps the descriptors that it stores, by
+/// name, and passes them to the next start (passfds.c). What is stored survives the process, however that ends.
 /// </summary>
 internal sealed class ServiceManager : IDisposable
 {
@@ -61,7 +61,9 @@ internal sealed class ServiceManager : IDisposable
     public DaemonProcess Start(SimulatedKernel kernel, params string[] options)
     {
         Assert.Equal(Errno.None, UnixMessageSocket.Listen(_passPath, out int listening));
-        DaemonProcess daemon = DaemonProcess.Start(_host, kernel, [s_passFds.Value, _passPath, Binaries.Ours, "-s", "-l", "debug", .. options], ("NOTIFY_SOCKET", _path));
+        DaemonProcess daemon = DaemonProcess.Start(
+            _host, kernel, [s_passFds.Value, _passPath, Binaries.Ours, "-s", "-l", "debug", .. options],
+            ("NOTIFY_SOCKET", _path));
         Assert.True(SocketFd.WaitReadable(listening, Timeouts.Answer), "passfds does not come");
         Assert.Equal(Errno.None, UnixMessageSocket.Accept(listening, 1 << 20, out int connection, out _));
         lock (_lock)
@@ -100,7 +102,8 @@ internal sealed class ServiceManager : IDisposable
         int[] fds = new int[PassedFds.MaxFds];
         while (!_ended)
         {
-            if (SocketFd.WaitReadable(_socket, TimeSpan.FromMilliseconds(20)) && PassedFds.Receive(_socket, buffer, fds, out int length, out int count) == Errno.None)
+            if (SocketFd.WaitReadable(_socket, TimeSpan.FromMilliseconds(20))
+                && PassedFds.Receive(_socket, buffer, fds, out int length, out int count) == Errno.None)
             {
                 Take(Encoding.UTF8.GetString(buffer, 0, length), fds[..count]);
             }
@@ -109,7 +112,8 @@ internal sealed class ServiceManager : IDisposable
 
     private void Take(string text, int[] fds)
     {
-        string name = Array.Find(text.Split('\n'), line => line.StartsWith("FDNAME=", StringComparison.Ordinal))?[7..] ?? "";
+        string name = Array.Find(
+            text.Split('\n'), line => line.StartsWith("FDNAME=", StringComparison.Ordinal))?[7..] ?? "";
         lock (_lock)
         {
             _texts.Add(text);

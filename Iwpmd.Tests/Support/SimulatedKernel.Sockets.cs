@@ -13,7 +13,9 @@ internal sealed unsafe partial class SimulatedKernel
 {
     private static int Listen(string path)
     {
-        NativeCalls.Succeed(SocketFd.Open(Libc.AF_UNIX, 5 | Libc.SOCK_CLOEXEC, 0, out int fd) == Errno.None ? 0 : -1, "socket"); // SOCK_SEQPACKET
+        // SOCK_SEQPACKET
+        NativeCalls.Succeed(
+            SocketFd.Open(Libc.AF_UNIX, 5 | Libc.SOCK_CLOEXEC, 0, out int fd) == Errno.None ? 0 : -1, "socket");
         byte[] address = new byte[110];
         BitConverter.GetBytes((ushort)Libc.AF_UNIX).CopyTo(address, 0);
         Encoding.UTF8.GetBytes(path).CopyTo(address, 2);
@@ -31,7 +33,8 @@ internal sealed unsafe partial class SimulatedKernel
             {
                 sockets = [.. _sockets.Where(s => !s.IsGone)];
             }
-            Libc.pollfd[] polled = [.. new[] { _wakeRead, _listener }.Concat(sockets.Select(s => s.Fd)).Select(fd => new Libc.pollfd { fd = fd, events = Libc.POLLIN })];
+            Libc.pollfd[] polled = [.. new[] { _wakeRead, _listener }.Concat(sockets.Select(s => s.Fd)).Select(
+                fd => new Libc.pollfd { fd = fd, events = Libc.POLLIN })];
             fixed (Libc.pollfd* first = polled)
             {
                 _ = Libc.poll(first, (nuint)polled.Length, -1);
@@ -131,7 +134,8 @@ internal sealed unsafe partial class SimulatedKernel
                     continue;
                 }
                 _messages.Add(message);
-                _added += message.Verdict == 0 && message.IsRequest && message.Kind == KernelReplyKind.AddMapping ? 1 : 0;
+                _added +=
+                    message.Verdict == 0 && message.IsRequest && message.Kind == KernelReplyKind.AddMapping ? 1 : 0;
                 _judge.Answered(message, socket.PortId);
             }
             Monitor.PulseAll(_lock);

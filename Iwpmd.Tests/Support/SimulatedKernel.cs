@@ -11,8 +11,8 @@ using Xunit;
 namespace Iwpmd.Tests.Support;
 
 /// <summary>
-/// The player of simkernel.h: sends what a kernel would ask, records all that daemons say, and judges it as the kernel would (<see cref="KernelJudge"/>).
-/// What the library does by itself: DONE, ERROR, HELLO and the replay.
+/// The player of simkernel.h: sends what a kernel would ask, records all that daemons say, and judges it as the kernel
+/// would (<see cref="KernelJudge"/>). What the library does by itself: DONE, ERROR, HELLO and the replay.
 /// </summary>
 internal sealed unsafe partial class SimulatedKernel : IDisposable
 {
@@ -43,7 +43,15 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
         int fd = Libc.open(file, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
         _memory = (Memory*)Libc.mmap(0, FileSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, fd, 0);
         SocketFd.Close(fd);
-        *_memory = new Memory { Magic = Magic, NextSequence = 1, Abi = (uint)abi, Clients = 1 << 2, ReplayPerDatagram = 12, MaxReceiveBuffer = 212992 };
+        *_memory = new Memory
+        {
+            Magic = Magic,
+            NextSequence = 1,
+            Abi = (uint)abi,
+            Clients = 1 << 2,
+            ReplayPerDatagram = 12,
+            MaxReceiveBuffer = 212992,
+        };
         Abi = abi;
         _listener = Listen(Path.Combine(_folder, "socket"));
         int* pipe = stackalloc int[2];
@@ -61,7 +69,8 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     private string Library => Path.Combine(_folder, "simkernel.so");
 
     /// <summary>What makes a process see this kernel.</summary>
-    public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string> { ["LD_PRELOAD"] = Library, ["SIMKERNEL"] = _folder };
+    public IReadOnlyDictionary<string, string> Environment =>
+        new Dictionary<string, string> { ["LD_PRELOAD"] = Library, ["SIMKERNEL"] = _folder };
 
     /// <summary>The socket that was opened last, but for those that only ask about devices.</summary>
     public SimulatedSocket Socket
@@ -102,13 +111,19 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
         }
     }
 
-    /// <summary>-errno for every message of a client; -22 for client 2 is a kernel without iw_cm, or one in another network namespace.</summary>
+    /// <summary>
+    /// -errno for every message of a client; -22 for client 2 is a kernel without iw_cm, or one in another network
+    /// namespace.
+    /// </summary>
     public void RemoveClients() => _memory->Clients = 0;
 
     /// <summary>One more kernel module that uses the port mapper.</summary>
     public void AddClient(int client) => _memory->Clients |= 1u << client;
 
-    /// <summary>What is asked about devices gets these datagrams, each with the port id that it comes from. Otherwise nobody can be asked about devices.</summary>
+    /// <summary>
+    /// What is asked about devices gets these datagrams, each with the port id that it comes from. Otherwise nobody can
+    /// be asked about devices.
+    /// </summary>
     public void AnswerDevices(Func<RawNetlink, IEnumerable<(byte[] Datagram, uint Source)>> answer)
     {
         lock (_lock)
@@ -135,7 +150,9 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     /// <summary>The kernel takes it and says nothing to it.</summary>
     public void BeSilent(KernelReplyKind kind) => _memory->Action[(int)kind] = Silent;
 
-    /// <summary>What the kernel says to the next message of this kind is lost, since the daemon's receive buffer is full.</summary>
+    /// <summary>
+    /// What the kernel says to the next message of this kind is lost, since the daemon's receive buffer is full.
+    /// </summary>
     public void LoseAnswer(KernelReplyKind kind) => _memory->Action[(int)kind] = Overrun;
 
     /// <summary>The daemon gets no processor just as it is about to receive; returns when it is there.</summary>
@@ -158,7 +175,8 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     /// <summary>What the kernel replays to the next MAPINFO.</summary>
     public void SetReplay(params IEnumerable<KernelRequest> mappings)
     {
-        byte[] bytes = [.. mappings.SelectMany(mapping => KernelBytes.Of(mapping with { Operation = KernelOperation.MapInfo, Client = 2 }, Abi))];
+        byte[] bytes = [.. mappings.SelectMany(
+            mapping => KernelBytes.Of(mapping with { Operation = KernelOperation.MapInfo, Client = 2 }, Abi))];
         bytes.CopyTo(new Span<byte>((byte*)_memory + ReplayAt, FileSize - ReplayAt));
         (_memory->ReplayBytes, _memory->ReplayCount) = ((uint)bytes.Length, (uint)mappings.Count());
     }
@@ -179,7 +197,9 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
         }
         else
         {
-            Assert.True(Socket.SendBlocking(bytes, RequestCharge), $"no room for {request.Operation} {sequence}: the daemon does not read");
+            Assert.True(
+                Socket.SendBlocking(bytes, RequestCharge),
+                $"no room for {request.Operation} {sequence}: the daemon does not read");
         }
         return sequence;
     }
@@ -187,7 +207,8 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     public uint NewSequence() => Interlocked.Increment(ref _memory->NextSequence) - 1;
 
     /// <summary>Any bytes, from any process.</summary>
-    public void SendRaw(byte[] datagram, uint source = 0) => Assert.True(Socket.SendOrDrop(datagram, RequestCharge, source), "no room");
+    public void SendRaw(byte[] datagram, uint source = 0) =>
+        Assert.True(Socket.SendOrDrop(datagram, RequestCharge, source), "no room");
 
     /// <summary>Remembers requests that go out in a datagram of the test's own.</summary>
     public KernelRequest Announce(KernelRequest request)
@@ -200,11 +221,18 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
         return request;
     }
 
-    /// <summary>The next message of this kind, and to this request, that was not expected before and that the kernel took.</summary>
-    public KernelReply Expect(KernelReplyKind kind, uint? requestSequence = null) => ExpectMessage(kind, requestSequence).Reply;
+    /// <summary>
+    /// The next message of this kind, and to this request, that was not expected before and that the kernel took.
+    /// </summary>
+    public KernelReply Expect(KernelReplyKind kind, uint? requestSequence = null) =>
+        ExpectMessage(kind, requestSequence).Reply;
 
     public DaemonMessage ExpectMessage(KernelReplyKind kind, uint? requestSequence = null) =>
-        ExpectMessage(m => m.Verdict == 0 && m.IsRequest && m.Kind == kind && (requestSequence is null || m.Reply.RequestSequence == requestSequence), $"{kind} {requestSequence}");
+        ExpectMessage(
+            m =>
+                m.Verdict == 0 && m.IsRequest && m.Kind == kind
+                    && (requestSequence is null || m.Reply.RequestSequence == requestSequence),
+            $"{kind} {requestSequence}");
 
     public DaemonMessage ExpectMessage(Func<DaemonMessage, bool> fits, string what)
     {
@@ -213,7 +241,9 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
         {
             while (true)
             {
-                Assert.True(_judge.Complaints.Count == 0 || IsForgiving, $"the kernel complains: {string.Join("; ", _judge.Complaints)}");
+                Assert.True(
+                    _judge.Complaints.Count == 0 || IsForgiving,
+                    $"the kernel complains: {string.Join("; ", _judge.Complaints)}");
                 if (_messages.Find(m => !_expected.Contains(m) && fits(m)) is DaemonMessage found)
                 {
                     _expected.Add(found);
@@ -231,7 +261,10 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     {
         lock (_lock)
         {
-            return _messages.Exists(m => !_expected.Contains(m) && m.Kind == kind && (requestSequence is null || m.Reply.RequestSequence == requestSequence));
+            return _messages.Exists(
+                m =>
+                    !_expected.Contains(m) && m.Kind == kind
+                        && (requestSequence is null || m.Reply.RequestSequence == requestSequence));
         }
     }
 

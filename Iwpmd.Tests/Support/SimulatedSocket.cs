@@ -5,7 +5,10 @@ using Iwpmd.Os;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>The kernel's end of one netlink socket that a daemon opened: datagrams both ways, and the account of what is unread (struct simsocket).</summary>
+/// <summary>
+/// The kernel's end of one netlink socket that a daemon opened: datagrams both ways, and the account of what is unread
+/// (struct simsocket).
+/// </summary>
 internal sealed unsafe class SimulatedSocket : IDisposable
 {
     private const int PageSize = 4096, HeaderSize = 8, RecordSize = 16;
@@ -52,12 +55,16 @@ internal sealed unsafe class SimulatedSocket : IDisposable
 
     public int Drops => Volatile.Read(ref _page->Drops);
 
-    private bool HasRoom => Volatile.Read(ref _page->Charged) <= _page->ReceiveBuffer && Volatile.Read(ref _page->Congested) == 0;
+    private bool HasRoom =>
+        Volatile.Read(ref _page->Charged) <= _page->ReceiveBuffer && Volatile.Read(ref _page->Congested) == 0;
 
-    /// <summary>Waits for room, as the kernel does with ADD, QUERY and REMOVE; false when there was none in time.</summary>
+    /// <summary>
+    /// Waits for room, as the kernel does with ADD, QUERY and REMOVE; false when there was none in time.
+    /// </summary>
     public bool SendBlocking(ReadOnlySpan<byte> datagram, uint charge)
     {
-        for (long deadline = Environment.TickCount64 + (long)Timeouts.Answer.TotalMilliseconds; !HasRoom; Thread.Sleep(1))
+        long deadline = Environment.TickCount64 + (long)Timeouts.Answer.TotalMilliseconds;
+        for (; !HasRoom; Thread.Sleep(1))
         {
             if (Environment.TickCount64 > deadline)
             {
@@ -67,7 +74,10 @@ internal sealed unsafe class SimulatedSocket : IDisposable
         return Enqueue(datagram, charge, 0);
     }
 
-    /// <summary>Drops the datagram when there is no room, as the kernel does with a multicast, and lets the next receive fail with ENOBUFS.</summary>
+    /// <summary>
+    /// Drops the datagram when there is no room, as the kernel does with a multicast, and lets the next receive fail
+    /// with ENOBUFS.
+    /// </summary>
     public bool SendOrDrop(ReadOnlySpan<byte> datagram, uint charge, uint source)
     {
         if (HasRoom)
@@ -88,7 +98,9 @@ internal sealed unsafe class SimulatedSocket : IDisposable
         Interlocked.Increment(ref _page->Drops);
     }
 
-    /// <summary>What the daemon sent next; null when there is nothing now, an empty message when the daemon is gone.</summary>
+    /// <summary>
+    /// What the daemon sent next; null when there is nothing now, an empty message when the daemon is gone.
+    /// </summary>
     public DaemonMessage? Receive()
     {
         nint size;
@@ -101,7 +113,8 @@ internal sealed unsafe class SimulatedSocket : IDisposable
             return size < 0 && Errno.Last == Errno.Again ? null : new DaemonMessage(default, 0, []);
         }
         long nanoseconds = BitConverter.ToInt64(_buffer);
-        return new DaemonMessage(TimeSpan.FromTicks(nanoseconds / 100), BitConverter.ToInt32(_buffer, 8), _buffer[RecordSize..(int)size]);
+        return new DaemonMessage(
+            TimeSpan.FromTicks(nanoseconds / 100), BitConverter.ToInt32(_buffer, 8), _buffer[RecordSize..(int)size]);
     }
 
     public void Dispose()
@@ -120,7 +133,8 @@ internal sealed unsafe class SimulatedSocket : IDisposable
         Interlocked.Increment(ref _page->Queued);
         fixed (byte* start = bytes)
         {
-            return Libc.send(Fd, start, (nuint)bytes.Length, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) == HeaderSize + datagram.Length;
+            return Libc.send(
+                Fd, start, (nuint)bytes.Length, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) == HeaderSize + datagram.Length;
         }
     }
 

@@ -3,7 +3,10 @@ using System.Text.RegularExpressions;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>One C# source without its comments and texts: blanks stand in their place, so that every line and column stays where it was. The code inside interpolated texts stays.</summary>
+/// <summary>
+/// One C# source without its comments and texts: blanks stand in their place, so that every line and column stays where
+/// it was. The code inside interpolated texts stays.
+/// </summary>
 internal sealed partial class SourceText
 {
     private readonly string _text;

@@ -8,7 +8,7 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>A state to look at, made by a port mapper of its own, and what the commands print of it.</summary>
+/// <summary>A state made by a separate port mapper, and what the commands print of it.</summary>
 internal static class Stage
 {
     private const long ProcessId = 4711;
@@ -49,9 +49,11 @@ internal static class Stage
         return new StateReading(condition, copy, null, (int)ProcessId, world.Now);
     }
 
-    public static StateReading Missing(DaemonCondition condition, string problem, int process = 0) => new(condition, null, problem, process, TimeSpan.FromSeconds(1000));
+    public static StateReading Missing(DaemonCondition condition, string problem, int process = 0) =>
+        new(condition, null, problem, process, TimeSpan.FromSeconds(1000));
 
-    public static (int Status, string Text) Text(IView view, StateReading reading, int width = int.MaxValue, bool inColour = false)
+    public static (int Status, string Text) Text(
+        IView view, StateReading reading, int width = int.MaxValue, bool inColour = false)
     {
         var text = new StringWriter();
         int status = view.Show(reading, new TextOutput(text, width, inColour));
@@ -66,7 +68,8 @@ internal static class Stage
         int status = view.Show(reading, json);
         json.Flush();
         using JsonDocument document = JsonDocument.Parse(Encoding.UTF8.GetString(stream.ToArray()));
-        return (status, JsonSerializer.Serialize(document.RootElement, new JsonSerializerOptions { WriteIndented = true }));
+        return (status, JsonSerializer.Serialize(
+            document.RootElement, new JsonSerializerOptions { WriteIndented = true }));
     }
 
     public static ViewOptions Options(string? address = null, int? port = null) =>

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>System calls that only the tests need; the numbers are those of Linux on every architecture that .NET runs on.</summary>
+/// <summary>
+/// System calls that only the tests need; the numbers are those of Linux on every architecture that .NET runs on.
+/// </summary>
 internal static unsafe partial class TestLibc
 {
     public const int SIGHUP = 1, SIGINT = 2, SIGUSR1 = 10, SIGTERM = 15;

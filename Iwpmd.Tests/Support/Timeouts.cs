@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 namespace Iwpmd.Tests.Support;
 
-/// <summary>How long these tests wait for what must come. Nothing waits for the clock where it can wait for an event.</summary>
+/// <summary>
+/// How long these tests wait for what must come. Nothing waits for the clock where it can wait for an event.
+/// </summary>
 internal static class Timeouts
 {
     /// <summary>For one answer, on a machine that is busy with other things.</summary>

@@ -14,20 +14,25 @@ internal enum TraceDirection
 }
 
 /// <summary>
-/// One recorded datagram of C iwpmd. <see cref="Operations"/> names the netlink messages in it, in C's words without prefix.
-/// <see cref="SocketPort"/> and <see cref="Peer"/> are those of UDP: our socket's port, and the other end.
+/// One recorded datagram of C iwpmd. <see cref="Operations"/> names the netlink messages in it, in C's words without
+/// prefix. <see cref="SocketPort"/> and <see cref="Peer"/> are those of UDP: our socket's port, and the other end.
 /// </summary>
 internal sealed record TraceMessage(
-    int Number, TimeSpan Time, TraceDirection Direction, IReadOnlyList<string> Operations, ushort SocketPort, InetEndpoint Peer, byte[] Bytes)
+    int Number, TimeSpan Time, TraceDirection Direction, IReadOnlyList<string> Operations, ushort SocketPort,
+        InetEndpoint Peer, byte[] Bytes)
 {
     public bool IsNetlink => Direction is TraceDirection.KernelToDaemon or TraceDirection.DaemonToKernel;
 
     public override string ToString() => IsNetlink
-        ? $"#{Number:000} {(Direction == TraceDirection.KernelToDaemon ? "kernel -> daemon" : "daemon -> kernel")} {string.Join(", ", Operations)}"
+        ? $"#{Number:000} {(Direction == TraceDirection.KernelToDaemon ? "kernel -> daemon" : "daemon -> kernel")} "
+            + string.Join(", ", Operations)
         : $"#{Number:000} udp {SocketPort} {(Direction == TraceDirection.PeerIn ? "<-" : "->")} {Peer}";
 }
 
-/// <summary>What passed through one daemon of rdma-core 44 on kernel 6.1 with soft iWARP: host a is 10.0.0.1 and fd00::1, b is 10.0.0.2 and fd00::2.</summary>
+/// <summary>
+/// What passed through one daemon of rdma-core 44 on kernel 6.1 with soft iWARP: host a is 10.0.0.1 and fd00::1, b is
+/// 10.0.0.2 and fd00::2.
+/// </summary>
 internal sealed partial class Trace
 {
     private Trace(string name, IReadOnlyList<TraceMessage> messages) => (Name, Messages) = (name, messages);
@@ -53,12 +58,15 @@ internal sealed partial class Trace
         JsonElement json = document.RootElement;
         string direction = json.GetProperty("dir").GetString()!;
         byte[] bytes = Hex.Bytes(json.GetProperty("hex").GetString()!);
-        var message = new TraceMessage(json.GetProperty("n").GetInt32(), TimeSpan.FromSeconds(json.GetProperty("t").GetDouble()), default, [], 0, default, bytes);
+        var message = new TraceMessage(
+            json.GetProperty("n").GetInt32(), TimeSpan.FromSeconds(json.GetProperty("t").GetDouble()), default, [], 0,
+            default, bytes);
         if (json.GetProperty("proto").GetString() == "netlink")
         {
             return message with
             {
-                Direction = direction == "kernel->daemon" ? TraceDirection.KernelToDaemon : TraceDirection.DaemonToKernel,
+                Direction =
+                    direction == "kernel->daemon" ? TraceDirection.KernelToDaemon : TraceDirection.DaemonToKernel,
                 Operations = [.. json.GetProperty("ops").EnumerateArray().Select(operation => operation.GetString()!)],
             };
         }

@@ -5,8 +5,8 @@ using Iwpmd.Wire;
 namespace Iwpmd.Tests.Support;
 
 /// <summary>
-/// Tells what a daemon said so that two daemons can be compared: each field by name, numbers that each chooses for itself (ports of the dynamic range, handles)
-/// by what they are for, and whether bytes that mean nothing are zero.
+/// Tells what a daemon said so that two daemons can be compared: each field by name, numbers that each chooses for
+/// itself (ports of the dynamic range, handles) by what they are for, and whether bytes that mean nothing are zero.
 /// </summary>
 internal sealed class Transcript
 {
@@ -29,19 +29,34 @@ internal sealed class Transcript
             KernelReplyKind.Hello => [$"abi {message[1].UInt16}"],
             KernelReplyKind.MapInfo => [$"library {message[1].String}", $"version {message[2].UInt16}"],
             KernelReplyKind.MapInfoNumber => [$"sent {message[2].UInt32}", $"accepted {message[3].UInt32}"],
-            KernelReplyKind.RegisterPid => [Request(message[1]), $"device {message[2].String}", $"library {message[3].String}", $"version {message[4].UInt16}", $"error {message[5].UInt16}"],
-            KernelReplyKind.AddMapping => [Request(message[1]), $"local {Address(message[2])}", $"mapped {Mapped(Endpoint(message[3]), Endpoint(message[2]))}", $"error {message[4].UInt16}"],
+            KernelReplyKind.RegisterPid =>
+                [
+                    Request(message[1]), $"device {message[2].String}", $"library {message[3].String}",
+                    $"version {message[4].UInt16}", $"error {message[5].UInt16}",
+                ],
+            KernelReplyKind.AddMapping =>
+                [
+                    Request(message[1]), $"local {Address(message[2])}",
+                    $"mapped {Mapped(Endpoint(message[3]), Endpoint(message[2]))}", $"error {message[4].UInt16}",
+                ],
             KernelReplyKind.QueryMapping or KernelReplyKind.RemoteInfo =>
             [
-                Request(message[1]), $"local {Address(message[2])}", $"remote {Address(message[3])}", $"mapped {Mapped(Endpoint(message[4]), Endpoint(message[2]))}", $"mapped remote {Address(message[5])}", $"error {message[6].UInt16}",
+                Request(message[1]), $"local {Address(message[2])}", $"remote {Address(message[3])}",
+                $"mapped {Mapped(Endpoint(message[4]), Endpoint(message[2]))}", $"mapped remote {Address(message[5])}",
+                $"error {message[6].UInt16}",
             ],
             KernelReplyKind.HandleError => [Request(message[1]), $"code {message[2].UInt16}"],
             _ => [Hex.Text(message.Payload)],
         };
-        bool stray = message.Attributes.Any(a => a.Padding.Any(b => b != 0) || (a.Value.Length == 128 && a.UnusedOfAddress.Any(b => b != 0)));
-        return $"kernel <- {message.Name} client {message.Client} flags {message.Flags}: {string.Join(", ", fields)}{(stray ? StrayBytes : "")}";
+        bool stray = message.Attributes.Any(
+            a => a.Padding.Any(b => b != 0) || (a.Value.Length == 128 && a.UnusedOfAddress.Any(b => b != 0)));
+        return $"kernel <- {message.Name} client {message.Client} flags {message.Flags}: "
+            + $"{string.Join(", ", fields)}{(stray ? StrayBytes : "")}";
 
-        string Request(RawAttribute sequence) => sequence.UInt32 >= firstSequence && firstSequence > 0 ? $"request +{sequence.UInt32 - firstSequence}" : sequence.UInt32 == 0 ? "request 0" : "request of before";
+        string Request(RawAttribute sequence) =>
+            sequence.UInt32 >= firstSequence && firstSequence > 0 ? $"request +{sequence.UInt32 - firstSequence}"
+            : sequence.UInt32 == 0 ? "request 0"
+            : "request of before";
     }
 
     /// <param name="isFromWellKnownPort">Else it came from a port of the daemon's own.</param>
@@ -56,12 +71,16 @@ internal sealed class Transcript
         zeros[1] = datagram[1];
         bool stray = !datagram.AsSpan().SequenceEqual(zeros.AsSpan(0, length));
         string pmTime = datagram[1] == 0 ? "" : $", PmTime {datagram[1]}";
-        string mapped = message.IsLong ? $", mapped connecting {Mapped(message.MappedConnecting, message.Connecting)}" : "";
-        return $"{to} <- {message.Type} of {datagram.Length} bytes from {(isFromWellKnownPort ? "3935" : "a port of its own")}: handle {Handle(message)}, "
-            + $"connecting {Address(message.Connecting)}, accepting {Address(message.Accepting)}{mapped}{pmTime}{(stray ? StrayBytes : "")}";
+        string mapped =
+            message.IsLong ? $", mapped connecting {Mapped(message.MappedConnecting, message.Connecting)}" : "";
+        string from = isFromWellKnownPort ? "3935" : "a port of its own";
+        return $"{to} <- {message.Type} of {datagram.Length} bytes from {from}: handle {Handle(message)}, "
+            + $"connecting {Address(message.Connecting)}, accepting {Address(message.Accepting)}"
+            + $"{mapped}{pmTime}{(stray ? StrayBytes : "")}";
     }
 
-    public string Port(int port) => port < FirstDynamicPort ? port.ToString() : _ports.GetValueOrDefault(port, "some port");
+    public string Port(int port) =>
+        port < FirstDynamicPort ? port.ToString() : _ports.GetValueOrDefault(port, "some port");
 
     /// <summary>A port that is free again may come back as that of another mapping.</summary>
     public void Forget(int port) => _ports.Remove(port);
@@ -80,7 +99,10 @@ internal sealed class Transcript
         return Address(mapped);
     }
 
-    private string Address(InetEndpoint endpoint) => endpoint.Family == IpFamily.V6 ? $"[{endpoint.AddressText()}]:{Port(endpoint.Port)}" : $"{endpoint.AddressText()}:{Port(endpoint.Port)}";
+    private string Address(InetEndpoint endpoint) =>
+        endpoint.Family == IpFamily.V6
+        ? $"[{endpoint.AddressText()}]:{Port(endpoint.Port)}"
+        : $"{endpoint.AddressText()}:{Port(endpoint.Port)}";
 
     private string Handle(in PeerMessage message)
     {
@@ -90,7 +112,8 @@ internal sealed class Transcript
         }
         if (message.Type == PeerMessageType.Request)
         {
-            _handles[message.Handle] = Number($"h{message.Connecting.Port}-{message.Accepting.Port}"); // C takes a handle again when its query is over
+            // C takes a handle again when its query is over
+            _handles[message.Handle] = Number($"h{message.Connecting.Port}-{message.Accepting.Port}");
         }
         return _handles.GetValueOrDefault(message.Handle, "of nobody");
     }

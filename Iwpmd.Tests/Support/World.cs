@@ -9,7 +9,9 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>TCP ports of a host that nobody else uses but for those in <see cref="Taken"/>: handed out in order from 40000.</summary>
+/// <summary>
+/// TCP ports of a host that nobody else uses but for those in <see cref="Taken"/>: handed out in order from 40000.
+/// </summary>
 internal sealed class FakePorts : ITcpPorts
 {
     private readonly HashSet<ushort> _held = [];
@@ -47,7 +49,8 @@ internal sealed class FakePorts : ITcpPorts
         return ClaimResult.Claimed;
     }
 
-    public ClaimResult TryClaim(IpFamily family, ushort port) => Refusal ?? (!Taken.Contains(port) && _held.Add(port) ? ClaimResult.Claimed : ClaimResult.Taken);
+    public ClaimResult TryClaim(IpFamily family, ushort port) =>
+        Refusal ?? (!Taken.Contains(port) && _held.Add(port) ? ClaimResult.Claimed : ClaimResult.Taken);
 
     public ClaimResult TryClaimShared(ushort port)
     {
@@ -74,19 +77,27 @@ internal sealed class FakePorts : ITcpPorts
     }
 }
 
-/// <summary>One port mapper, fake ports and a clock that is a number; everything that comes out is bytes, read back and kept in a transcript.</summary>
+/// <summary>
+/// One port mapper, fake ports and a clock that is a number; everything that comes out is bytes, read back and kept in
+/// a transcript.
+/// </summary>
 internal sealed class World
 {
-    public static readonly StateIdentity Identity = new(Guid.Parse("6ab81fc2-5b4e-4b12-9a3c-3bd0a2f0c001"), new FixedName("test"));
+    public static readonly StateIdentity Identity = new(
+        Guid.Parse("6ab81fc2-5b4e-4b12-9a3c-3bd0a2f0c001"), new FixedName("test"));
 
     private readonly StringBuilder _transcript = new();
     private readonly byte[] _buffer = new byte[KernelReply.MaxSize];
     private ulong _handle;
 
-    public World(int mappings = 256, PortMapperSettings? settings = null, bool handshake = true, StateLayout? state = null, ILogger? log = null)
+    public World(
+        int mappings = 256, PortMapperSettings? settings = null, bool handshake = true, StateLayout? state = null,
+        ILogger? log = null)
     {
         State = state ?? StateLayout.InMemory(StateCapacity.For(mappings), Identity);
-        Mapper = new PortMapper(State, Ports, settings ?? new PortMapperSettings(), () => Handles.Count > 0 ? Handles.Dequeue() : ++_handle, log ?? NullLogger.Instance);
+        Mapper = new PortMapper(
+            State, Ports, settings ?? new PortMapperSettings(), () => Handles.Count > 0 ? Handles.Dequeue() : ++_handle,
+            log ?? NullLogger.Instance);
         _handle = 0; // of the first handle, not of the secrets
         if (handshake)
         {
@@ -169,9 +180,19 @@ internal sealed class World
     }
 
     public void Add(string local, uint sequence = 10, uint flags = 0, byte client = 2, TimeSpan? age = null) =>
-        FromKernel(new KernelRequest { Operation = KernelOperation.AddMapping, Client = client, Sequence = sequence, Local = InetEndpoint.Parse(local), Flags = flags }, age);
+        FromKernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.AddMapping,
+                Client = client,
+                Sequence = sequence,
+                Local = InetEndpoint.Parse(local),
+                Flags = flags,
+            },
+            age);
 
-    public void Query(string local, string remote, uint sequence = 20, uint flags = 0, TimeSpan? age = null) => FromKernel(
+    public void Query(string local, string remote, uint sequence = 20, uint flags = 0, TimeSpan? age = null) =>
+        FromKernel(
         new KernelRequest
         {
             Operation = KernelOperation.QueryMapping,
@@ -184,12 +205,27 @@ internal sealed class World
         age);
 
     public void Remove(string local, byte client = 2) =>
-        FromKernel(new KernelRequest { Operation = KernelOperation.RemoveMapping, Client = client, Sequence = 30, Local = InetEndpoint.Parse(local) });
+        FromKernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.RemoveMapping,
+                Client = client,
+                Sequence = 30,
+                Local = InetEndpoint.Parse(local),
+            });
 
     public void MapInfo(string local, string mapped, uint flags = 0) => FromKernel(
-        new KernelRequest { Operation = KernelOperation.MapInfo, Client = 2, Local = InetEndpoint.Parse(local), Mapped = InetEndpoint.Parse(mapped), Flags = flags });
+        new KernelRequest
+        {
+            Operation = KernelOperation.MapInfo,
+            Client = 2,
+            Local = InetEndpoint.Parse(local),
+            Mapped = InetEndpoint.Parse(mapped),
+            Flags = flags,
+        });
 
-    public void MapInfoNumber(uint count) => FromKernel(new KernelRequest { Operation = KernelOperation.MapInfoNumber, Client = 2, Sequence = 40, Number = count });
+    public void MapInfoNumber(uint count) => FromKernel(
+        new KernelRequest { Operation = KernelOperation.MapInfoNumber, Client = 2, Sequence = 40, Number = count });
 
     public void FromPeer(string from, byte[] datagram, string to = "10.0.0.1:3935")
     {
@@ -208,21 +244,28 @@ internal sealed class World
         Drain();
     }
 
-    public void Request(string from, string connecting, string accepting, ulong handle = 77, string? mapped = null, string to = "10.0.0.1:3935") => FromPeer(
-        from, new PeerMessage(PeerMessageType.Request, handle, InetEndpoint.Parse(connecting), InetEndpoint.Parse(accepting), mapped is null ? default : InetEndpoint.Parse(mapped)), to);
+    public void Request(
+        string from, string connecting, string accepting, ulong handle = 77, string? mapped = null,
+        string to = "10.0.0.1:3935") => FromPeer(
+        from, new PeerMessage(
+            PeerMessageType.Request, handle, InetEndpoint.Parse(connecting), InetEndpoint.Parse(accepting),
+            mapped is null ? default : InetEndpoint.Parse(mapped)), to);
 
     /// <summary>The answer of the host that was asked last, to where the Request came from.</summary>
     public void Answer(PeerMessageType type, ushort mappedPort = 0, string? from = null, string? to = null)
     {
         Effect asked = ToPeers.Last(e => e.Message.Type == PeerMessageType.Request);
-        PeerMessage message = type == PeerMessageType.Accept ? asked.Message.AsAccept(mappedPort) : asked.Message.AsReject();
+        PeerMessage message =
+            type == PeerMessageType.Accept ? asked.Message.AsAccept(mappedPort) : asked.Message.AsReject();
         FromPeer(from ?? asked.To.ToString(), message, to ?? asked.Message.Connecting.WithPort(41000).ToString());
     }
 
-    public void Unreachable(string peer, ulong handle, FallbackCause cause = FallbackCause.Unreachable, string? source = null)
+    public void Unreachable(
+        string peer, ulong handle, FallbackCause cause = FallbackCause.Unreachable, string? source = null)
     {
         Write($"icmp: {peer} unreachable");
-        Mapper.HandleUnreachable(InetEndpoint.Parse(peer), handle, cause, source is null ? default : InetEndpoint.Parse(source), Now);
+        Mapper.HandleUnreachable(
+            InetEndpoint.Parse(peer), handle, cause, source is null ? default : InetEndpoint.Parse(source), Now);
         Drain();
     }
 
@@ -239,7 +282,7 @@ internal sealed class World
         Expire();
     }
 
-    /// <summary>A census that is wanted finds nobody to ask.</summary>
+    /// <summary>An audit that is due finds no device.</summary>
     public void Expire()
     {
         if (Mapper.Audit.IsDue(Now))
@@ -257,7 +300,8 @@ internal sealed class World
         int index = Sent.FindLastIndex(effect => effect.IsToKernel && effect.Reply.Sequence == sequence);
         if (index >= 0)
         {
-            Mapper.OnSent(Sent[index].Reply, new SendResult(result == 0 ? Delivery.Taken : Delivery.Refused, result), Now);
+            Mapper.OnSent(
+                Sent[index].Reply, new SendResult(result == 0 ? Delivery.Taken : Delivery.Refused, result), Now);
         }
     }
 
@@ -274,13 +318,17 @@ internal sealed class World
             int length = effect.IsToKernel ? effect.Reply.Write(_buffer, portId: 99) : effect.Message.Write(_buffer);
             SentBytes.Add(_buffer[..length]);
             Sent.Add(effect);
-            Write(effect.IsToKernel ? $"kernel <- {Describe(effect.Reply)}" : $"{effect.To} <- {Describe(effect.Message)}");
+            Write(
+                effect.IsToKernel
+                    ? $"kernel <- {Describe(effect.Reply)}"
+                    : $"{effect.To} <- {Describe(effect.Message)}");
         }
     }
 
     private static string Describe(in KernelRequest r) => r.Operation switch
     {
-        KernelOperation.AddMapping or KernelOperation.RemoveMapping => $"{r.Operation} {r.Sequence} {r.Local} flags={r.Flags}",
+        KernelOperation.AddMapping or KernelOperation.RemoveMapping =>
+            $"{r.Operation} {r.Sequence} {r.Local} flags={r.Flags}",
         KernelOperation.QueryMapping => $"QueryMapping {r.Sequence} {r.Local} to {r.Remote} flags={r.Flags}",
         KernelOperation.MapInfo => $"MapInfo {r.Local} mapped {r.Mapped} flags={r.Flags}",
         KernelOperation.Done or KernelOperation.Error => $"{r.Operation} {r.Sequence} result={r.Result}",
@@ -290,9 +338,11 @@ internal sealed class World
 
     private static string Describe(in KernelReply r) => r.Kind switch
     {
-        KernelReplyKind.AddMapping => $"AddMapping for {r.RequestSequence}: {r.Local} mapped {r.MappedLocal} error={r.Error}",
+        KernelReplyKind.AddMapping =>
+            $"AddMapping for {r.RequestSequence}: {r.Local} mapped {r.MappedLocal} error={r.Error}",
         KernelReplyKind.QueryMapping or KernelReplyKind.RemoteInfo =>
-            $"{r.Kind} for {r.RequestSequence}: {r.Local} to {r.Remote} mapped {r.MappedLocal} to {r.MappedRemote} error={r.Error}",
+            $"{r.Kind} for {r.RequestSequence}: {r.Local} to {r.Remote} mapped {r.MappedLocal} to {r.MappedRemote} "
+                + $"error={r.Error}",
         KernelReplyKind.HandleError => $"HandleError for {r.RequestSequence}: {r.Error}",
         KernelReplyKind.RegisterPid => $"RegisterPid for {r.RequestSequence}: {r.Device} abi={r.Abi}",
         KernelReplyKind.MapInfoNumber => $"MapInfoNumber for {r.RequestSequence}: sent={r.Sent} accepted={r.Accepted}",
@@ -300,7 +350,9 @@ internal sealed class World
     };
 
     private static string Describe(in PeerMessage m) =>
-        $"{m.Type} connecting {m.Connecting} accepting {m.Accepting}{(m.IsLong ? $" mapped {m.MappedConnecting}" : "")} handle={m.Handle:x}";
+        $"{m.Type} connecting {m.Connecting} accepting {m.Accepting}"
+            + $"{(m.IsLong ? $" mapped {m.MappedConnecting}" : "")} handle={m.Handle:x}";
 
-    private void Write(string line) => _transcript.Append($"{(Now - TimeSpan.FromSeconds(1000)).TotalSeconds:0.000} ").Append(line).Append('\n');
+    private void Write(string line) =>
+        _transcript.Append($"{(Now - TimeSpan.FromSeconds(1000)).TotalSeconds:0.000} ").Append(line).Append('\n');
 }
