@@ -259,8 +259,13 @@ internal sealed class Mappings(
             return kept;
         }
         ClaimResult result = ports.TryClaimAny(local.Family, local.Port, out port);
-        for (int tries = _unprotected; result == ClaimResult.Claimed && FindUnprotected(port) is var other and >= 0; tries--)
+        for (int tries = _unprotected; result == ClaimResult.Claimed; tries--)
         {
+            int other = FindUnprotected(port);
+            if (other < 0)
+            {
+                break;
+            }
             // Another program has released it, and the kernel uses it for that row: two would share it.
             ports.Release(port);
             RetryUnprotected(other, now);
