@@ -17,7 +17,8 @@ internal sealed class MappingTable
     private readonly SlotPool _free;
 
     /// <summary>
-    /// Rebuilds the chains from the state; unsound rows are emptied and counted in <see cref="Dropped"/>.
+    /// Rebuilds the chains from the state, whose health row is sound; unsound rows are emptied and counted in
+    /// <see cref="Dropped"/>, and no session with the kernel is resumed then.
     /// </summary>
     public MappingTable(StateLayout state)
     {
@@ -35,7 +36,12 @@ internal sealed class MappingTable
             ref MappingRow row = ref state.Mappings[slot];
             if (!StateRow.IsSound(ref row))
             {
-                Dropped++;
+                if (Dropped++ == 0)
+                {
+                    // Only the kernel knows whether its port is in use: it is asked, also if this process ends here.
+                    using var health = new RowChange<HealthRow>(ref state.Health);
+                    health.Row.Kernel = HandshakeState.None;
+                }
                 using var change = Change(slot);
                 // Its conversations must not take the next row here for theirs.
                 change.Row = new MappingRow { Sequence = change.Row.Sequence, Generation = change.Row.Generation };
@@ -55,7 +61,7 @@ internal sealed class MappingTable
     public int Count { get; private set; }
 
     /// <summary>Rows whose checksum was wrong when the table was made.</summary>
-    public int Dropped { get; }
+    public int Dropped { get; private set; }
 
     public int Capacity => _next.Length;
 

@@ -93,13 +93,6 @@ internal sealed class PortMapper
         StateRow.DropUnsound(new Span<HealthRow>(ref state.Health));
         StateRow.DropUnsound(state.Clients);
         StateRow.DropUnsound(state.Peers);
-        if (StateRow.HasUnsound(state.Mappings))
-        {
-            // Of a row that is dropped only the kernel knows whether its port is in use: it is asked, also after a
-            // crash.
-            using var health = new RowChange<HealthRow>(ref state.Health);
-            health.Row.Kernel = HandshakeState.None;
-        }
         _statistics = new Statistics(state);
         _replies = new KernelReplies(Outbox, _statistics, log);
         _mappings = new Mappings(state, ports, _replies, _statistics, _timers, log) { Kept = settings.KeptPorts };

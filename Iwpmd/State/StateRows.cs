@@ -244,20 +244,6 @@ internal static class StateRow
     public static bool IsNeverWritten<T>(ref T row)
         where T : unmanaged, IStateRow => !Words(ref row).ContainsAnyExcept(0u);
 
-    /// <summary>
-    /// Whether a row was left half written or was damaged since. Rows that were never written are not read.
-    /// </summary>
-    public static bool HasUnsound<T>(Span<T> rows)
-        where T : unmanaged, IStateRow
-    {
-        int at = 0;
-        while (at < rows.Length && IsSound(ref rows[at]) && !IsNeverWritten(ref rows[at]))
-        {
-            at++;
-        }
-        return at < rows.Length && !IsSound(ref rows[at]);
-    }
-
     /// <summary>Empties rows that an earlier process left half written, or that were damaged since.</summary>
     public static void DropUnsound<T>(Span<T> rows)
         where T : unmanaged, IStateRow
