@@ -10,7 +10,7 @@ namespace Iwpmd.Cli;
 /// </summary>
 internal static class Reload
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>0 when it is in force, 1 when not, 3 when there is no daemon.</summary>
     public static int Execute(string? configPath)
@@ -30,7 +30,7 @@ internal static class Reload
             if (error == Errno.None)
             {
                 error = PassedFds.Send(
-                    connection, [HandOver.Reload, .. Encoding.UTF8.GetBytes($"{path}\0{text}")], [], s_patience);
+                    connection, [HandOver.Reload, .. Encoding.UTF8.GetBytes($"{path}\0{text}")], [], AnswerTimeout);
             }
             if (error != Errno.None)
             {
@@ -57,7 +57,7 @@ internal static class Reload
     private static int Report(int connection)
     {
         byte[] answer = new byte[HandOver.MaxText];
-        bool isHeard = SocketFd.WaitReadable(connection, s_patience)
+        bool isHeard = SocketFd.WaitReadable(connection, AnswerTimeout)
             && PassedFds.Receive(connection, answer, [], out int length, out _) == Errno.None && length > 0;
         if (!isHeard)
         {

@@ -14,10 +14,10 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
     public const int SendBuffer = 4 * 1024 * 1024;
 
     /// <summary>How long a client may take to send its request.</summary>
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(1);
 
     /// <summary>The pause after accept failed.</summary>
-    private static readonly TimeSpan s_pause = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan AcceptPause = TimeSpan.FromSeconds(2);
 
     private readonly byte[] _text = new byte[maxText];
     private Epoll? _epoll;
@@ -126,11 +126,11 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
             _isTold = true;
             CloseAll(connection);
             Connection = -1;
-            _actAt = now + s_pause;
+            _actAt = now + AcceptPause;
             return false;
         }
         _isTold = false;
-        _actAt = now + s_patience;
+        _actAt = now + RequestTimeout;
         if (!isPermitted(_user))
         {
             Refuse("only root and the daemon's user may ask");
@@ -141,7 +141,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
     private void Listen()
     {
         _reserve = _reserve >= 0 ? _reserve : SocketFd.Duplicate(_listening);
-        _actAt = _epoll!.Add(_listening, _token) == Errno.None ? TimeSpan.MaxValue : Clock.Now + s_pause;
+        _actAt = _epoll!.Add(_listening, _token) == Errno.None ? TimeSpan.MaxValue : Clock.Now + AcceptPause;
     }
 
     private static void CloseAll(params ReadOnlySpan<int> fds)

@@ -17,9 +17,9 @@ internal static unsafe class PassedFds
 
     /// <summary>
     /// Sends one message with any number of descriptors up to <see cref="MaxFds"/>; waits up to <paramref
-    /// name="patience"/> for room.
+    /// name="timeout"/> for room.
     /// </summary>
-    public static Errno Send(int socket, ReadOnlySpan<byte> text, ReadOnlySpan<int> fds, TimeSpan patience)
+    public static Errno Send(int socket, ReadOnlySpan<byte> text, ReadOnlySpan<int> fds, TimeSpan timeout)
     {
         byte* control = stackalloc byte[ControlSize];
         fixed (byte* bytes = text)
@@ -31,7 +31,7 @@ internal static unsafe class PassedFds
                 message.msg_control = control;
                 message.msg_controllen = (nuint)ControlMessages.WriteFds(new Span<byte>(control, ControlSize), fds);
             }
-            TimeSpan deadline = Clock.Now + patience;
+            TimeSpan deadline = Clock.Now + timeout;
             while (Libc.sendmsg(socket, &message, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) < 0)
             {
                 Errno error = Errno.Last;

@@ -12,7 +12,7 @@ namespace Iwpmd.Os;
 internal sealed class SystemdNotify : IDisposable
 {
     private const int MaxMessage = 1024;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(1);
 
     private int _fd = -1;
 
@@ -54,7 +54,7 @@ internal sealed class SystemdNotify : IDisposable
 
     /// <summary>The same for what must not be lost: waits a second at most when the manager has much to read.</summary>
     public Errno SendSurely(string state) =>
-        !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.UTF8.GetBytes(state), [], Patience);
+        !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.UTF8.GetBytes(state), [], Timeout);
 
     /// <summary>
     /// Has the manager keep copies of descriptors for the next start, whatever becomes of this process. Not polled: a
@@ -63,7 +63,7 @@ internal sealed class SystemdNotify : IDisposable
     public Errno Store(string name, params ReadOnlySpan<int> fds) =>
         !IsActive
             ? Errno.None
-            : PassedFds.Send(_fd, Encoding.ASCII.GetBytes($"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fds, Patience);
+            : PassedFds.Send(_fd, Encoding.ASCII.GetBytes($"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), fds, Timeout);
 
     /// <summary>Has it drop what it keeps by this name.</summary>
     public Errno Drop(string name) => SendSurely($"FDSTOREREMOVE=1\nFDNAME={name}");
@@ -84,7 +84,7 @@ internal sealed class SystemdNotify : IDisposable
             return Errno.Last;
         }
         (int readEnd, int writeEnd) = (pipe[0], pipe[1]);
-        Errno error = PassedFds.Send(_fd, "BARRIER=1"u8, [writeEnd], Patience);
+        Errno error = PassedFds.Send(_fd, "BARRIER=1"u8, [writeEnd], Timeout);
         SocketFd.Close(writeEnd);
         if (error == Errno.None && !SocketFd.WaitReadable(readEnd, timeout))
         {
