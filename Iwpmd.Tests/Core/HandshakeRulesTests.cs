@@ -108,7 +108,7 @@ public class HandshakeRulesTests
         Ack(world, KernelOperation.Done);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
         Register(world, 2);
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, (ushort)3), (world.LastToKernel.Kind, world.LastToKernel.Abi));
     }
 
@@ -211,7 +211,7 @@ public class HandshakeRulesTests
     {
         var world = new World();
         Register(world, 50);
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unknown, -110), world.Now);
         Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
     }
@@ -415,7 +415,7 @@ public class HandshakeRulesTests
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
         Hello(world, 2);
         Ack(world, KernelOperation.Done);
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 1u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
     }
 
@@ -427,7 +427,7 @@ public class HandshakeRulesTests
         Register(world, 1); // the first number of a new iw_cm
         Hello(world, 2);
         Ack(world, KernelOperation.Done);
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         Assert.Equal([1u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid)
             .Select(reply => reply.RequestSequence));
     }
@@ -441,7 +441,7 @@ public class HandshakeRulesTests
         Register(world, 5);
         Hello(world, 6);
         Ack(world, KernelOperation.Done);
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 5u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Single(world.ToKernel, reply => reply.Kind == KernelReplyKind.Hello);
     }
@@ -453,7 +453,7 @@ public class HandshakeRulesTests
         world.Add("0.0.0.0:5000");
         world.Pass(TimeSpan.FromSeconds(5));
         Register(world, 50);
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Equal(1ul, world.Counter(Counter.RegistrationHijacks));
         Assert.True(world.Mapper.Audit.IsDue(world.Now + TimeSpan.FromSeconds(10)));
@@ -465,7 +465,7 @@ public class HandshakeRulesTests
         var world = new World();
         Register(world, 50);
         Register(world, 51);
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         Assert.Equal([50u, 51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid).Select(
             reply => reply.RequestSequence));
         Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
@@ -478,7 +478,7 @@ public class HandshakeRulesTests
         for (uint i = 0; i < 3; i++)
         {
             Register(world, 50 + (20 * i));
-            world.Pass(PortMapper.RegistrationDelay);
+            world.Pass(Registrations.Delay);
             world.Mapper.OnSent(
                 world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid),
                 new SendResult(Delivery.Refused, -22), world.Now);

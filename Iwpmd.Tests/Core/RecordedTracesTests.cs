@@ -88,14 +88,14 @@ public class RecordedTracesTests
                 case TraceDirection.KernelToDaemon:
                     world.FromKernel(message.Bytes);
                     // whoever registers asks nothing before the answer
-                    world.Pass(message.Operations[0] == "REG_PID" ? PortMapper.RegistrationDelay : TimeSpan.Zero);
+                    world.Pass(message.Operations[0] == "REG_PID" ? Registrations.Delay : TimeSpan.Zero);
                     break;
                 case TraceDirection.PeerIn:
                     world.FromPeer(message.Peer.ToString(), message.Bytes);
                     break;
             }
         }
-        world.Pass(PortMapper.RegistrationDelay);
+        world.Pass(Registrations.Delay);
         Collect();
         return (kernel, peers);
     }

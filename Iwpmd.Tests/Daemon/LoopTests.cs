@@ -287,7 +287,7 @@ public sealed class LoopTests : IDisposable
             Assert.Equal(mapped, _kernel.Next().RequestSequence);
             (KernelReply answer, long at) = _kernel.NextAt();
             Assert.Equal((KernelReplyKind.RegisterPid, answered), (answer.Kind, answer.RequestSequence));
-            Assert.True(Stopwatch.GetElapsedTime(askedAt, at) >= PortMapper.RegistrationDelay);
+            Assert.True(Stopwatch.GetElapsedTime(askedAt, at) >= Registrations.Delay);
         }
     }
 

@@ -149,7 +149,7 @@ internal sealed class World
             Interface = new FixedName("eth0"),
             Library = new FixedName("iWarpPortMapperUser"),
         });
-        Pass(PortMapper.RegistrationDelay);
+        Pass(Registrations.Delay);
     }
 
     public void FromKernel(in KernelRequest request, TimeSpan? age = null)

@@ -56,15 +56,6 @@ internal sealed class PortMapper
     /// </summary>
     public static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(9.5);
 
-    /// <summary>
-    /// Differs: iwpm_register_pid() gives its request a buffer only after the multicast has returned, and an answer
-    /// before that crashes the kernel: if the asking thread is preempted in between, after 2 ms (seen on Linux 7.2 and
-    /// 7.3 under load). A process cannot see when it is done: binding a netlink socket waits for the delivery, but not
-    /// for what follows it. So the delay is ample, within the 10 s that the kernel waits. ADD and QUERY have their
-    /// buffers before they are sent, and HANDLE_ERR uses none.
-    /// </summary>
-    public static readonly TimeSpan RegistrationDelay = TimeSpan.FromMilliseconds(250);
-
     /// <summary>More than a receive buffer of the default size can hold.</summary>
     private const int DeferredLimit = 16384;
 
@@ -136,7 +127,7 @@ internal sealed class PortMapper
     public bool IsInHandshake => _session.IsInHandshake;
 
     /// <summary>
-    /// True while requests are deferred in memory, for the replay or <see cref="RegistrationDelay"/>.
+    /// True while requests are deferred in memory, for the replay or <see cref="Registrations.Delay"/>.
     /// </summary>
     public bool HasDeferredRequests => _deferred.Count > 0 || _registrations.Count > 0 || IsInHandshake;
 
@@ -361,7 +352,7 @@ internal sealed class PortMapper
         }
         _mappings.Reference(request.Local, now);
         _replies.Refuse(
-            request, MappingError.CannotCreate, notBefore + PortMapper.AnswerWithin,
+            request, MappingError.CannotCreate, notBefore + AnswerWithin,
             "too many requests wait for the replay");
     }
 

@@ -14,12 +14,20 @@ internal sealed class Registrations(
     StateLayout state, Mappings mappings, EndpointAudit audit, KernelReplies replies, Statistics statistics,
     TimerTable timers, ILogger log)
 {
+    /// <summary>
+    /// Differs: iwpm_register_pid() gives its request a buffer only after the multicast has returned, and an answer
+    /// before that crashes the kernel: if the asking thread is preempted in between, after 2 ms (seen on Linux 7.2 and
+    /// 7.3 under load). A process cannot see when it is done: binding a netlink socket waits for the delivery, but not
+    /// for what follows it. So the delay is ample, within the 10 s that the kernel waits. ADD and QUERY have their
+    /// buffers before they are sent, and HANDLE_ERR uses none.
+    /// </summary>
+    public static readonly TimeSpan Delay = TimeSpan.FromMilliseconds(250);
+
     /// <summary>More than a receive buffer of the default size can hold.</summary>
     private const int Limit = 16384;
 
     /// <summary>Each connection that begins before the first answer sends its own REG_PID.</summary>
-    private static readonly TimeSpan RegistrationsOfOneStart =
-        PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RegistrationsOfOneStart = Delay + TimeSpan.FromMilliseconds(100);
 
     private readonly Fifo<PendingRegistration> _pending = new(4);
     private LogLimiter _hijackLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
@@ -80,7 +88,7 @@ internal sealed class Registrations(
             return;
         }
         _pending.Enqueue() = new PendingRegistration(
-            request.Client, request.Sequence, request.Device, now + PortMapper.RegistrationDelay, answerBy);
+            request.Client, request.Sequence, request.Device, now + Delay, answerBy);
         SetTimer();
     }
 

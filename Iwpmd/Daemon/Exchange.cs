@@ -22,7 +22,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     /// <summary>This many ACKs fit into any receive buffer.</summary>
     private const int UnreadAckLimit = 256;
 
-    private static readonly TimeSpan ExitLimit = PortMapper.RegistrationDelay + TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan ExitLimit = Registrations.Delay + TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LimiterPeriod = TimeSpan.FromSeconds(10);
 
     // Differs: one byte more shows that a datagram is too long: it is dropped, not truncated
