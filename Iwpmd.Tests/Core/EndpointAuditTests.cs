@@ -25,16 +25,6 @@ public class EndpointAuditTests
         return world;
     }
 
-    private static void Take(World world, string? whyIncomplete, params (string Local, EndpointUse Use)[] endpoints)
-    {
-        world.Mapper.Audit.Begin(world.Now);
-        foreach ((string local, EndpointUse use) in endpoints)
-        {
-            world.Mapper.Audit.Count(InetEndpoint.Parse(local), use);
-        }
-        world.Mapper.Audit.End(whyIncomplete, world.Now);
-    }
-
     [Fact]
     public void It_is_wanted_after_a_crash_and_not_after_an_orderly_end()
     {
@@ -58,7 +48,7 @@ public class EndpointAuditTests
         for (int look = 0; look < 2; look++)
         {
             next.Pass(s_apart);
-            Take(next, null, ("10.0.0.1:5000", EndpointUse.Listening));
+            next.Audit(null, ("10.0.0.1:5000", EndpointUse.Listening));
         }
         Assert.False(Resumed(next).Mapper.Audit.IsDue(TimeSpan.MaxValue - TimeSpan.FromTicks(1)));
     }
@@ -85,11 +75,11 @@ public class EndpointAuditTests
     {
         World world = AfterCrash("10.0.0.1:5000", "10.0.0.1:5001");
         world.Pass(s_apart);
-        Take(world, null, ("10.0.0.1:5000", EndpointUse.Listening));
+        world.Audit(null, ("10.0.0.1:5000", EndpointUse.Listening));
         Assert.True(world.HasRow("10.0.0.1:5001"));
         world.Now += s_apart;
         Assert.True(world.Mapper.Audit.IsDue(world.Now));
-        Take(world, null, ("10.0.0.1:5000", EndpointUse.Listening));
+        world.Audit(null, ("10.0.0.1:5000", EndpointUse.Listening));
         Assert.False(world.HasRow("10.0.0.1:5001"));
         Assert.True(world.HasRow("10.0.0.1:5000"));
         Assert.Single(world.Ports.Held);
@@ -101,11 +91,11 @@ public class EndpointAuditTests
     {
         World world = AfterCrash("10.0.0.1:5000");
         world.Pass(s_apart);
-        Take(world, null);
+        world.Audit(null);
         world.Now += s_apart / 2;
         world.Add("10.0.0.1:5000"); // refused as a copy, but its REMOVE will come
         world.Now += s_apart / 2;
-        Take(world, null);
+        world.Audit(null);
         Assert.True(world.HasRow("10.0.0.1:5000"));
         Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
     }
@@ -115,14 +105,14 @@ public class EndpointAuditTests
     {
         World world = AfterCrash("10.0.0.1:5000");
         world.Pass(s_apart);
-        Take(world, null);
+        world.Audit(null);
         world.Now += s_apart;
-        Take(world, "hidden");
+        world.Audit("hidden");
         world.Now += s_apart;
-        Take(world, null);
+        world.Audit(null);
         Assert.True(world.HasRow("10.0.0.1:5000"));
         world.Now += s_apart;
-        Take(world, null);
+        world.Audit(null);
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 
@@ -133,7 +123,7 @@ public class EndpointAuditTests
         for (int i = 0; world.Mapper.Audit.IsDue(world.Now += s_apart); i++)
         {
             Assert.True(i < 100);
-            Take(world, "hidden");
+            world.Audit("hidden");
         }
         Assert.True(world.HasRow("10.0.0.1:5000"));
     }
@@ -145,7 +135,7 @@ public class EndpointAuditTests
         for (int i = 0; i < 2; i++)
         {
             world.Now += s_apart;
-            Take(world, null, ("10.0.0.1:5000", EndpointUse.Other), ("10.0.0.1:5000", EndpointUse.Other));
+            world.Audit(null, ("10.0.0.1:5000", EndpointUse.Other), ("10.0.0.1:5000", EndpointUse.Other));
         }
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
@@ -162,7 +152,7 @@ public class EndpointAuditTests
         for (int i = 0; i < 2; i++)
         {
             world.Now += s_apart;
-            Take(world, null, ("10.0.0.1:6000", EndpointUse.Other));
+            world.Audit(null, ("10.0.0.1:6000", EndpointUse.Other));
         }
         Assert.True(world.HasRow("10.0.0.1:6000"));
     }
@@ -175,7 +165,7 @@ public class EndpointAuditTests
         for (int i = 0; i < 2; i++)
         {
             world.Now += s_apart;
-            Take(world, null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
+            world.Audit(null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
         }
         Assert.Equal(2, world.Row("0.0.0.0:5000").References);
     }
@@ -189,7 +179,7 @@ public class EndpointAuditTests
         for (int i = 0; i < 2; i++)
         {
             world.Now += s_apart;
-            Take(world, null);
+            world.Audit(null);
         }
         Assert.True(world.HasRow("10.0.0.1:5001"));
         Assert.False(world.HasRow("10.0.0.1:5000"));

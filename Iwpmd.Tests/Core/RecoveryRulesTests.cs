@@ -33,18 +33,13 @@ public class RecoveryRulesTests
         },
         age);
 
-    private static void TakeCensus(World world, string local, EndpointUse use, int endpoints)
+    private static void AuditTwice(World world, params (string Local, EndpointUse Use)[] endpoints)
     {
         for (int look = 0; look < 2; look++)
         {
             world.Now += s_apart;
             Assert.True(world.Mapper.Audit.IsDue(world.Now));
-            world.Mapper.Audit.Begin(world.Now);
-            for (int i = 0; i < endpoints; i++)
-            {
-                world.Mapper.Audit.Count(InetEndpoint.Parse(local), use);
-            }
-            world.Mapper.Audit.End(null, world.Now);
+            world.Audit(null, endpoints);
         }
     }
 
@@ -125,7 +120,7 @@ public class RecoveryRulesTests
         Register(world, 70, age: TimeSpan.FromSeconds(5));
         Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
         Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
-        TakeCensus(world, "10.0.0.1:5000", EndpointUse.Listening, endpoints: 0);
+        AuditTwice(world);
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 
@@ -188,7 +183,7 @@ public class RecoveryRulesTests
         Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
         world.Query("10.0.0.1:5000", "10.0.0.2:7174");
         world.Answer(PeerMessageType.Accept, 41000);
-        TakeCensus(world, "10.0.0.1:5000", EndpointUse.Other, endpoints: 1);
+        AuditTwice(world, ("10.0.0.1:5000", EndpointUse.Other));
         Assert.Equal((1, MappingState.Held), (world.Row("10.0.0.1:5000").References, world.Row("10.0.0.1:5000").State));
     }
 
@@ -205,7 +200,7 @@ public class RecoveryRulesTests
         world.MapInfoNumber(1);
         Done(world, replay);
         Assert.Equal(2, world.Row("0.0.0.0:5000").References);
-        TakeCensus(world, "0.0.0.0:5000", EndpointUse.Listening, endpoints: 1);
+        AuditTwice(world, ("0.0.0.0:5000", EndpointUse.Listening));
         Assert.Equal(1, world.Row("0.0.0.0:5000").References);
     }
 

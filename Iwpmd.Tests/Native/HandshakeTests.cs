@@ -122,12 +122,8 @@ public class HandshakeTests
     public void A_port_that_was_taken_meanwhile_is_shown_and_claimed_when_it_is_free()
     {
         using Scene scene = new Scene().Ready();
-        ushort port = scene.AddMapping("10.0.0.1:5000");
-        scene.Daemon.Stop();
-        Socket other = scene.Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, port));
-
-        scene.Restart().ExpectLog("mapping: unprotected: 10.0.0.1:5000");
-        scene.Daemon.ExpectLog("daemon: ready");
+        Socket other = scene.RestartUnprotected("10.0.0.1:5000");
+        int port = ((IPEndPoint)other.LocalEndPoint!).Port;
         other.Dispose();
         scene.Daemon.ExpectLog("mapping: protected again: 10.0.0.1:5000");
         Assert.False(scene.IsFree(port));

@@ -98,11 +98,7 @@ public sealed partial class PrometheusTests : IDisposable
     public void An_alert_fires_and_resolves()
     {
         using Scene scene = new Scene().Ready();
-        ushort port = scene.AddMapping("10.0.0.1:5000");
-        scene.Daemon.Stop();
-        Socket other = scene.Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, port));
-        scene.Restart().ExpectLog("mapping: unprotected: 10.0.0.1:5000");
-        scene.Daemon.ExpectLog("daemon: ready");
+        Socket other = scene.RestartUnprotected("10.0.0.1:5000");
         // As installed, but for the times.
         File.WriteAllText(Path.Combine(_folder, "rules.yml"), Duration().Replace(Read(Rules), "for: 0s"));
         File.WriteAllText(Path.Combine(_folder, "prometheus.yml"), """

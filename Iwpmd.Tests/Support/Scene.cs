@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Net;
 using System.Net.Sockets;
 using Iwpmd.Wire;
 using Xunit;
@@ -87,6 +88,17 @@ internal sealed class Scene : IDisposable
     {
         Daemon.Dispose();
         return Daemon = DaemonProcess.Foreground(Host, Kernel);
+    }
+
+    /// <summary>A new daemon, whose mapping is unprotected: another program, which is returned, has its port.</summary>
+    public Socket RestartUnprotected(string local)
+    {
+        ushort port = AddMapping(local);
+        Daemon.Stop();
+        Socket other = Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, port));
+        Restart().ExpectLog($"mapping: unprotected: {local}");
+        Daemon.ExpectLog("daemon: ready");
+        return other;
     }
 
     public void Dispose()

@@ -287,11 +287,21 @@ internal sealed class World
     {
         if (Mapper.Audit.IsDue(Now))
         {
-            Mapper.Audit.Begin(Now);
-            Mapper.Audit.End("nobody to ask", Now);
+            Audit("nobody to ask");
         }
         Mapper.Expire(Now);
         Drain();
+    }
+
+    /// <summary>An audit now, which finds these endpoints.</summary>
+    public void Audit(string? whyIncomplete, params (string Local, EndpointUse Use)[] endpoints)
+    {
+        Mapper.Audit.Begin(Now);
+        foreach ((string local, EndpointUse use) in endpoints)
+        {
+            Mapper.Audit.Count(InetEndpoint.Parse(local), use);
+        }
+        Mapper.Audit.End(whyIncomplete, Now);
     }
 
     /// <summary>What became of the message with this number; nothing when there is none.</summary>
