@@ -25,9 +25,11 @@ internal static class Checks
         }
         if (!IsProtected(machine, machine.Daemon!, local, mapped.Port))
         {
-            throw machine.World.Fail(machine, $"{local} is mapped to port {mapped.Port}, which is neither held nor shown as unprotected");
+            throw machine.World.Fail(
+                machine, $"{local} is mapped to port {mapped.Port}, which is neither held nor shown as unprotected");
         }
-        Endpoint? other = machine.Kernel.Endpoints.Find(one => one.IsMapped && one.MappedLocal.Port == mapped.Port && one.Local != local);
+        Endpoint? other = machine.Kernel.Endpoints.Find(
+            one => one.IsMapped && one.MappedLocal.Port == mapped.Port && one.Local != local);
         if (other is not null && !machine.LostState)
         {
             throw machine.World.Fail(machine, $"{local} is mapped to port {mapped.Port}, which {other.Local} uses");
@@ -45,10 +47,13 @@ internal static class Checks
         }
         machine.World.After(s_noticed, () =>
         {
-            bool isRecent = machine.BootTime - question.BootSentAt < TimeSpan.FromSeconds(50); // and not of before a suspend
-            if (isRecent && machine.Daemon == daemon && !machine.IsStopped && machine.DisturbedAt < machine.World.Now - s_noticed && IsWell(machine, daemon))
+            // and not of before a suspend
+            bool isRecent = machine.BootTime - question.BootSentAt < TimeSpan.FromSeconds(50);
+            if (isRecent && machine.Daemon == daemon && !machine.IsStopped
+                && machine.DisturbedAt < machine.World.Now - s_noticed && IsWell(machine, daemon))
             {
-                throw machine.World.Fail(machine, $"{question.Operation} {question.Sequence} got no answer, and health says nothing of it");
+                throw machine.World.Fail(
+                    machine, $"{question.Operation} {question.Sequence} got no answer, and health says nothing of it");
             }
         });
     }
@@ -61,26 +66,34 @@ internal static class Checks
         }
     }
 
-    /// <summary>A connection comes to the host: its port must be that of the listener, and the host's kernel must know whose it is.</summary>
+    /// <summary>
+    /// A connection comes to the host: its port must be that of the listener, and the host's kernel must know whose it
+    /// is.
+    /// </summary>
     public static void OnConnection(Machine from, Machine to, Endpoint endpoint)
     {
         if (endpoint.MappedRemote == endpoint.Remote || to.Foreign is not null)
         {
             return; // its kernel was told that it goes on unmapped
         }
-        Endpoint? listener = to.Kernel.Endpoints.Find(one => one.IsListening && one.State == EndpointState.Up && one.Local.Port == endpoint.Remote.Port
+        Endpoint? listener = to.Kernel.Endpoints.Find(
+            one => one.IsListening && one.State == EndpointState.Up && one.Local.Port == endpoint.Remote.Port
             && one.Local.Family == endpoint.Remote.Family && (one.Local.IsWildcard || one.Local == endpoint.Remote));
-        if (listener is null || listener.UpAt > endpoint.AskedAt || to.LostState || to.Kernel.Doubtful.Contains(listener.Local))
+        if (listener is null || listener.UpAt > endpoint.AskedAt || to.LostState
+            || to.Kernel.Doubtful.Contains(listener.Local))
         {
             return; // it was another one that was asked for
         }
         if (!listener.IsMapped && to.World.Now - to.DisturbedAt < s_reconciled)
         {
-            return; // the row of an earlier listener, whose REMOVE was lost: a known limit until the census
+            return; // the row of an earlier listener, whose REMOVE was lost: a known limit until the audit
         }
         if (listener.MappedLocal.Port != endpoint.MappedRemote.Port)
         {
-            throw from.World.Fail(from, $"{endpoint.Local} was told that {endpoint.Remote} is at {endpoint.MappedRemote}, but it is at {listener.MappedLocal} since {listener.UpAt}");
+            throw from.World.Fail(
+                from,
+                $"{endpoint.Local} was told that {endpoint.Remote} is at {endpoint.MappedRemote}, but it is at "
+                    + $"{listener.MappedLocal} since {listener.UpAt}");
         }
         if (to.Kernel.RemoteInfos.Remove((listener.MappedLocal, endpoint.MappedLocal), out InetEndpoint known))
         {
@@ -90,9 +103,13 @@ internal static class Checks
             }
         }
         else if (to.DisturbedAt < endpoint.AskedAt && to.State is StateMemory state
-            && state.Layout.Counters[(int)Counter.RemoteInfosDeferred] + state.Layout.Counters[(int)Counter.RemoteInfosDropped] == 0)
+            && state.Layout.Counters[(int)Counter.RemoteInfosDeferred]
+                + state.Layout.Counters[(int)Counter.RemoteInfosDropped] == 0)
         {
-            throw from.World.Fail(from, $"{to.Name} does not know who comes from {endpoint.MappedLocal} ({endpoint.Local}) to {listener.MappedLocal}");
+            throw from.World.Fail(
+                from,
+                $"{to.Name} does not know who comes from {endpoint.MappedLocal} ({endpoint.Local}) to "
+                    + $"{listener.MappedLocal}");
         }
     }
 
@@ -105,10 +122,14 @@ internal static class Checks
         foreach (Endpoint endpoint in machine.Kernel.Endpoints)
         {
             bool isDoubtful = machine.Kernel.Doubtful.Contains(endpoint.Local);
-            if (endpoint.IsMapped && !isDoubtful && !IsProtected(machine, daemon, endpoint.Local, endpoint.MappedLocal.Port))
+            if (endpoint.IsMapped && !isDoubtful
+                && !IsProtected(machine, daemon, endpoint.Local, endpoint.MappedLocal.Port))
             {
                 daemon.Mapper.DumpMappings();
-                throw machine.World.Fail(machine, $"the kernel uses port {endpoint.MappedLocal.Port} for {endpoint.Local}, which is neither held nor shown as unprotected");
+                throw machine.World.Fail(
+                    machine,
+                    $"the kernel uses port {endpoint.MappedLocal.Port} for {endpoint.Local}, which is neither "
+                        + "held nor shown as unprotected");
             }
         }
     }
@@ -123,7 +144,10 @@ internal static class Checks
         }
         if (!daemon.IsReady || daemon.Mapper.Outbox.Count > 0)
         {
-            throw machine.World.Fail(machine, $"at rest: the kernel is {daemon.Mapper.Kernel}, requests are held: {daemon.Mapper.HasDeferredRequests}, {daemon.Mapper.Outbox.Count} messages wait");
+            throw machine.World.Fail(
+                machine,
+                $"at rest: the kernel is {daemon.Mapper.Kernel}, requests are held: "
+                    + $"{daemon.Mapper.HasDeferredRequests}, {daemon.Mapper.Outbox.Count} messages wait");
         }
         if (daemon.Mapper.Conversations.Count > 0)
         {
@@ -138,7 +162,10 @@ internal static class Checks
         bool isWell = IsWell(machine, daemon) && daemon.State.Health.Unprotected == 0;
         if (copy.Unreadable > 0 || (!isWell && !machine.Ports.Values.Any(owner => owner is not TcpPort)))
         {
-            throw machine.World.Fail(machine, $"at rest: it is not well: {copy.Unreadable} rows are unreadable, {daemon.State.Health.Unprotected} unprotected");
+            throw machine.World.Fail(
+                machine,
+                $"at rest: it is not well: {copy.Unreadable} rows are unreadable, "
+                    + $"{daemon.State.Health.Unprotected} unprotected");
         }
     }
 
@@ -147,7 +174,9 @@ internal static class Checks
     {
         ReadOnlySpan<byte> bytes = machine.State!.Bytes;
         string? problem = StateLayout.WhyUnusable(bytes, StateMemory.Identity.BootId, out StateGeometry shape);
-        if (problem is not null || !StateSnapshot.TryTake(bytes, shape, StateLayout.InMemory(StateSnapshot.CapacityFor(shape), StateMemory.Identity), out StateSnapshot? copy))
+        if (problem is not null || !StateSnapshot.TryTake(
+            bytes, shape, StateLayout.InMemory(StateSnapshot.CapacityFor(shape), StateMemory.Identity),
+            out StateSnapshot? copy))
         {
             throw machine.World.Fail(machine, $"the state cannot be read: {problem}");
         }
@@ -171,20 +200,33 @@ internal static class Checks
             List<Endpoint> users = machine.Kernel.Endpoints.FindAll(one => one.Local == row.Local);
             if (users.Count == 0 || row.References > users.Count)
             {
-                throw machine.World.Fail(machine, $"at rest: the row of {(InetEndpoint)row.Local} ({row.State}) has {row.References} references, the kernel {users.Count}");
+                throw machine.World.Fail(
+                    machine,
+                    $"at rest: the row of {(InetEndpoint)row.Local} ({row.State}) has {row.References} "
+                        + $"references, the kernel {users.Count}");
             }
             if (row.References < users.Count && users.TrueForAll(one => one.IsAsked && one.IsRecorded))
             {
-                throw machine.World.Fail(machine, $"at rest: the row of {(InetEndpoint)row.Local} ({row.State}) has only {row.References} references, the kernel {users.Count}");
+                throw machine.World.Fail(
+                    machine,
+                    $"at rest: the row of {(InetEndpoint)row.Local} ({row.State}) has only {row.References} "
+                        + $"references, the kernel {users.Count}");
             }
             if (users.Find(one => one.IsMapped && one.MappedLocal.Port != row.MappedPort) is Endpoint other)
             {
-                throw machine.World.Fail(machine, $"at rest: the row of {other.Local} has port {row.MappedPort}, the kernel uses {other.MappedLocal.Port}");
+                throw machine.World.Fail(
+                    machine,
+                    $"at rest: the row of {other.Local} has port {row.MappedPort}, the kernel uses "
+                        + $"{other.MappedLocal.Port}");
             }
         }
-        if (machine.Kernel.Endpoints.Find(one => one.IsMapped && !machine.Kernel.Doubtful.Contains(one.Local) && table.FindExactLocal(one.Local) < 0) is Endpoint lost)
+        if (machine.Kernel.Endpoints.Find(
+            one =>
+                one.IsMapped && !machine.Kernel.Doubtful.Contains(one.Local)
+                    && table.FindExactLocal(one.Local) < 0) is Endpoint lost)
         {
-            throw machine.World.Fail(machine, $"at rest: {lost.Local} has no row, and the kernel uses {lost.MappedLocal}");
+            throw machine.World.Fail(
+                machine, $"at rest: {lost.Local} has no row, and the kernel uses {lost.MappedLocal}");
         }
     }
 
@@ -204,16 +246,21 @@ internal static class Checks
         ushort[] owned = [.. machine.Ports.Where(one => one.Value is TcpPort).Select(one => one.Key)];
         if (owned.Length != held.Count || !held.IsSupersetOf(owned))
         {
-            throw machine.World.Fail(machine, $"at rest: the ports {string.Join(' ', owned.Order())} are held, those of the rows are {string.Join(' ', held.Order())}");
+            throw machine.World.Fail(
+                machine,
+                $"at rest: the ports {string.Join(' ', owned.Order())} are held, those of the rows are "
+                    + $"{string.Join(' ', held.Order())}");
         }
         if (daemon.State.Health.Unprotected != unprotected)
         {
-            throw machine.World.Fail(machine, $"at rest: {unprotected} rows are unprotected, health says {daemon.State.Health.Unprotected}");
+            throw machine.World.Fail(
+                machine, $"at rest: {unprotected} rows are unprotected, health says {daemon.State.Health.Unprotected}");
         }
         int descriptors = machine.Descriptors.Count() - owned.Length;
         if (descriptors != 6)
         {
-            throw machine.World.Fail(machine, $"at rest: {descriptors} descriptors are open beside the ports instead of 6");
+            throw machine.World.Fail(
+                machine, $"at rest: {descriptors} descriptors are open beside the ports instead of 6");
         }
     }
 

@@ -23,8 +23,8 @@ internal enum Ending
 }
 
 /// <summary>
-/// One life of the daemon on a simulated host, from its first line to its end: all that touches the daemon's own types. What <see cref="DaemonHost"/> does around
-/// the loop is done here in the same order.
+/// One life of the daemon on a simulated host, from its first line to its end: all that touches the daemon's own types.
+/// What <see cref="DaemonHost"/> does around the loop is done here in the same order.
 /// </summary>
 internal sealed class DaemonProcess
 {
@@ -52,14 +52,20 @@ internal sealed class DaemonProcess
         bool isHanded = handed >= 0 && NetlinkSocket.TryAdopt(handed, out opened) == Errno.None;
         if (!isHanded)
         {
-            _ = NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup, machine.BufferBytes ?? BufferBytes, out opened, out _);
+            _ = NetlinkSocket.TryOpen(
+                KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup, machine.BufferBytes ?? BufferBytes,
+                out opened, out _);
         }
         _netlink = opened ?? throw new SetupException(ExitStatus.Failure, "no netlink socket");
-        PeerSockets peers = PeerSockets.Open(PortMapper.Port, inherited.Where(fd => machine.Find(fd) is UdpEnd).Select(UdpSocket.Adopt)!, log);
+        PeerSockets peers = PeerSockets.Open(
+            PortMapper.Port, inherited.Where(fd => machine.Find(fd) is UdpEnd).Select(UdpSocket.Adopt)!, log);
         machine.State = StateMemory.Open(machine.State, machine.MostMappings);
         State = machine.State.Layout;
         _heartbeat = new Heartbeat(State);
-        _ports = new TcpPorts(machine.Range, RangeOwner.Configuration, [], machine.Dice.Next64(), log) { Kept = machine.Settings.KeptPorts };
+        _ports = new TcpPorts(machine.Range, RangeOwner.Configuration, [], machine.Dice.Next64(), log)
+        {
+            Kept = machine.Settings.KeptPorts,
+        };
         _ports.Adopt(inherited.Where(fd => machine.Find(fd) is TcpPort));
         Mapper = new PortMapper(State, _ports, machine.Settings, machine.Dice.Next64, log);
         _kernel = new KernelLink(_netlink, _heartbeat, State, log);
@@ -140,12 +146,14 @@ internal sealed class DaemonProcess
     }
 
     /// <summary>
-    /// It looks at its sockets every two seconds. Those looks that find nothing are left out of the history, so the last of them is noted when something comes.
+    /// It looks at its sockets every two seconds. Those looks that find nothing are left out of the history, so the
+    /// last of them is noted when something comes.
     /// </summary>
     public void CatchUp(NetlinkEnd end)
     {
         long looked = (_machine.BootTime - _machine.World.Dice.Time(TimeSpan.Zero, EventLoop.Tick)).Ticks;
-        if (end == _netlink.End && !_machine.IsStopped && Machine.Current != _machine && looked > State.Header.SeenEmptyAt && !_machine.HasRealTicks)
+        if (end == _netlink.End && !_machine.IsStopped && Machine.Current != _machine
+            && looked > State.Header.SeenEmptyAt && !_machine.HasRealTicks)
         {
             State.Header.SeenEmptyAt = looked;
         }
@@ -182,7 +190,9 @@ internal sealed class DaemonProcess
 
         public bool IsEnabled(LogLevel logLevel) => logLevel != LogLevel.None;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter) =>
             machine.World.Tell($"{machine.Name} {formatter(state, exception)}");
     }
 }

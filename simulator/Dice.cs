@@ -19,7 +19,8 @@ internal sealed class Dice(ulong seed)
 
     public bool Chance(double share) => (Next64() >> 11) * (1.0 / (1UL << 53)) < share;
 
-    public TimeSpan Time(TimeSpan least, TimeSpan most) => least + TimeSpan.FromTicks((long)(Next64() % (ulong)(most - least).Ticks));
+    public TimeSpan Time(TimeSpan least, TimeSpan most) =>
+        least + TimeSpan.FromTicks((long)(Next64() % (ulong)(most - least).Ticks));
 
     /// <summary>As likely short as long: each order of magnitude has its share.</summary>
     public TimeSpan TimeOfAnyOrder(TimeSpan least, TimeSpan most)

@@ -5,8 +5,9 @@ using Iwpmd.Wire;
 namespace Iwpmd.Simulation;
 
 /// <summary>
-/// rdma-core's port mapper on a host, as far as others see it: it answers from the address that routing picks, sends an Accept each second until the Ack comes, ten times at
-/// most, takes no notice of copies of a Request, and asks each second, ten times at most.
+/// rdma-core's port mapper on a host, as far as others see it: it answers from the address that routing picks, sends an
+/// Accept each second until the Ack comes, ten times at most, takes no notice of copies of a Request, and asks each
+/// second, ten times at most.
 /// </summary>
 internal sealed class ForeignDaemon(Machine machine) : IForeignDaemon
 {
@@ -22,14 +23,17 @@ internal sealed class ForeignDaemon(Machine machine) : IForeignDaemon
 
     public void Ask(Machine to, InetEndpoint remote)
     {
-        InetEndpoint local = machine.Addresses.First(one => one.Family == remote.Family).WithPort((ushort)(20000 + machine.World.Dice.Next(20000)));
+        InetEndpoint local = machine.Addresses.First(one => one.Family == remote.Family).WithPort(
+            (ushort)(20000 + machine.World.Dice.Next(20000)));
         InetEndpoint mapped = local.WithPort((ushort)(60000 + machine.World.Dice.Next(5000)));
         ulong handle = _handle += 0x40;
         _asked[handle] = new Endpoint(local, remote, noPortMap: false, device: 0)
         {
             State = EndpointState.Up, MappedLocal = mapped, AskedAt = machine.World.Now,
         };
-        Repeat(new PeerMessage(PeerMessageType.Request, handle, local, remote, mapped), remote.WithPort(3935), () => _asked.ContainsKey(handle), Tries, () => _asked.Remove(handle));
+        Repeat(
+            new PeerMessage(PeerMessageType.Request, handle, local, remote, mapped), remote.WithPort(3935),
+            () => _asked.ContainsKey(handle), Tries, () => _asked.Remove(handle));
     }
 
     public void Receive(Datagram datagram)
@@ -63,7 +67,9 @@ internal sealed class ForeignDaemon(Machine machine) : IForeignDaemon
         }
         else if (_accepted.Add((message.Handle, message.Connecting)))
         {
-            Repeat(message.AsAccept(mapped), datagram.From, () => _accepted.Contains((message.Handle, message.Connecting)), Tries, () => { });
+            Repeat(
+                message.AsAccept(mapped), datagram.From, () => _accepted.Contains((message.Handle, message.Connecting)),
+                Tries, () => { });
         }
     }
 

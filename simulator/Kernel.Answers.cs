@@ -19,7 +19,7 @@ internal sealed partial class Kernel
         ReadOnlySpan<byte> payload = bytes.AsSpan(NetlinkHeader.Size);
         if (header.Client == RDMA_NL_NLDEV)
         {
-            AnswerCensus(from, header, payload);
+            AnswerEndpoints(from, header, payload);
             return;
         }
         bool isKnown = header.Client == RDMA_NL_IWCM && IsLoaded && !(IsOld && header.Operation == RDMA_NL_IWPM_HELLO);
@@ -61,7 +61,8 @@ internal sealed partial class Kernel
     private int OnMapInfo(NetlinkEnd from, ReadOnlySpan<byte> payload)
     {
         var attributes = new Attributes(payload);
-        if (!IsOurLibrary(attributes.Name(IWPM_NLA_MAPINFO_ULIB_NAME)) || attributes.Number16(IWPM_NLA_MAPINFO_ULIB_VER) < 3)
+        if (!IsOurLibrary(attributes.Name(IWPM_NLA_MAPINFO_ULIB_NAME))
+            || attributes.Number16(IWPM_NLA_MAPINFO_ULIB_VER) < 3)
         {
             return -Errno.Invalid.Number;
         }
@@ -81,7 +82,9 @@ internal sealed partial class Kernel
         {
             return -Errno.NoMemory.Number;
         }
-        return most == 0 || from.TryEnqueue(WriteReplayNumber(_next++, (uint)most), RequestCost) ? 0 : -Errno.Again.Number;
+        return most == 0 || from.TryEnqueue(WriteReplayNumber(_next++, (uint)most), RequestCost)
+            ? 0
+            : -Errno.Again.Number;
     }
 
     private int OnRegistered(NetlinkEnd from, ReadOnlySpan<byte> payload)
@@ -99,7 +102,8 @@ internal sealed partial class Kernel
         {
             throw World.Fail(machine, $"REG_PID {question.Sequence} was answered after {World.Now - question.SentAt}");
         }
-        if (!IsOurLibrary(attributes.Name(IWPM_NLA_RREG_ULIB_NAME)) || attributes.Name(IWPM_NLA_RREG_IBDEV_NAME) != "siw0"
+        if (!IsOurLibrary(attributes.Name(IWPM_NLA_RREG_ULIB_NAME))
+            || attributes.Name(IWPM_NLA_RREG_IBDEV_NAME) != "siw0"
             || attributes.Number16(IWPM_NLA_RREG_ULIB_VER) is var version && (version < 3 || (IsOld && version != 3)))
         {
             throw World.Fail(machine, $"REG_PID {question.Sequence} has other names or another version");
@@ -107,7 +111,8 @@ internal sealed partial class Kernel
         _questions.Remove(question.Sequence);
         (_registration, _pid) = (Registration.Valid, from.PortId);
         World.Tell($"{machine.Name} kernel <- REG_PID {question.Sequence}");
-        World.After(World.Dice.TimeOfAnyOrder(TimeSpan.FromMicroseconds(2), TimeSpan.FromMilliseconds(20)), () => Ask(question.Endpoint));
+        World.After(World.Dice.TimeOfAnyOrder(TimeSpan.FromMicroseconds(2), TimeSpan.FromMilliseconds(20)), () => Ask(
+            question.Endpoint));
         return 0;
     }
 
@@ -121,16 +126,22 @@ internal sealed partial class Kernel
             return -Errno.Invalid.Number;
         }
         Endpoint endpoint = question.Endpoint;
-        InetEndpoint mapped = attributes.Endpoint(isQuery ? IWPM_NLA_RQUERY_MAPPED_LOC_ADDR : IWPM_NLA_RMANAGE_MAPPED_LOC_ADDR);
+        InetEndpoint mapped = attributes.Endpoint(
+            isQuery ? IWPM_NLA_RQUERY_MAPPED_LOC_ADDR : IWPM_NLA_RMANAGE_MAPPED_LOC_ADDR);
         InetEndpoint mappedRemote = isQuery ? attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_REM_ADDR) : default;
-        if (attributes.Endpoint(isQuery ? IWPM_NLA_RQUERY_LOCAL_ADDR : IWPM_NLA_RMANAGE_ADDR) != endpoint.Local || mapped.Family != endpoint.Local.Family
-            || (isQuery && (attributes.Endpoint(IWPM_NLA_RQUERY_REMOTE_ADDR) != endpoint.Remote || mappedRemote.Family != endpoint.Remote.Family)))
+        if (attributes.Endpoint(isQuery ? IWPM_NLA_RQUERY_LOCAL_ADDR : IWPM_NLA_RMANAGE_ADDR) != endpoint.Local
+            || mapped.Family != endpoint.Local.Family
+            || (isQuery && (attributes.Endpoint(
+                IWPM_NLA_RQUERY_REMOTE_ADDR) != endpoint.Remote || mappedRemote.Family != endpoint.Remote.Family)))
         {
-            throw World.Fail(machine, $"{name} {question.Sequence} is answered for another endpoint than {endpoint.Local}");
+            throw World.Fail(
+                machine, $"{name} {question.Sequence} is answered for another endpoint than {endpoint.Local}");
         }
         _questions.Remove(question.Sequence);
-        bool isRejected = isQuery && attributes.Number16(IWPM_NLA_RQUERY_MAPPING_ERR) == (ushort)MappingError.RejectedByPeer;
-        World.Tell($"{machine.Name} kernel <- {name} {question.Sequence} {endpoint.Local} is {mapped}{(isQuery ? $", {endpoint.Remote} is {mappedRemote}" : "")}{(isRejected ? ", rejected" : "")}");
+        bool isRejected = isQuery
+            && attributes.Number16(IWPM_NLA_RQUERY_MAPPING_ERR) == (ushort)MappingError.RejectedByPeer;
+        World.Tell(
+            $"{machine.Name} kernel <- {name} {question.Sequence} {endpoint.Local} is {mapped}{(isQuery ? $", {endpoint.Remote} is {mappedRemote}" : "")}{(isRejected ? ", rejected" : "")}");
         if (isRejected)
         {
             Finish(endpoint, isRecorded: true);
@@ -158,7 +169,9 @@ internal sealed partial class Kernel
             return 0;
         }
         CheckAge(question, "HANDLE_ERR");
-        World.Tell($"{machine.Name} kernel <- HANDLE_ERR {sequence} {question.Endpoint.Local}: {attributes.Number16(IWPM_NLA_ERR_CODE)}");
+        World.Tell(
+            $"{machine.Name} kernel <- HANDLE_ERR {sequence} {question.Endpoint.Local}: "
+                + $"{attributes.Number16(IWPM_NLA_ERR_CODE)}");
         if (Endpoints.FindAll(one => one.Local == question.Endpoint.Local).Count > 1)
         {
             Doubtful.Add(question.Endpoint.Local);
@@ -171,7 +184,8 @@ internal sealed partial class Kernel
     private int OnRemoteInfo(ReadOnlySpan<byte> payload)
     {
         var attributes = new Attributes(payload);
-        InetEndpoint mapped = attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_LOC_ADDR), mappedRemote = attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_REM_ADDR);
+        InetEndpoint mapped = attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_LOC_ADDR),
+            mappedRemote = attributes.Endpoint(IWPM_NLA_RQUERY_MAPPED_REM_ADDR);
         InetEndpoint remote = attributes.Endpoint(IWPM_NLA_RQUERY_REMOTE_ADDR);
         World.Tell($"{machine.Name} kernel <- REMOTE_INFO {mapped} from {mappedRemote}, which is {remote}");
         RemoteInfos[(mapped, mappedRemote)] = remote;
@@ -185,7 +199,9 @@ internal sealed partial class Kernel
             CheckAge(question, name);
             return true;
         }
-        return _expired.Contains(sequence) ? throw World.Fail(machine, $"{name} {sequence} comes when the kernel has given up, which crashes it") : false;
+        return _expired.Contains(sequence)
+            ? throw World.Fail(machine, $"{name} {sequence} comes when the kernel has given up, which crashes it")
+            : false;
     }
 
     private void CheckAge(Question question, string name)

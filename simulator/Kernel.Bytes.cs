@@ -16,12 +16,16 @@ internal readonly ref struct Attributes(ReadOnlySpan<byte> payload)
     public uint Number32(ushort type) => MemoryMarshal.Read<uint>(Find(type, sizeof(uint)));
 
     public InetEndpoint Endpoint(ushort type) =>
-        Sockaddr.TryRead(Find(type, Sockaddr.StorageSize), out InetEndpoint endpoint) ? endpoint : throw new Violation($"attribute {type} is no address");
+        Sockaddr.TryRead(Find(type, Sockaddr.StorageSize), out InetEndpoint endpoint)
+            ? endpoint
+            : throw new Violation($"attribute {type} is no address");
 
     public string Name(ushort type)
     {
         ReadOnlySpan<byte> value = Find(type, 1);
-        return value[^1] == 0 && value.Length <= 32 ? Encoding.ASCII.GetString(value[..^1]) : throw new Violation($"attribute {type} is no name");
+        return value[^1] == 0 && value.Length <= 32
+            ? Encoding.ASCII.GetString(value[..^1])
+            : throw new Violation($"attribute {type} is no name");
     }
 
     private ReadOnlySpan<byte> Find(ushort type, int least)
@@ -57,7 +61,9 @@ internal sealed partial class Kernel
         }
         if (operation != KernelOperation.RemoveMapping && _abi >= 4)
         {
-            attributes.UInt32(operation == KernelOperation.QueryMapping ? IWPM_NLA_QUERY_FLAGS : IWPM_NLA_MANAGE_FLAGS, endpoint.NoPortMap ? IWPM_FLAGS_NO_PORT_MAP : 0);
+            attributes.UInt32(
+                operation == KernelOperation.QueryMapping ? IWPM_NLA_QUERY_FLAGS : IWPM_NLA_MANAGE_FLAGS,
+                endpoint.NoPortMap ? IWPM_FLAGS_NO_PORT_MAP : 0);
         }
         World.Tell($"{machine.Name} kernel -> {operation} {sequence} {endpoint.Local}");
         return Close(0, operation, NLM_F_REQUEST, sequence, attributes.Length);
@@ -101,7 +107,8 @@ internal sealed partial class Kernel
             {
                 attributes.UInt32(IWPM_NLA_MAPINFO_FLAGS, endpoint.RecordedFlags);
             }
-            at += Write(at, NetlinkHeader.TypeOf(RDMA_NL_IWCM, RDMA_NL_IWPM_MAPINFO), NLM_F_MULTI, 0, attributes.Length);
+            at += Write(
+                at, NetlinkHeader.TypeOf(RDMA_NL_IWCM, RDMA_NL_IWPM_MAPINFO), NLM_F_MULTI, 0, attributes.Length);
         }
         at += Write(at, NLMSG_DONE, NLM_F_MULTI, 0, 0);
         return _buffer.AsSpan(0, at).ToArray();
@@ -110,7 +117,8 @@ internal sealed partial class Kernel
     private byte[] WriteOutcome(ushort type, in NetlinkHeader of, uint portId, int result)
     {
         byte[] bytes = new byte[type == NLMSG_DONE ? 20 : 36];
-        new NetlinkHeader(bytes.Length, type, type == NLMSG_DONE ? NLM_F_MULTI : (ushort)0, of.Sequence, portId).Write(bytes);
+        new NetlinkHeader(
+            bytes.Length, type, type == NLMSG_DONE ? NLM_F_MULTI : (ushort)0, of.Sequence, portId).Write(bytes);
         MemoryMarshal.Write(bytes.AsSpan(NetlinkHeader.Size), result);
         if (type == NLMSG_ERROR)
         {

@@ -12,13 +12,17 @@ internal enum Registration
 }
 
 /// <summary>A question that the kernel waits for, 10 s.</summary>
-internal sealed record Question(KernelOperation Operation, uint Sequence, Endpoint Endpoint, TimeSpan SentAt, TimeSpan BootSentAt, uint To);
+internal sealed record Question(
+    KernelOperation Operation, uint Sequence, Endpoint Endpoint, TimeSpan SentAt, TimeSpan BootSentAt, uint To);
 
-/// <summary>The port mapper client of a host's kernel (iw_cm): what it asks when, and what it makes of the answers.</summary>
+/// <summary>
+/// The port mapper client of a host's kernel (iw_cm): what it asks when, and what it makes of the answers.
+/// </summary>
 internal sealed partial class Kernel(Machine machine)
 {
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan s_answerWithin = TimeSpan.FromSeconds(9.5), s_registrationDelay = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan s_answerWithin = TimeSpan.FromSeconds(9.5),
+        s_registrationDelay = TimeSpan.FromMilliseconds(250);
 
     /// <summary>No port mapper has heard us: nobody is asked until one says hello.</summary>
     private const uint Unavailable = uint.MaxValue;
@@ -31,12 +35,15 @@ internal sealed partial class Kernel(Machine machine)
 
     public List<Endpoint> Endpoints { get; } = [];
 
-    /// <summary>What the daemon told of peers that no connection has used yet: remote endpoint by mapped local and mapped remote.</summary>
+    /// <summary>
+    /// What the daemon told of peers that no connection has used yet: remote endpoint by mapped local and mapped
+    /// remote.
+    /// </summary>
     public Dictionary<(InetEndpoint, InetEndpoint), InetEndpoint> RemoteInfos { get; } = [];
 
     /// <summary>
-    /// Addresses of which a question was lost with a process, or refused while another endpoint of the same address was not: what comes of the REMOVE is a known limit
-    /// until no endpoint of the address is left.
+    /// Addresses of which a question was lost with a process, or refused while another endpoint of the same address was
+    /// not: what comes of the REMOVE is a known limit until no endpoint of the address is left.
     /// </summary>
     public HashSet<InetEndpoint> Doubtful { get; } = [];
 
@@ -57,7 +64,9 @@ internal sealed partial class Kernel(Machine machine)
 
     public void Open(Endpoint endpoint)
     {
-        World.Tell($"{machine.Name} kernel: {(endpoint.IsListening ? "listen" : "connect")} {endpoint.Local} {(endpoint.IsListening ? "" : endpoint.Remote)}");
+        World.Tell(
+            $"{machine.Name} kernel: {(endpoint.IsListening ? "listen" : "connect")} {endpoint.Local} "
+                + $"{(endpoint.IsListening ? "" : endpoint.Remote)}");
         Endpoints.Add(endpoint);
         endpoint.AskedAt = World.Now;
         Register(endpoint);
@@ -180,7 +189,9 @@ internal sealed partial class Kernel(Machine machine)
             {
                 _questions.Remove(question.Sequence);
                 _expired.Add(question.Sequence);
-                World.Tell($"{machine.Name} kernel: nobody answered {question.Operation} {question.Sequence} {question.Endpoint.Local}");
+                World.Tell(
+                    $"{machine.Name} kernel: nobody answered {question.Operation} {question.Sequence} "
+                        + $"{question.Endpoint.Local}");
                 if (machine.CrashedAt > question.SentAt || machine.Daemon is null)
                 {
                     Doubtful.Add(question.Endpoint.Local);
@@ -199,7 +210,8 @@ internal sealed partial class Kernel(Machine machine)
             before?.Invoke();
             endpoint.State = EndpointState.Up;
             endpoint.UpAt = World.Now;
-            (endpoint.IsRecorded, endpoint.RecordedFlags) = (isRecorded, _abi >= 4 && endpoint.NoPortMap ? RdmaNetlink.IWPM_FLAGS_NO_PORT_MAP : 0);
+            (endpoint.IsRecorded, endpoint.RecordedFlags) =
+                (isRecorded, _abi >= 4 && endpoint.NoPortMap ? RdmaNetlink.IWPM_FLAGS_NO_PORT_MAP : 0);
             if (endpoint.IsUnwanted)
             {
                 End(endpoint);

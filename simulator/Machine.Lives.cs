@@ -30,7 +30,9 @@ internal sealed partial class Machine
 
     public TimeSpan CrashedAt { get; private set; } = TimeSpan.MinValue;
 
-    /// <summary>The state was lost while the kernel had more mappings than it can name, or none of this kernel was told.</summary>
+    /// <summary>
+    /// The state was lost while the kernel had more mappings than it can name, or none of this kernel was told.
+    /// </summary>
     public bool LostState { get; set; }
 
     /// <summary>How long the manager waits; null: somebody starts it later.</summary>

@@ -12,7 +12,9 @@ internal interface IReadable
     bool HasError { get; }
 }
 
-/// <summary>A host: its kernel, its addresses and ports, its service manager and the daemon that it runs, or none.</summary>
+/// <summary>
+/// A host: its kernel, its addresses and ports, its service manager and the daemon that it runs, or none.
+/// </summary>
 internal sealed partial class Machine
 {
     private const int StepsOfEvent = 200_000;
@@ -151,7 +153,8 @@ internal sealed partial class Machine
 
     public IEnumerable<int> Descriptors => _open.Keys.Except(_foreign);
 
-    public void WakeSoon() => WakeAt(BootTime + World.Dice.TimeOfAnyOrder(TimeSpan.FromMicroseconds(5), TimeSpan.FromMicroseconds(500)));
+    public void WakeSoon() =>
+        WakeAt(BootTime + World.Dice.TimeOfAnyOrder(TimeSpan.FromMicroseconds(5), TimeSpan.FromMicroseconds(500)));
 
     public void WakeAt(TimeSpan bootTime)
     {

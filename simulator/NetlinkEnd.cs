@@ -4,8 +4,8 @@ using Iwpmd.Os;
 namespace Iwpmd.Simulation;
 
 /// <summary>
-/// A socket to the kernel: what waits in it, and what it costs. While it is full a message of ours is not handled but kept, until half of it is read, and further ones are refused;
-/// what the kernel says without waiting is lost.
+/// A socket to the kernel: what waits in it, and what it costs. While it is full a message of ours is not handled but
+/// kept, until half of it is read, and further ones are refused; what the kernel says without waiting is lost.
 /// </summary>
 internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, int limit) : IReadable
 {

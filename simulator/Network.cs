@@ -10,7 +10,9 @@ internal interface IForeignDaemon
     void Receive(Datagram datagram);
 }
 
-/// <summary>What carries datagrams, or loses, copies, delays and reorders them, and connections, which it does not.</summary>
+/// <summary>
+/// What carries datagrams, or loses, copies, delays and reorders them, and connections, which it does not.
+/// </summary>
 internal sealed class Network(World world)
 {
     public double Loss { get; set; }
@@ -67,7 +69,8 @@ internal sealed class Network(World world)
             }
         });
 
-    public Machine? Find(InetEndpoint address) => world.Machines.Find(one => Array.Exists(one.Addresses, own => own.SameAddress(address)));
+    public Machine? Find(InetEndpoint address) =>
+        world.Machines.Find(one => Array.Exists(one.Addresses, own => own.SameAddress(address)));
 
     private void Arrive(Machine sender, UdpEnd? end, Datagram datagram)
     {
@@ -102,7 +105,10 @@ internal sealed class Network(World world)
             return;
         }
         bool isV6 = datagram.To.Family == IpFamily.V6;
-        var error = new UdpError(datagram.To, Errno.ConnectionRefused, isV6 ? (byte)3 : (byte)2, isV6 ? (byte)1 : (byte)3, (byte)code, datagram.Bytes.Length) { Source = datagram.To };
+        var error =
+            new UdpError(
+                datagram.To, Errno.ConnectionRefused, isV6 ? (byte)3 : (byte)2, isV6 ? (byte)1 : (byte)3, (byte)code,
+                datagram.Bytes.Length) { Source = datagram.To };
         world.After(after, () => end.DeliverError(error, datagram.Bytes));
     }
 }

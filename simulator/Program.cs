@@ -2,9 +2,9 @@
 namespace Iwpmd.Simulation;
 
 /// <summary>
-/// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long] [--first]: plays histories until the time or the seeds are
-/// over, or the first violation is found, and says which ones had one.
-/// simulator --seed N [--long]: prints one history.
+/// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long] [--first]: plays histories until the time or the
+/// seeds are over, or the first violation is found, and says which ones had one. simulator --seed N [--long]: prints
+/// one history.
 /// </summary>
 public static class Program
 {
@@ -22,13 +22,19 @@ public static class Program
             return Tell((ulong)seed, plot, output);
         }
         long seconds = Read(arguments, "--seconds", long.MaxValue / TimeSpan.TicksPerSecond / 2);
-        long seeds = Read(arguments, "--seeds", seconds < int.MaxValue ? long.MaxValue : 1000), from = Read(arguments, "--from", 0);
-        Tally tally = Run((ulong)from, (ulong)seeds, TimeSpan.FromSeconds(seconds), (int)Read(arguments, "--jobs", Environment.ProcessorCount), plot, Array.IndexOf(arguments, "--first") >= 0 ? 1 : int.MaxValue);
+        long seeds = Read(arguments, "--seeds", seconds < int.MaxValue ? long.MaxValue : 1000),
+            from = Read(arguments, "--from", 0);
+        Tally tally = Run(
+            (ulong)from, (ulong)seeds, TimeSpan.FromSeconds(seconds),
+            (int)Read(arguments, "--jobs", Environment.ProcessorCount), plot,
+            Array.IndexOf(arguments, "--first") >= 0 ? 1 : int.MaxValue);
         foreach (string violation in tally.Violations.Order().Take(20))
         {
             output.WriteLine(violation);
         }
-        output.WriteLine($"{tally.Seeds} histories, {tally.Events} events, {tally.Simulated.TotalDays:0} days in {tally.Took.TotalSeconds:0} s: {tally.Violations.Count} violations");
+        output.WriteLine(
+            $"{tally.Seeds} histories, {tally.Events} events, {tally.Simulated.TotalDays:0} days in "
+                + $"{tally.Took.TotalSeconds:0} s: {tally.Violations.Count} violations");
         return tally.Violations.Count == 0 && tally.Seeds > 0 ? 0 : 1;
     }
 
@@ -39,12 +45,14 @@ public static class Program
         long began = Environment.TickCount64, next = 0;
         void Work()
         {
-            while (tally.Violations.Count < enough && TimeSpan.FromMilliseconds(Environment.TickCount64 - began) < time && (ulong)Interlocked.Increment(ref next) is var number && number <= seeds)
+            while (tally.Violations.Count < enough && TimeSpan.FromMilliseconds(Environment.TickCount64 - began) < time
+                && (ulong)Interlocked.Increment(ref next) is var number && number <= seeds)
             {
                 tally.Add(from + number - 1, plot);
             }
         }
-        System.Threading.Thread[] threads = [.. Enumerable.Range(0, jobs).Select(_ => new System.Threading.Thread(Work, 16 << 20))];
+        System.Threading.Thread[] threads =
+            [.. Enumerable.Range(0, jobs).Select(_ => new System.Threading.Thread(Work, 16 << 20))];
         Array.ForEach(threads, thread => thread.Start());
         Array.ForEach(threads, thread => thread.Join());
         tally.Took = TimeSpan.FromMilliseconds(Environment.TickCount64 - began);

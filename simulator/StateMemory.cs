@@ -10,7 +10,8 @@ namespace Iwpmd.Simulation;
 /// <summary>The state of a host's daemons in memory that outlives them, as a file in /run does.</summary>
 internal sealed class StateMemory
 {
-    public static readonly StateIdentity Identity = new(Guid.Parse("3f0e1a52-8a11-4f63-9d0a-1f6a11c0de01"), new FixedName("simulated"));
+    public static readonly StateIdentity Identity = new(
+        Guid.Parse("3f0e1a52-8a11-4f63-9d0a-1f6a11c0de01"), new FixedName("simulated"));
 
     private readonly byte[] _bytes;
     private byte[]? _frozen;
@@ -50,7 +51,9 @@ internal sealed class StateMemory
         return fresh;
     }
 
-    /// <summary>What the process writes from now on is undone by <see cref="Thaw"/>: it is gone, but its code still unwinds.</summary>
+    /// <summary>
+    /// What the process writes from now on is undone by <see cref="Thaw"/>: it is gone, but its code still unwinds.
+    /// </summary>
     public void Freeze() => _frozen = (byte[])_bytes.Clone();
 
     public void Thaw()
@@ -66,5 +69,6 @@ internal sealed class StateMemory
         return memory;
     }
 
-    private unsafe StateLayout NewLayout() => new((nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_bytes)), Capacity);
+    private unsafe StateLayout NewLayout() =>
+        new((nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_bytes)), Capacity);
 }

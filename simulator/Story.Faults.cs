@@ -44,7 +44,9 @@ internal sealed partial class Story
                 break;
             case 10:
                 machine.DescriptorLimit = machine.Descriptors.Count() + Dice.Next(3);
-                _world.After(Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(30)), () => machine.DescriptorLimit = int.MaxValue);
+                _world.After(
+                    Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(30)),
+                    () => machine.DescriptorLimit = int.MaxValue);
                 break;
             case 11:
             case 12:
@@ -54,7 +56,8 @@ internal sealed partial class Story
                 SayForeignHello(machine);
                 break;
             case 14:
-                _ = machine.Kernel.TryReload(Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(5)));
+                _ = machine.Kernel.TryReload(
+                    Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(5)));
                 break;
             case 15:
                 machine.MostMappings = Dice.Of<int>([16, 64, 512]);
@@ -97,7 +100,8 @@ internal sealed partial class Story
                 taken.Add(port);
             }
         }
-        _world.After(Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(40)), () => taken.ForEach(port => machine.Ports.Remove(port)));
+        _world.After(Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(40)), () => taken.ForEach(
+            port => machine.Ports.Remove(port)));
     }
 
     private void WorsenNetwork(Machine machine)
@@ -110,7 +114,8 @@ internal sealed partial class Story
         network.UnreachableCode = Dice.Of<int>([3, 3, 1, 13, -1]);
         if (Dice.Chance(0.3) && network.CutOff.Add(machine))
         {
-            _world.After(Dice.Time(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(20)), () => network.CutOff.Remove(machine));
+            _world.After(
+                Dice.Time(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(20)), () => network.CutOff.Remove(machine));
         }
     }
 
@@ -124,7 +129,9 @@ internal sealed partial class Story
         var end = new NetlinkEnd(machine, machine.NewPortId(), isMember: false, int.MaxValue);
         int fd = machine.OpenForeign(end);
         machine.Kernel.HearForeignHello(end);
-        _world.After(Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(60)), () => machine.CloseForeign(fd));
+        _world.After(
+            Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(60)),
+            () => machine.CloseForeign(fd));
     }
 
     private static void EndForeign(Machine machine) => machine.CloseForeign(null);

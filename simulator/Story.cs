@@ -54,7 +54,9 @@ internal sealed partial class Story
         catch (Exception failure)
         {
             string what = failure is Violation ? failure.Message : failure.ToString();
-            throw new Violation($"seed {seed}, after {world.Events} events, at {(world.Now - TimeSpan.FromSeconds(1000)).TotalSeconds:0.000} s: {what}");
+            throw new Violation(
+                $"seed {seed}, after {world.Events} events, at {(world.Now - TimeSpan.FromSeconds(1000)).TotalSeconds:0.000} "
+                    + $"s: {what}");
         }
         return world;
     }
@@ -81,7 +83,9 @@ internal sealed partial class Story
 
     private Machine NewMachine(string name, int number)
     {
-        InetEndpoint[] addresses = [InetEndpoint.Parse($"10.0.0.{number}:0"), InetEndpoint.Parse($"10.0.1.{number}:0"), InetEndpoint.Parse($"[fd00::{number}]:0")];
+        InetEndpoint[] addresses =
+            [InetEndpoint.Parse($"10.0.0.{number}:0"), InetEndpoint.Parse($"10.0.1.{number}:0"), InetEndpoint.Parse(
+                $"[fd00::{number}]:0")];
         var machine = new Machine(_world, name, addresses);
         _world.Machines.Add(machine);
         return machine;
@@ -152,13 +156,15 @@ internal sealed partial class Story
         Machine to = Dice.Of(_world.Machines);
         int which = Dice.Next(3);
         InetEndpoint remote = to.Addresses[which].WithPort((ushort)(5000 + Dice.Next(12)));
-        List<Endpoint> listeners = to.Kernel.Endpoints.FindAll(one => one.IsListening && one.Local.Family == remote.Family);
+        List<Endpoint> listeners = to.Kernel.Endpoints.FindAll(
+            one => one.IsListening && one.Local.Family == remote.Family);
         if (listeners.Count > 0 && Dice.Chance(0.8))
         {
             Endpoint listener = Dice.Of(listeners);
             remote = listener.Local.IsWildcard ? remote.WithPort(listener.Local.Port) : listener.Local;
         }
-        InetEndpoint local = machine.Addresses[which].WithPort((ushort)(Dice.Chance(0.02) ? 5000 + Dice.Next(12) : 20000 + Dice.Next(15000)));
+        InetEndpoint local = machine.Addresses[which].WithPort(
+            (ushort)(Dice.Chance(0.02) ? 5000 + Dice.Next(12) : 20000 + Dice.Next(15000)));
         if (to != machine && !IsInUse(machine, local))
         {
             Open(machine, new Endpoint(local, remote, Dice.Chance(0.1), Dice.Next(2)));
@@ -167,7 +173,8 @@ internal sealed partial class Story
 
     private static bool IsInUse(Machine machine, InetEndpoint local) =>
         machine.Kernel.Endpoints.Exists(one => one.Local.Port == local.Port && one.Local.Family == local.Family
-            && (one.Local == local || one.Local.IsWildcard || local.IsWildcard)) || (machine.Ports.TryGetValue(local.Port, out object? owner) && owner is Machine);
+            && (one.Local == local || one.Local.IsWildcard || local.IsWildcard)) || (machine.Ports.TryGetValue(
+                local.Port, out object? owner) && owner is Machine);
 
     private static void Open(Machine machine, Endpoint endpoint)
     {
@@ -202,7 +209,8 @@ internal sealed partial class Story
         Settle();
         foreach (Machine machine in _ours)
         {
-            for (int more = machine.Kernel.Endpoints.Count - (Math.Min(machine.MostMappings, machine.Range.High - machine.Range.Low) / 2); more > 0; more--)
+            for (int more = machine.Kernel.Endpoints.Count - (Math.Min(
+                machine.MostMappings, machine.Range.High - machine.Range.Low) / 2); more > 0; more--)
             {
                 End(machine); // of a table that is nearly full health tells
             }
@@ -218,7 +226,8 @@ internal sealed partial class Story
     private void Settle()
     {
         Network network = _world.Network;
-        (network.Loss, network.Copies, network.MostDelay, network.IsAsymmetric) = (0, 0, TimeSpan.FromMilliseconds(1), false);
+        (network.Loss, network.Copies, network.MostDelay, network.IsAsymmetric) =
+            (0, 0, TimeSpan.FromMilliseconds(1), false);
         network.CutOff.Clear();
         foreach (Machine machine in _ours)
         {

@@ -3,7 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace Iwpmd.Simulation;
 
-/// <summary>Called in each change of a row of the state: before its fields change, when they have, and when its checksum has.</summary>
+/// <summary>
+/// Called in each change of a row of the state: before its fields change, when they have, and when its checksum has.
+/// </summary>
 internal static class Watch
 {
     private static readonly byte[] s_none = [];

@@ -16,7 +16,9 @@ internal sealed class Crashed : Exception
     public static readonly Crashed Instance = new();
 }
 
-/// <summary>One history: its time, what is to happen when, and who is there. One thread, and all chance from the seed.</summary>
+/// <summary>
+/// One history: its time, what is to happen when, and who is there. One thread, and all chance from the seed.
+/// </summary>
 internal sealed class World
 {
     private readonly PriorityQueue<Action, (long, long)> _due = new();
@@ -60,7 +62,8 @@ internal sealed class World
         Now = end > Now ? end : Now;
     }
 
-    public void Tell(string line) => Told?.WriteLine($"{(Now - TimeSpan.FromSeconds(1000)).TotalSeconds,14:0.000000} {line}");
+    public void Tell(string line) =>
+        Told?.WriteLine($"{(Now - TimeSpan.FromSeconds(1000)).TotalSeconds,14:0.000000} {line}");
 
     public Violation Fail(Machine machine, string what)
     {

@@ -13,22 +13,29 @@ public partial class CompletionTests
 
     private static string Read(string path) => File.ReadAllText(Repository.PathOf(path));
 
-    private static string[] Options => [.. SourceRules.Options(Read("Iwpmd/Cli/CommandLine.cs") + Read("Iwpmd/Cli/CommandLine.Commands.cs")).Where(name => name.StartsWith("--")).Order()];
+    private static string[] Options =>
+        [.. SourceRules.Options(Read("Iwpmd/Cli/CommandLine.cs") + Read("Iwpmd/Cli/CommandLine.Commands.cs")).Where(
+            name => name.StartsWith("--")).Order()];
 
-    private static string[] Commands => [.. CommandName().Matches(Read("Iwpmd/Cli/CommandLine.Commands.cs")).Select(name => name.Groups[1].Value).Order()];
+    private static string[] Commands =>
+        [.. CommandName().Matches(
+            Read("Iwpmd/Cli/CommandLine.Commands.cs")).Select(name => name.Groups[1].Value).Order()];
 
     /// <summary>What bash offers for the last of these words.</summary>
     private static string[] Complete(params string[] words)
     {
         string line = string.Join(' ', words.Select(word => $"'{word}'"));
-        string script = $"source {Repository.PathOf(Bash)}; COMP_WORDS=({line}); COMP_CWORD={words.Length - 1}; _iwpmd; printf '%s\\n' \"${{COMPREPLY[@]}}\"";
+        string script =
+            $"source {Repository.PathOf(Bash)}; COMP_WORDS=({line}); COMP_CWORD={words.Length - 1}; _iwpmd; "
+                + $"printf '%s\\n' \"${{COMPREPLY[@]}}\"";
         return [.. Tool.Run("bash", "bash", "-c", script).Split('\n', StringSplitOptions.RemoveEmptyEntries).Order()];
     }
 
     [Theory]
     [InlineData(Bash)]
     [InlineData(Zsh)]
-    public void Every_option_is_there(string path) => Assert.Equal(Options, OptionWord().Matches(Read(path)).Select(word => word.Value).Distinct().Order());
+    public void Every_option_is_there(string path) =>
+        Assert.Equal(Options, OptionWord().Matches(Read(path)).Select(word => word.Value).Distinct().Order());
 
     [Fact]
     public void Bash_completes_commands_and_their_options()
@@ -36,7 +43,8 @@ public partial class CompletionTests
         Assert.Equal(["doctor", "help", "mappings", "metrics", "peers", "ping", "reload", "status"], Commands);
         Assert.Equal(Commands, Complete("iwpmd", "").Where(word => word[0] != '-'));
         Assert.Equal(["mappings", "metrics"], Complete("iwpmd", "m"));
-        Assert.Equal(["--json", "--watch"], Complete("iwpmd", "status", "--").Where(word => word is "--json" or "--watch"));
+        Assert.Equal(
+            ["--json", "--watch"], Complete("iwpmd", "status", "--").Where(word => word is "--json" or "--watch"));
         Assert.Equal(["--address"], Complete("iwpmd", "mappings", "--json", "--a"));
         Assert.Empty(Complete("iwpmd", "mappings", "--port", ""));
         Assert.Equal(["warning"], Complete("iwpmd", "--log-level", "w"));
@@ -52,7 +60,8 @@ public partial class CompletionTests
     }
 
     [Fact]
-    public void Zsh_knows_every_command() => Assert.Equal(Commands, ZshCommand().Matches(Read(Zsh)).Select(word => word.Groups[1].Value).Order());
+    public void Zsh_knows_every_command() =>
+        Assert.Equal(Commands, ZshCommand().Matches(Read(Zsh)).Select(word => word.Groups[1].Value).Order());
 
     [GeneratedRegex("""
         (?:ViewCommand|new[ ]Command)\(\s*"([a-z]+)"

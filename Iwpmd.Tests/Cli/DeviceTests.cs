@@ -19,7 +19,8 @@ public class DeviceTests
     ];
 
     private static string[] Lines(StateReading reading) =>
-        [.. Stage.Text(new Status(() => s_devices), reading).Text.Split('\n').Where(line => line.StartsWith("device ", StringComparison.Ordinal))];
+        [.. Stage.Text(new Status(() => s_devices), reading).Text.Split('\n').Where(
+            line => line.StartsWith("device ", StringComparison.Ordinal))];
 
     [Fact]
     public void Status_has_a_line_for_each_device() => Assert.Equal(
@@ -36,20 +37,24 @@ public class DeviceTests
         var fresh = new World(handshake: false);
         fresh.State.Header.StartedAt = fresh.Now.Ticks;
         Assert.All(Lines(Stage.Read(fresh)), line => Assert.EndsWith(": not used yet, 0 mappings", line));
-        Assert.All(Lines(Stage.Read(Stage.Busy(), DaemonCondition.Crashed)), line => Assert.EndsWith(": no port mapper runs, 0 mappings", line));
+        Assert.All(Lines(Stage.Read(Stage.Busy(), DaemonCondition.Crashed)), line => Assert.EndsWith(
+            ": no port mapper runs, 0 mappings", line));
         Assert.Equal(3, Lines(Stage.Missing(DaemonCondition.Absent, "x")).Length);
     }
 
     [Fact]
     public void Json_and_metrics_have_them_too()
     {
-        using JsonDocument json = JsonDocument.Parse(Stage.Json(new Status(() => s_devices), Stage.Read(Stage.Busy())).Text);
+        using JsonDocument json = JsonDocument.Parse(
+            Stage.Json(new Status(() => s_devices), Stage.Read(Stage.Busy())).Text);
         Assert.Equal(
             """{"device":"irdma0","driver":"irdma","interface":"ens1f0","addresses":["10.0.0.9","fd00::1"],"state":"served","mappings":2}""",
             JsonSerializer.Serialize(json.RootElement.GetProperty("devices")[0]));
         var text = new StringWriter();
         Metrics.Write(Stage.Read(Stage.Busy()), s_devices, MetricFormat.Text, DateTime.UnixEpoch, text);
-        Assert.Contains("\niwpmd_device_info{device=\"siw0\",driver=\"siw\",interface=\"eth0\",state=\"registered\"} 1\n", text.ToString());
+        Assert.Contains(
+            "\niwpmd_device_info{device=\"siw0\",driver=\"siw\",interface=\"eth0\",state=\"registered\"} 1\n",
+            text.ToString());
         Assert.Contains("\niwpmd_device_address_info{device=\"irdma0\",address=\"fd00::1\"} 1\n", text.ToString());
         Assert.Contains("\niwpmd_device_mappings{device=\"siw0\"} 6\n", text.ToString());
     }

@@ -7,7 +7,10 @@ namespace Iwpmd.Tests.Cli;
 
 public class ListenersTests
 {
-    /// <summary>NETLINK_RDMA: the kernel, the daemon, one that joined the group as rdma-core's daemon does (mask 3), one that did not. And somebody in group 2 of another protocol.</summary>
+    /// <summary>
+    /// NETLINK_RDMA: the kernel, the daemon, one that joined the group as rdma-core's daemon does (mask 3), one that
+    /// did not. And somebody in group 2 of another protocol.
+    /// </summary>
     private const string Table = """
         sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode
         0000000000000000 20  0          00000000 0        0        0     2        0        1001
@@ -20,13 +23,15 @@ public class ListenersTests
 
     [Fact]
     public void Only_sockets_of_the_protocol_in_the_group_are_members() =>
-        Assert.Equal([4711u, 2147483649u], NetlinkMembers.Parse(Table, protocol: 20, group: 2).Select(member => member.PortId));
+        Assert.Equal(
+            [4711u, 2147483649u], NetlinkMembers.Parse(Table, protocol: 20, group: 2).Select(member => member.PortId));
 
     [Fact]
     public void The_doctor_warns_of_a_member_that_is_not_the_daemon()
     {
         Finding foreign = DaemonChecks.CheckListeners(NetlinkMembers.Parse(Table, 20, 2), ours: 4711);
-        Assert.Equal(("warning", true), (foreign.ResultText, foreign.Text.StartsWith("netlink port 2147483649 receives", StringComparison.Ordinal)));
+        Assert.Equal(("warning", true), (foreign.ResultText, foreign.Text.StartsWith(
+            "netlink port 2147483649 receives", StringComparison.Ordinal)));
         Assert.Equal("ok", DaemonChecks.CheckListeners([new NetlinkMember(4711, "1002")], ours: 4711).ResultText);
         Assert.Equal("ok", DaemonChecks.CheckListeners([], ours: 0).ResultText);
     }

@@ -10,27 +10,44 @@ using Xunit;
 
 namespace Iwpmd.Tests.Cli;
 
-/// <summary>Whatever a user lost through this host makes it degraded, with the cause, until a minute has passed without more of it.</summary>
+/// <summary>
+/// Whatever a user lost through this host makes it degraded, with the cause, until a minute has passed without more of
+/// it.
+/// </summary>
 public class LossTests
 {
     /// <summary>Each cause, and what brings it about.</summary>
     private static readonly Dictionary<LossCause, Func<World>> s_scenes = new()
     {
-        [LossCause.NoFreePort] = () => After(world => world.Ports.Refusal = ClaimResult.NoneFree, world => world.Add("10.0.0.1:5000")),
-        [LossCause.NoDescriptor] = () => After(world => world.Ports.Refusal = ClaimResult.NoDescriptor, world => world.Query("10.0.0.1:5000", "10.0.0.2:80")),
-        [LossCause.NoSocket] = () => After(world => world.Ports.Refusal = ClaimResult.Failed, world => world.Add("10.0.0.1:5000")),
-        [LossCause.TableFull] = () => After(world => Repeat(256, i => world.Add($"10.0.0.1:{5000 + i}", flags: 1)), world => world.Add("10.0.0.1:80")),
-        [LossCause.TooManyQueries] = () => After(world => Repeat(32, i => world.Query($"10.0.0.1:{5000 + i}", "10.0.0.2:80")), world => world.Query("10.0.0.1:80", "10.0.0.2:80")),
+        [LossCause.NoFreePort] = () =>
+            After(world => world.Ports.Refusal = ClaimResult.NoneFree, world => world.Add("10.0.0.1:5000")),
+        [LossCause.NoDescriptor] = () =>
+            After(world => world.Ports.Refusal = ClaimResult.NoDescriptor, world => world.Query(
+                "10.0.0.1:5000", "10.0.0.2:80")),
+        [LossCause.NoSocket] = () =>
+            After(world => world.Ports.Refusal = ClaimResult.Failed, world => world.Add("10.0.0.1:5000")),
+        [LossCause.TableFull] = () => After(
+            world => Repeat(256, i => world.Add($"10.0.0.1:{5000 + i}", flags: 1)), world => world.Add("10.0.0.1:80")),
+        [LossCause.TooManyQueries] = () =>
+            After(world => Repeat(32, i => world.Query($"10.0.0.1:{5000 + i}", "10.0.0.2:80")), world => world.Query(
+                "10.0.0.1:80", "10.0.0.2:80")),
         [LossCause.TooManyDeferred] = () => After(
             world => world.Mapper.Start(world.Now), world => Repeat(16385, _ => world.Add("10.0.0.1:5000"))),
         [LossCause.TooOld] = () => After(world => world.Add("10.0.0.1:5000", age: TimeSpan.FromSeconds(10))),
-        [LossCause.Undelivered] = () => After(world => world.Add("10.0.0.1:5000"), world => world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Refused, -22), world.Now)),
+        [LossCause.Undelivered] = () =>
+            After(world => world.Add("10.0.0.1:5000"), world => world.Mapper.OnSent(
+                world.LastToKernel, new SendResult(Delivery.Refused, -22), world.Now)),
         [LossCause.Overrun] = () => After(world => world.Mapper.OnOverrun(world.Now), world => world.Introduce()),
         [LossCause.RegistrationHijack] = () => After(
-            world => world.Mapper.OnSent(new KernelReply { Kind = KernelReplyKind.RegisterPid, Client = 2 }, new SendResult(Delivery.Refused, -22), world.Now), world => world.Introduce()),
-        [LossCause.Malformed] = () => After(world => world.FromKernel(new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 9 })),
+            world => world.Mapper.OnSent(
+                new KernelReply { Kind = KernelReplyKind.RegisterPid, Client = 2 },
+                new SendResult(Delivery.Refused, -22), world.Now), world => world.Introduce()),
+        [LossCause.Malformed] = () =>
+            After(world => world.FromKernel(
+                new KernelRequest { Operation = KernelOperation.Malformed, Client = 2, Sequence = 9 })),
         [LossCause.PeersNotServed] = () => After(
-            world => Repeat(1100, i => world.Request("10.0.0.9:3935", "10.0.0.9:80", "10.0.0.1:5000", (ulong)i + 1)), world => world.Pass(TimeSpan.FromSeconds(10))),
+            world => Repeat(1100, i => world.Request("10.0.0.9:3935", "10.0.0.9:80", "10.0.0.1:5000", (ulong)i + 1)),
+            world => world.Pass(TimeSpan.FromSeconds(10))),
         [LossCause.PeersNotTold] = () => After(world => world.Add("10.0.0.1:5000"), Tell),
         [LossCause.NotProtected] = Unprotected,
     };
@@ -54,7 +71,9 @@ public class LossTests
             string peer = $"10.{1 + (i >> 8)}.{i & 255}.1";
             world.Request($"{peer}:3935", $"{peer}:80", "10.0.0.1:5000");
             ushort mapped = world.Row("10.0.0.1:5000").MappedPort;
-            world.FromPeer($"{peer}:3935", new PeerMessage(PeerMessageType.Ack, 77, InetEndpoint.Parse($"{peer}:80"), InetEndpoint.Parse($"10.0.0.1:{mapped}"), default));
+            world.FromPeer($"{peer}:3935", new PeerMessage(
+                PeerMessageType.Ack, 77, InetEndpoint.Parse($"{peer}:80"), InetEndpoint.Parse($"10.0.0.1:{mapped}"),
+                default));
         }
     }
 
@@ -73,7 +92,8 @@ public class LossTests
 
     private static Health HealthOf(World world)
     {
-        (world.State.Header.StartedAt, world.State.Header.SeenEmptyAt) = (TimeSpan.FromSeconds(1000).Ticks, world.Now.Ticks);
+        (world.State.Header.StartedAt, world.State.Header.SeenEmptyAt) =
+            (TimeSpan.FromSeconds(1000).Ticks, world.Now.Ticks);
         return Health.Of(Stage.Read(world), default);
     }
 
@@ -87,18 +107,25 @@ public class LossTests
 
         Health health = HealthOf(world);
         Assert.Equal((1, "degraded"), (health.ExitStatus, health.Name));
-        string problem = Assert.Single(health.Problems, problem => problem.Contains($" ago: {words.Reason}: {words.Remedy}", StringComparison.Ordinal));
+        string problem = Assert.Single(health.Problems, problem => problem.Contains(
+            $" ago: {words.Reason}: {words.Remedy}", StringComparison.Ordinal));
         Assert.StartsWith($"{words.Describe(world.State.Health.Losses[(int)cause].Count)} ", problem);
         Assert.StartsWith("degraded: serving ", ServiceStatus.Describe(world.State.Health, 0, world.Now));
         using JsonDocument json = JsonDocument.Parse(Stage.Json(new Status(), Stage.Read(world)).Text);
-        Assert.Contains(words.Name, json.RootElement.GetProperty("losses").EnumerateArray().Select(loss => loss.GetProperty("cause").GetString()));
-        Assert.Contains($"\niwpmd_recent_losses{{cause=\"{words.Name}\"}} {world.State.Health.Losses[(int)cause].Count}\n", Metrics(world));
+        Assert.Contains(
+            words.Name,
+            json.RootElement.GetProperty("losses").EnumerateArray().Select(
+                loss => loss.GetProperty("cause").GetString()));
+        Assert.Contains(
+            $"\niwpmd_recent_losses{{cause=\"{words.Name}\"}} {world.State.Health.Losses[(int)cause].Count}\n",
+            Metrics(world));
         Assert.Contains("\niwpmd_healthy 0\n", Metrics(world));
 
         world.Now = new TimeSpan(world.State.Health.Losses[(int)cause].LastAt) + TimeSpan.FromSeconds(59);
         Assert.Contains(HealthOf(world).Problems, problem => problem.Contains(words.Reason, StringComparison.Ordinal));
         world.Now += TimeSpan.FromSeconds(1);
-        Assert.DoesNotContain(HealthOf(world).Problems, problem => problem.Contains(words.Reason, StringComparison.Ordinal));
+        Assert.DoesNotContain(
+            HealthOf(world).Problems, problem => problem.Contains(words.Reason, StringComparison.Ordinal));
         Assert.Equal("serving 0 mappings", ServiceStatus.Describe(world.State.Health, 0, world.Now));
         Assert.Contains($"\niwpmd_recent_losses{{cause=\"{words.Name}\"}} 0\n", Metrics(world));
     }
@@ -114,14 +141,19 @@ public class LossTests
     public void The_first_line_has_cause_count_and_time()
     {
         World world = After(world => world.Ports.Refusal = ClaimResult.NoneFree, world => world.Add("10.0.0.1:5000"));
-        Assert.Equal("degraded: 1 request of the kernel refused 0.0 s ago: no TCP port was free: widen port_range", HealthOf(world).Sentence);
+        Assert.Equal(
+            "degraded: 1 request of the kernel refused 0.0 s ago: no TCP port was free: widen port_range",
+            HealthOf(world).Sentence);
         for (int i = 0; i < 3; i++)
         {
             world.Now += TimeSpan.FromSeconds(59);
             world.Add("10.0.0.1:5000");
         }
         world.Now += TimeSpan.FromSeconds(5);
-        Assert.Equal("degraded: 4 requests of the kernel refused in 3 min, the last 5.0 s ago: no TCP port was free: widen port_range", HealthOf(world).Sentence);
+        Assert.Equal(
+            "degraded: 4 requests of the kernel refused in 3 min, the last 5.0 s ago: no TCP port was free: "
+                + "widen port_range",
+            HealthOf(world).Sentence);
         world.Now += TimeSpan.FromMinutes(1);
         world.Add("10.0.0.1:5000"); // what was before the minute's rest does not count
         Assert.StartsWith("degraded: 1 request of ", HealthOf(world).Sentence);
@@ -131,7 +163,8 @@ public class LossTests
     public void Refusals_that_the_protocol_wants_are_no_loss()
     {
         World world = After(
-            world => world.Add("10.0.0.1:5000"), world => world.Add("10.0.0.1:5000"), world => world.Query("0.0.0.0:5001", "10.0.0.2:80"), world => world.Query("10.0.0.1:5002", "[fd00::2]:80"));
+            world => world.Add("10.0.0.1:5000"), world => world.Add("10.0.0.1:5000"),
+            world => world.Query("0.0.0.0:5001", "10.0.0.2:80"), world => world.Query("10.0.0.1:5002", "[fd00::2]:80"));
         Assert.Equal((3ul, "healthy"), (world.Counter(Counter.Refused), HealthOf(world).Name));
     }
 

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace Iwpmd.Tests.Cli;
 
-/// <summary>The rules of Prometheus for its text format (version 0.0.4) and for names, as its own checker has them.</summary>
+/// <summary>
+/// The rules of Prometheus for its text format (version 0.0.4) and for names, as its own checker has them.
+/// </summary>
 public partial class MetricsFormatTests
 {
     private static string Text(StateReading reading)
@@ -40,12 +42,16 @@ public partial class MetricsFormatTests
                 {
                     yield return $"HELP and TYPE once each, in this order: {line}";
                 }
-                if (type == "counter" != current.EndsWith("_total", StringComparison.Ordinal) || Unit().IsMatch(current) || !current.StartsWith("iwpmd_", StringComparison.Ordinal))
+                if (type == "counter" != current.EndsWith("_total", StringComparison.Ordinal) || Unit().IsMatch(current)
+                    || !current.StartsWith("iwpmd_", StringComparison.Ordinal))
                 {
                     yield return $"a name against the conventions: {line}";
                 }
             }
-            else if (Sample().Match(line) is not { Success: true } sample || sample.Groups["name"].Value != current || !double.TryParse(sample.Groups["value"].Value, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out _))
+            else if (Sample().Match(line) is not { Success: true } sample || sample.Groups["name"].Value != current
+                || !double.TryParse(
+                    sample.Groups["value"].Value, System.Globalization.NumberStyles.Float,
+                    System.Globalization.CultureInfo.InvariantCulture, out _))
             {
                 yield return $"no sample of {current}: {line}";
             }

@@ -21,12 +21,14 @@ public sealed class StateReaderTests : IDisposable
 
     public StateReaderTests()
     {
-        Assert.Equal(Errno.None, StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out _));
+        Assert.Equal(
+            Errno.None, StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out _));
         _file = file;
         Assert.True(new HostSettings().TryReadBootId(out Guid boot));
         _state = new StateLayout(_file!.Address, Capacity);
         _state.Format(new StateIdentity(boot, new FixedName("test")));
-        (_state.Header.StartedAt, _state.Header.SeenEmptyAt, _state.Header.ProcessId) = (Clock.Now.Ticks, Clock.Now.Ticks, Environment.ProcessId);
+        (_state.Header.StartedAt, _state.Header.SeenEmptyAt, _state.Header.ProcessId) =
+            (Clock.Now.Ticks, Clock.Now.Ticks, Environment.ProcessId);
     }
 
     private string FilePath => _directory["state"];
@@ -50,7 +52,8 @@ public sealed class StateReaderTests : IDisposable
     {
         using (var change = new RowChange<MappingRow>(ref _state.Mappings[slot]))
         {
-            (change.Row.Local, change.Row.State, change.Row.References) = (InetEndpoint.Parse(local), MappingState.Held, 1);
+            (change.Row.Local, change.Row.State, change.Row.References) =
+                (InetEndpoint.Parse(local), MappingState.Held, 1);
         }
         _state.Header.MappingsHighWater = Math.Max(_state.Header.MappingsHighWater, slot + 1);
     }
@@ -106,7 +109,9 @@ public sealed class StateReaderTests : IDisposable
     [Fact]
     public void No_state_and_one_from_before_the_last_boot_are_no_daemon()
     {
-        Assert.Equal((DaemonCondition.Absent, $"there is no {_directory["none"]}/state"), (new StateReader(_directory["none"]).Read() is var none ? none.Condition : default, none.Problem));
+        Assert.Equal(
+            (DaemonCondition.Absent, $"there is no {_directory["none"]}/state"),
+            (new StateReader(_directory["none"]).Read() is var none ? none.Condition : default, none.Problem));
 
         _state.Format(new StateIdentity(Guid.NewGuid(), new FixedName("test")));
         StateReading old = Read();
@@ -153,7 +158,8 @@ public sealed class StateReaderTests : IDisposable
         using StateFile fresh = Reopen();
         StateGeometry shape = StateLayout.GeometryOf(Capacity);
 
-        Assert.True(StateSnapshot.TryTake(open.Bytes, shape, StateLayout.InMemory(Capacity, default), out StateSnapshot? copy));
+        Assert.True(
+            StateSnapshot.TryTake(open.Bytes, shape, StateLayout.InMemory(Capacity, default), out StateSnapshot? copy));
         Assert.Equal(1, copy.Mappings.Length);
         Assert.Contains("not a state", Read().Problem);
     }
@@ -171,7 +177,10 @@ public sealed class StateReaderTests : IDisposable
 
     private StateFile Reopen()
     {
-        Assert.Equal(Errno.None, StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out string operation));
+        Assert.Equal(
+            Errno.None,
+            StateFile.TryOpen(
+                _directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out string operation));
         Assert.Equal("mmap", operation);
         return file!;
     }

@@ -10,7 +10,10 @@ using Mappings = Iwpmd.Cli.Mappings;
 
 namespace Iwpmd.Tests.Cli;
 
-/// <summary>What status, mappings, peers and metrics print of a state. The goldens of the JSON are its documentation's proof: names are promises.</summary>
+/// <summary>
+/// What status, mappings, peers and metrics print of a state. The goldens of the JSON are its documentation's proof:
+/// names are promises.
+/// </summary>
 public class ViewTests
 {
     [Fact]
@@ -20,13 +23,16 @@ public class ViewTests
     public Task Status_as_json() => Golden.Verify(Stage.Json(new Status(), Stage.Read(Stage.Busy())).Text);
 
     [Fact]
-    public Task Mappings_as_a_table() => Golden.Verify(Stage.Text(new Mappings(Stage.Options()), Stage.Read(Stage.Busy())).Text);
+    public Task Mappings_as_a_table() =>
+        Golden.Verify(Stage.Text(new Mappings(Stage.Options()), Stage.Read(Stage.Busy())).Text);
 
     [Fact]
-    public Task Mappings_as_json() => Golden.Verify(Stage.Json(new Mappings(Stage.Options()), Stage.Read(Stage.Busy())).Text);
+    public Task Mappings_as_json() =>
+        Golden.Verify(Stage.Json(new Mappings(Stage.Options()), Stage.Read(Stage.Busy())).Text);
 
     [Fact]
-    public Task Peers_as_a_table() => Golden.Verify(Stage.Text(new Peers(Stage.Options()), Stage.Read(Stage.Busy())).Text);
+    public Task Peers_as_a_table() =>
+        Golden.Verify(Stage.Text(new Peers(Stage.Options()), Stage.Read(Stage.Busy())).Text);
 
     [Fact]
     public Task Peers_as_json() => Golden.Verify(Stage.Json(new Peers(Stage.Options()), Stage.Read(Stage.Busy())).Text);
@@ -81,12 +87,22 @@ public class ViewTests
             (dead, around with { Owner = new PortOwner(true, 0, "") }),
             (Stage.Missing(DaemonCondition.Absent, "there is no /run/iwpmd/state"), around),
             (Stage.Missing(DaemonCondition.Absent, "there is no /run/iwpmd/state"), around with { HasDevice = false }),
-            (Stage.Missing(DaemonCondition.NotPermitted, "/run/iwpmd/state is for root and the daemon's user only"), around),
+            (
+                Stage.Missing(DaemonCondition.NotPermitted, "/run/iwpmd/state is for root and the daemon's user only"),
+                around),
             (Stage.Read(replayed), around),
-            (Stage.Read(ended, DaemonCondition.Stopped), around with { Owner = new PortOwner(false, 0, "", IsKept: true) }),
-            (Stage.Missing(DaemonCondition.Unreadable, "/run/iwpmd/state: its layout is version 2, this iwpmd has 1: restart the daemon, process 99", 99), around),
+            (
+                Stage.Read(ended, DaemonCondition.Stopped),
+                around with { Owner = new PortOwner(false, 0, "", IsKept: true) }),
+            (
+                Stage.Missing(
+                    DaemonCondition.Unreadable,
+                    "/run/iwpmd/state: its layout is version 2, this iwpmd has 1: restart the daemon, process 99", 99),
+                around),
         ];
-        IEnumerable<string> lines = cases.Select(one => Health.Of(one.Reading, one.Around)).Select(health => $"{health.ExitStatus} {health.Name}: {health.Sentence}{string.Concat(health.Problems.Select(p => $"\n    {p}"))}");
+        IEnumerable<string> lines = cases.Select(one => Health.Of(one.Reading, one.Around)).Select(
+            health =>
+                $"{health.ExitStatus} {health.Name}: {health.Sentence}{string.Concat(health.Problems.Select(p => $"\n    {p}"))}");
         return Golden.Verify(string.Join('\n', lines));
     }
 
@@ -112,28 +128,34 @@ public class ViewTests
         (_, string tiny) = Stage.Text(new Mappings(Stage.Options()), Stage.Read(Stage.Busy()), width: 1);
 
         Assert.All(narrow.Split('\n'), line => Assert.True(line.Length <= 50));
-        Assert.Equal(wide.Split('\n').Select(line => line[..Math.Min(line.Length, 30)].TrimEnd()), narrow.Split('\n').Select(line => line[..Math.Min(line.Length, 30)].TrimEnd()));
+        Assert.Equal(
+            wide.Split('\n').Select(line => line[..Math.Min(line.Length, 30)].TrimEnd()),
+            narrow.Split('\n').Select(line => line[..Math.Min(line.Length, 30)].TrimEnd()));
         Assert.Equal("LOCAL", tiny.Split('\n')[0].TrimEnd());
     }
 
     [Fact]
     public void Colours_are_only_where_they_are_welcome()
     {
-        Assert.StartsWith("\u001b[32mserving:", Stage.Text(new Status(), Stage.Read(Stage.Busy()), inColour: true).Text);
+        Assert.StartsWith(
+            "\u001b[32mserving:", Stage.Text(new Status(), Stage.Read(Stage.Busy()), inColour: true).Text);
         Assert.DoesNotContain("\u001b", Stage.Text(new Status(), Stage.Read(Stage.Busy())).Text);
     }
 
     [Fact]
     public void A_table_without_a_daemon_says_so_first_and_nothing_to_show_is_a_status()
     {
-        (int status, string text) = Stage.Text(new Mappings(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Crashed));
+        (int status, string text) = Stage.Text(
+            new Mappings(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Crashed));
         Assert.Equal(3, status);
         Assert.StartsWith("not running: process 4711 crashed; ", text);
-        Assert.Equal(3, Stage.Text(new Peers(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Crashed)).Status);
+        Assert.Equal(
+            3, Stage.Text(new Peers(Stage.Options()), Stage.Read(Stage.Busy(), DaemonCondition.Crashed)).Status);
 
         Assert.Equal(3, Stage.Json(new Mappings(Stage.Options()), Stage.Missing(DaemonCondition.Absent, "x")).Status);
         Assert.Equal(1, Stage.Json(new Peers(Stage.Options()), Stage.Missing(DaemonCondition.Unreadable, "x")).Status);
-        Assert.Equal(77, Stage.Json(new Peers(Stage.Options()), Stage.Missing(DaemonCondition.NotPermitted, "x")).Status);
+        Assert.Equal(
+            77, Stage.Json(new Peers(Stage.Options()), Stage.Missing(DaemonCondition.NotPermitted, "x")).Status);
         Assert.Equal(77, Stage.Json(new Status(), Stage.Missing(DaemonCondition.NotPermitted, "x")).Status);
     }
 
@@ -147,7 +169,10 @@ public class ViewTests
         world.State.Header.EndedAt = condition == nameof(DaemonCondition.Stopped) ? world.Now.Ticks : 0;
         StateReading gone = Stage.Read(world, Enum.Parse<DaemonCondition>(condition));
         (int Status, string Text)[] looks =
-            [Stage.Text(new Mappings(Stage.Options()), gone), Stage.Json(new Mappings(Stage.Options()), gone), Stage.Text(new Status(), gone), Stage.Json(new Status(), gone)];
+            [
+                Stage.Text(new Mappings(Stage.Options()), gone), Stage.Json(new Mappings(Stage.Options()), gone),
+                Stage.Text(new Status(), gone), Stage.Json(new Status(), gone),
+            ];
         var metrics = new StringWriter();
         Metrics.Write(gone, DateTime.UnixEpoch, metrics);
 
@@ -163,7 +188,9 @@ public class ViewTests
         Assert.Contains("\"used\": 0,", looks[3].Text);
         Assert.Contains("\"kernel\": \"none\"", looks[3].Text);
         Assert.DoesNotContain("true", looks[3].Text);
-        Assert.All((string[])["mappings{state=\"held\"} 0", "mappings{state=\"left\"} 7", "ports_used 0", "up 0", "kernel_ready 0"], line => Assert.Contains($"\niwpmd_{line}\n", metrics.ToString()));
+        Assert.All(
+            (string[])["mappings{state=\"held\"} 0", "mappings{state=\"left\"} 7", "ports_used 0", "up 0", "kernel_ready 0"],
+            line => Assert.Contains($"\niwpmd_{line}\n", metrics.ToString()));
         Assert.DoesNotContain("iwpmd_kernel_client_info{", metrics.ToString());
     }
 
@@ -181,7 +208,8 @@ public class ViewTests
         Metrics.Write(reading, DateTime.UnixEpoch, metrics);
 
         Assert.All(
-            (string[])[Stage.Text(new Status(), reading).Text, Stage.Text(new Mappings(Stage.Options()), reading).Text, metrics.ToString()],
+            (string[])[Stage.Text(new Status(), reading).Text, Stage.Text(new Mappings(
+                Stage.Options()), reading).Text, metrics.ToString()],
             text => Assert.DoesNotContain("\u001b", text));
         Assert.Contains("siw\\x1b[2J", Stage.Text(new Status(), reading).Text);
     }
@@ -189,7 +217,8 @@ public class ViewTests
     [Fact]
     public void The_doctor_ends_with_what_to_do_first()
     {
-        Finding good = Finding.Ok("a", "well"), doubt = Finding.Warning("b", "odd", "look at it"), bad = Finding.Failure("c", "broken", "mend it");
+        Finding good = Finding.Ok("a", "well"), doubt = Finding.Warning("b", "odd", "look at it"),
+            bad = Finding.Failure("c", "broken", "mend it");
 
         Assert.Equal("no fault found in 2 checks", Doctor.Sum([good, good]));
         Assert.Equal("0 failures and 1 warning in 2 checks; first b: look at it", Doctor.Sum([good, doubt]));
@@ -197,9 +226,12 @@ public class ViewTests
         Assert.Equal("1 failure and 0 warnings in 1 check; first c: broken", Doctor.Sum([bad with { Remedy = "" }]));
         var text = new StringWriter();
         Doctor.Write(new TextOutput(text, int.MaxValue, false), [bad]);
-        Assert.Equal("failure  c              broken: mend it\n\n1 failure and 0 warnings in 1 check; first c: mend it\n", text.ToString());
+        Assert.Equal(
+            "failure  c              broken: mend it\n\n1 failure and 0 warnings in 1 check; first c: mend it\n",
+            text.ToString());
     }
 
     [Fact]
-    public void Every_counter_has_a_name() => Assert.Equal(Enum.GetValues<Counter>().Order(), Counters.All.Select(one => one.Counter).Order());
+    public void Every_counter_has_a_name() =>
+        Assert.Equal(Enum.GetValues<Counter>().Order(), Counters.All.Select(one => one.Counter).Order());
 }

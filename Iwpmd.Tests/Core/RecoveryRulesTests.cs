@@ -216,7 +216,8 @@ public class RecoveryRulesTests
         Assert.Equal(MappingState.Unprotected, world.Row("10.0.0.1:5000").State);
         world.Ports.Taken.Clear();
         world.Add("[fd00::1]:5001");
-        Assert.Equal((40000, MappingState.Held), (world.Row("10.0.0.1:5000").MappedPort, world.Row("10.0.0.1:5000").State));
+        Assert.Equal(
+            (40000, MappingState.Held), (world.Row("10.0.0.1:5000").MappedPort, world.Row("10.0.0.1:5000").State));
         Assert.NotEqual(40000, world.Row("[fd00::1]:5001").MappedPort);
         Assert.Equal(2, world.Ports.Held.Count);
     }

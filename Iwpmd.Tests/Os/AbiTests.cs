@@ -12,7 +12,10 @@ using Xunit;
 
 namespace Iwpmd.Tests.Os;
 
-/// <summary>The C compiler judges every number, struct and function name of <see cref="Libc"/>, and every name that <see cref="Errno"/> prints. Nothing is listed here: what has no C counterpart does not compile.</summary>
+/// <summary>
+/// The C compiler judges every number, struct and function name of <see cref="Libc"/>, and every name that
+/// <see cref="Errno"/> prints. Nothing is listed here: what has no C counterpart does not compile.
+/// </summary>
 [Collection(OsCollection.Name)]
 public sealed class AbiTests
 {
@@ -21,12 +24,17 @@ public sealed class AbiTests
     /// <summary>What an architecture does not have.</summary>
     private const long Missing = -1;
 
-    private const BindingFlags Any = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.DeclaredOnly;
+    private const BindingFlags Any =
+        BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.DeclaredOnly;
 
     private static readonly string[] s_headers =
     [
-        "errno.h", "fcntl.h", "poll.h", "sched.h", "spawn.h", "stddef.h", "stdio.h", "time.h", "unistd.h", "sys/auxv.h", "sys/epoll.h", "sys/eventfd.h", "sys/file.h", "sys/ioctl.h", "sys/mman.h", "sys/prctl.h", "sys/syscall.h",
-        "sys/random.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/un.h", "sys/vfs.h", "sys/wait.h", "ifaddrs.h", "net/if.h", "netdb.h", "netinet/in.h", "linux/audit.h", "linux/capability.h", "linux/errqueue.h", "linux/filter.h", "linux/icmp.h", "linux/icmpv6.h", "linux/magic.h", "linux/netlink.h", "linux/seccomp.h", "asm/termbits.h",
+        "errno.h", "fcntl.h", "poll.h", "sched.h", "spawn.h", "stddef.h", "stdio.h", "time.h", "unistd.h", "sys/auxv.h",
+        "sys/epoll.h", "sys/eventfd.h", "sys/file.h", "sys/ioctl.h", "sys/mman.h", "sys/prctl.h", "sys/syscall.h",
+        "sys/random.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/un.h", "sys/vfs.h", "sys/wait.h",
+        "ifaddrs.h", "net/if.h", "netdb.h", "netinet/in.h", "linux/audit.h", "linux/capability.h", "linux/errqueue.h",
+        "linux/filter.h", "linux/icmp.h", "linux/icmpv6.h", "linux/magic.h", "linux/netlink.h", "linux/seccomp.h",
+        "asm/termbits.h",
     ];
 
     [Theory]
@@ -35,7 +43,8 @@ public sealed class AbiTests
     public void Every_constant_and_size_is_that_of_the_C_headers(string compiler)
     {
         var expected = new Dictionary<string, long>();
-        foreach (FieldInfo field in typeof(Libc).GetFields(Any).Where(f => f.IsLiteral ? f.FieldType != typeof(string) : !f.Name.StartsWith('<')))
+        foreach (FieldInfo field in typeof(Libc).GetFields(Any).Where(
+            f => f.IsLiteral ? f.FieldType != typeof(string) : !f.Name.StartsWith('<')))
         {
             object value = field.GetValue(null)!;
             value = value is not ByArchitecture number ? value : compiler == Arm64 ? number.Arm64 : number.X64;
@@ -55,7 +64,8 @@ public sealed class AbiTests
         {
             string name = "struct " + type.Name;
             expected.Add($"sizeof({name})", SizeOf(type));
-            foreach (FieldInfo field in type.GetFields(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance))
+            foreach (FieldInfo field in type.GetFields(
+                BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance))
             {
                 expected.Add($"offsetof({name}, {field.Name})", (long)Marshal.OffsetOf(type, field.Name));
                 expected.Add($"sizeof((({name} *)0)->{field.Name})", SizeOf(field.FieldType));
@@ -68,7 +78,8 @@ public sealed class AbiTests
     [Fact]
     public void Every_function_is_declared_in_the_C_headers()
     {
-        IEnumerable<string> names = typeof(Libc).GetMethods(Any).Where(m => !m.Name.StartsWith('<')).Select(m => m.Name.TrimEnd('_')).Distinct();
+        IEnumerable<string> names = typeof(Libc).GetMethods(Any).Where(m => !m.Name.StartsWith('<')).Select(
+            m => m.Name.TrimEnd('_')).Distinct();
         Dictionary<string, long> expected = names.ToDictionary(name => $"sizeof(&({name}))", _ => (long)nint.Size);
         Assert.NotEmpty(expected);
         AssertSame(X64, expected);
@@ -120,7 +131,9 @@ public sealed class AbiTests
             return $"offsetof(struct {parts[0]}, {parts[1]})";
         }
         string type = name.StartsWith("sizeof_", StringComparison.Ordinal) ? name["sizeof_".Length..] : "";
-        return type.Length == 0 ? name : type.EndsWith("_t", StringComparison.Ordinal) ? $"sizeof({type})" : $"sizeof(struct {type})";
+        return type.Length == 0 ? name
+            : type.EndsWith("_t", StringComparison.Ordinal) ? $"sizeof({type})"
+            : $"sizeof(struct {type})";
     }
 
     private static int SizeOf(Type type) => type.IsPointer
@@ -148,7 +161,8 @@ public sealed class AbiTests
 
     private static string Output(string program, params string[] arguments)
     {
-        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(
+            new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
         string errors = process.StandardError.ReadToEnd();
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();

@@ -19,7 +19,8 @@ public sealed unsafe class DetachedLaunchTests
     [InlineData("exit 69", 69)]
     [InlineData("exit 0", 1)]
     [InlineData("kill -KILL $$", 137)]
-    public void The_exit_status_is_0_only_when_the_daemon_is_ready(string script, int expected) => Assert.Equal(expected, Launch(script));
+    public void The_exit_status_is_0_only_when_the_daemon_is_ready(string script, int expected) =>
+        Assert.Equal(expected, Launch(script));
 
     [Theory]
     [InlineData("read -r pid name state parent group session rest </proc/self/stat; [ $session = $$ ]")]
@@ -72,11 +73,13 @@ public sealed unsafe class DetachedLaunchTests
         _ = Libc.close(readEnd);
     }
 
-    private static string LinkTarget(string name) => File.ResolveLinkTarget("/proc/thread-self/" + name, returnFinalTarget: false)!.FullName;
+    private static string LinkTarget(string name) =>
+        File.ResolveLinkTarget("/proc/thread-self/" + name, returnFinalTarget: false)!.FullName;
 
     private static int Launch(string script)
     {
-        Errno error = DetachedLaunch.Run("/bin/sh", ["sh", "-c", script, "iwpmd", "an argument"], out int exitStatus, out string operation);
+        Errno error = DetachedLaunch.Run(
+            "/bin/sh", ["sh", "-c", script, "iwpmd", "an argument"], out int exitStatus, out string operation);
         Assert.True(error == Errno.None, $"{operation}: {error}");
         return exitStatus;
     }

@@ -69,7 +69,8 @@ public sealed class EpollTests : IDisposable
     }
 
     [Fact]
-    public void Waiting_allocates_nothing() => Allocations.AssertNone(() => Assert.True(_epoll.Wait(_ready, TimeSpan.Zero) == 0));
+    public void Waiting_allocates_nothing() =>
+        Allocations.AssertNone(() => Assert.True(_epoll.Wait(_ready, TimeSpan.Zero) == 0));
 
     [Theory]
     [InlineData(0, 0)]

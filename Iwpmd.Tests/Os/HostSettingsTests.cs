@@ -8,7 +8,8 @@ namespace Iwpmd.Tests.Os;
 [Collection(OsCollection.Name)]
 public sealed class HostSettingsTests : IDisposable
 {
-    private const string Reserved = "/proc/sys/net/ipv4/ip_local_reserved_ports", Range = "/proc/sys/net/ipv4/ip_local_port_range";
+    private const string Reserved = "/proc/sys/net/ipv4/ip_local_reserved_ports",
+        Range = "/proc/sys/net/ipv4/ip_local_port_range";
 
     private readonly TemporaryDirectory _root = new();
     private readonly HostSettings _settings;

@@ -11,7 +11,9 @@ public sealed class LimitsTests
     public void The_descriptor_limit_is_raised_to_the_hard_one()
     {
         Assert.Equal(Errno.None, Limits.RaiseDescriptorLimit(out ulong limit));
-        string[] words = File.ReadLines("/proc/self/limits").First(l => l.StartsWith("Max open files", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        string[] words = File.ReadLines(
+            "/proc/self/limits").First(l => l.StartsWith("Max open files", StringComparison.Ordinal)).Split(
+                ' ', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal([$"{limit}", $"{limit}"], words[3..5]);
     }
 
@@ -35,7 +37,9 @@ public sealed class LimitsTests
         Assert.Equal(size, TableSize());
     }
 
-    private static int TableSize() => int.Parse(File.ReadLines("/proc/self/status").First(l => l.StartsWith("FDSize:", StringComparison.Ordinal)).Split('\t')[1]);
+    private static int TableSize() => int.Parse(
+        File.ReadLines(
+            "/proc/self/status").First(l => l.StartsWith("FDSize:", StringComparison.Ordinal)).Split('\t')[1]);
 
     private static int OpenDescriptors() => Directory.GetFiles("/proc/self/fd").Length;
 }

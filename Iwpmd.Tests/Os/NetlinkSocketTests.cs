@@ -67,7 +67,9 @@ public sealed unsafe class NetlinkSocketTests : IDisposable
     public void A_datagram_of_another_process_shows_its_source()
     {
         NetlinkSocket receiver = Open(UserSock), stranger = Open(UserSock);
-        Assert.Equal(Errno.None, SendTo(stranger, new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_pid = receiver.PortId }));
+        Assert.Equal(
+            Errno.None,
+            SendTo(stranger, new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_pid = receiver.PortId }));
         Assert.Equal(Errno.None, receiver.Receive(new byte[64], out int length, out uint source));
         Assert.Equal((4, stranger.PortId), (length, source));
     }
@@ -97,7 +99,8 @@ public sealed unsafe class NetlinkSocketTests : IDisposable
     [Fact]
     public void A_protocol_that_the_kernel_does_not_have_fails_at_socket()
     {
-        Errno error = NetlinkSocket.TryOpen(NoSuchProtocol, Group, BufferBytes, out NetlinkSocket? socket, out string operation);
+        Errno error = NetlinkSocket.TryOpen(
+            NoSuchProtocol, Group, BufferBytes, out NetlinkSocket? socket, out string operation);
         Assert.Equal((Errno.ProtocolNotSupported, "socket"), (error, operation));
         Assert.Null(socket);
     }
@@ -116,11 +119,13 @@ public sealed unsafe class NetlinkSocketTests : IDisposable
     [InlineData(0x80001234u)]
     public void A_handed_over_socket_whose_port_id_is_not_positive_is_refused(uint portId)
     {
-        Assert.Equal(Errno.None, SocketFd.Open(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, UserSock, out int fd));
+        Assert.Equal(
+            Errno.None, SocketFd.Open(Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC, UserSock, out int fd));
         var address = new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_pid = portId };
         if (portId != 0)
         {
-            Assert.Equal(Errno.None, SocketFd.Bind(fd, MemoryMarshal.AsBytes(new ReadOnlySpan<Libc.sockaddr_nl>(in address))));
+            Assert.Equal(
+                Errno.None, SocketFd.Bind(fd, MemoryMarshal.AsBytes(new ReadOnlySpan<Libc.sockaddr_nl>(in address))));
         }
         var handed = new HandedOverFds();
         handed.Add(fd, UserSock);
@@ -169,13 +174,17 @@ public sealed unsafe class NetlinkSocketTests : IDisposable
 
     // After the group it goes to the kernel's side, which this protocol does not have.
     private static void Multicast(NetlinkSocket from, int group) =>
-        Assert.Equal(Errno.ConnectionRefused, SendTo(from, new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_groups = 1u << (group - 1) }));
+        Assert.Equal(
+            Errno.ConnectionRefused,
+            SendTo(from, new Libc.sockaddr_nl { nl_family = Libc.AF_NETLINK, nl_groups = 1u << (group - 1) }));
 
     private static Errno SendTo(NetlinkSocket from, Libc.sockaddr_nl to)
     {
         fixed (byte* bytes = "data"u8)
         {
-            return TestLibc.sendto(from.Fd, bytes, 4, 0, &to, (uint)sizeof(Libc.sockaddr_nl)) < 0 ? Errno.Last : Errno.None;
+            return TestLibc.sendto(from.Fd, bytes, 4, 0, &to, (uint)sizeof(Libc.sockaddr_nl)) < 0
+                ? Errno.Last
+                : Errno.None;
         }
     }
 

@@ -34,7 +34,9 @@ public sealed class RdmaDevicesTests : IDisposable
         Write("sys/class/net/eth1/address", "52:54:00:12:34:ac\n");
         Write("sys/class/infiniband/mlx5_0/node_type", "1: CA\n");
         RdmaDevice[] devices = RdmaDevices.Read(_root.Path);
-        Assert.Equal(["cxgb4_0  enp1s0", "irdma0 irdma lo", "siw0 siw eth0"], devices.Select(device => $"{device.Name} {device.Driver} {device.Interface}"));
+        Assert.Equal(
+            ["cxgb4_0  enp1s0", "irdma0 irdma lo", "siw0 siw eth0"],
+            devices.Select(device => $"{device.Name} {device.Driver} {device.Interface}"));
         Assert.Contains("127.0.0.1", devices[1].Addresses.Select(address => address.AddressText())); // of the real host
     }
 

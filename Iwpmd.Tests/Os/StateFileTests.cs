@@ -88,7 +88,8 @@ public sealed unsafe class StateFileTests : IDisposable
         FileRange[] first = [new(0, 5000), new(Capacity / 2, 100), new(Capacity - 100, 100)];
         Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
         using StateFile opened = file!;
-        Assert.Equal((Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, Preallocate()));
+        Assert.Equal(
+            (Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, Preallocate()));
         Content(opened)[4999] = Content(opened)[Capacity / 2] = Content(opened)[^1] = 0x5a;
         Assert.Equal(Errno.None, opened.PreallocateRest());
         Assert.Equal(Capacity, Preallocate());
@@ -96,10 +97,13 @@ public sealed unsafe class StateFileTests : IDisposable
     });
 
     [Fact]
-    public void All_of_a_file_is_set_aside_at_once_where_there_is_no_room_for_it_or_it_was_there() => OnTmpfs("512k", () =>
+    public void All_of_a_file_is_set_aside_at_once_where_there_is_no_room_for_it_or_it_was_there() =>
+        OnTmpfs("512k", () =>
     {
         FileRange[] first = [new(0, 1), new(Capacity - 1, 1)];
-        Assert.Equal((Errno.NoSpace, "fallocate"), (StateFile.TryOpen(Directory, Capacity, first, out _, out string operation), operation));
+        Assert.Equal(
+            (Errno.NoSpace, "fallocate"),
+            (StateFile.TryOpen(Directory, Capacity, first, out _, out string operation), operation));
         File.WriteAllText(FilePath, "a");
         Assert.Equal(Errno.None, StateFile.TryOpen(Directory, 256 * 1024, first, out StateFile? file, out _));
         file!.Dispose();
@@ -182,14 +186,17 @@ public sealed unsafe class StateFileTests : IDisposable
     });
 
     /// <summary>Bytes that the file has of its file system.</summary>
-    private int Preallocate() => 512 * int.Parse(Tool.Run("stat", "stat", "--format=%b", FilePath), CultureInfo.InvariantCulture);
+    private int Preallocate() =>
+        512 * int.Parse(Tool.Run("stat", "stat", "--format=%b", FilePath), CultureInfo.InvariantCulture);
 
     private static Span<byte> Content(StateFile file) => new((byte*)file.Address, (int)file.Length);
 
     private static int ResidentKilobytes(StateFile file)
     {
         string start = file.Address.ToString("x", CultureInfo.InvariantCulture) + "-";
-        string line = File.ReadLines("/proc/self/smaps").SkipWhile(l => !l.StartsWith(start, StringComparison.Ordinal)).First(l => l.StartsWith("Rss:", StringComparison.Ordinal));
+        string line =
+            File.ReadLines("/proc/self/smaps").SkipWhile(l => !l.StartsWith(start, StringComparison.Ordinal)).First(
+                l => l.StartsWith("Rss:", StringComparison.Ordinal));
         return int.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
     }
 

@@ -42,7 +42,9 @@ public sealed class SyslogTests : IDisposable
         Write(level, "mapping: added: 10.0.0.1:5000");
         string line = Received();
         Assert.StartsWith($"<{priority}>", line, StringComparison.Ordinal);
-        Assert.EndsWith($" iwpmd[{Environment.ProcessId}]: mapping: added: 10.0.0.1:5000 (event 0)", line, StringComparison.Ordinal);
+        Assert.EndsWith(
+            $" iwpmd[{Environment.ProcessId}]: mapping: added: 10.0.0.1:5000 (event 0)", line,
+            StringComparison.Ordinal);
         string time = line[4..19];
         Assert.Contains(time, new[] { before, DateTime.Now }.Select(Rfc3164));
     }
@@ -115,7 +117,8 @@ public sealed class SyslogTests : IDisposable
     }
 
     private static string Rfc3164(DateTime time) =>
-        time.ToString("MMM ", CultureInfo.InvariantCulture) + time.Day.ToString(CultureInfo.InvariantCulture).PadLeft(2) + time.ToString(" HH:mm:ss", CultureInfo.InvariantCulture);
+        time.ToString("MMM ", CultureInfo.InvariantCulture) + time.Day.ToString(CultureInfo.InvariantCulture).PadLeft(2)
+            + time.ToString(" HH:mm:ss", CultureInfo.InvariantCulture);
 
     private void Write(LogLevel level, string text) => _log.Log(level, default, text, null, (state, _) => state);
 

@@ -12,7 +12,8 @@ namespace Iwpmd.Tests.Os;
 public sealed class SystemdNotifyTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
-    private readonly Socket _manager = new(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified) { ReceiveTimeout = 5000 };
+    private readonly Socket _manager =
+        new(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified) { ReceiveTimeout = 5000 };
 
     public void Dispose()
     {

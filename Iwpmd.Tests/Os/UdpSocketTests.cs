@@ -27,7 +27,8 @@ public sealed unsafe class UdpSocketTests : IDisposable
         UdpSocket sender = Open(address.Family), receiver = Open(address.Family);
         Assert.Equal(Errno.None, sender.Send("hello"u8, address.WithPort(receiver.Port), s_routed));
         Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
-        Assert.Equal(new UdpArrival(5, address.WithPort(sender.Port), address.WithPort(receiver.Port), Interface: 1), arrival);
+        Assert.Equal(
+            new UdpArrival(5, address.WithPort(sender.Port), address.WithPort(receiver.Port), Interface: 1), arrival);
         Assert.Equal("hello"u8, _buffer.AsSpan(0, arrival.Length));
         Assert.Equal(Errno.Again, receiver.Receive(_buffer, out _));
     }
@@ -51,7 +52,8 @@ public sealed unsafe class UdpSocketTests : IDisposable
     [InlineData("127.0.0.1:0", "127.0.0.2:0", "127.77.0.1:0", 30_000)] // their networks only
     [InlineData("[::1]:0", "[fd00::7]:0", "[fd00:2::7]:0", 1)]
     [InlineData("[::1]:0", "[fd00::7]:0", "[fd00:2::7]:0", 300)]
-    public void A_filter_lets_known_sources_through_and_a_share_of_others(string to, string known, string stranger, int knownInAll) => InLoopbackNamespace(() =>
+    public void A_filter_lets_known_sources_through_and_a_share_of_others(
+        string to, string known, string stranger, int knownInAll) => InLoopbackNamespace(() =>
     {
         const int Count = 2000;
         InetEndpoint from = InetEndpoint.Parse(known), other = InetEndpoint.Parse(stranger);
@@ -84,7 +86,8 @@ public sealed unsafe class UdpSocketTests : IDisposable
     public void A_v6_source_address_can_be_chosen() => InLoopbackNamespace(() =>
     {
         UdpSocket sender = Open(IpFamily.V6), receiver = Open(IpFamily.V6);
-        InetEndpoint from = InetEndpoint.Parse("[fd00::7]:0").WithPort(sender.Port), to = InetEndpoint.Parse("[::1]:0").WithPort(receiver.Port);
+        InetEndpoint from = InetEndpoint.Parse("[fd00::7]:0").WithPort(sender.Port),
+            to = InetEndpoint.Parse("[::1]:0").WithPort(receiver.Port);
         Assert.Equal(Errno.None, sender.Send("x"u8, to, from));
         Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
         Assert.Equal((from, to), (arrival.From, arrival.To));
@@ -118,8 +121,11 @@ public sealed unsafe class UdpSocketTests : IDisposable
     public void A_broadcast_arrives_at_our_own_address_of_its_network()
     {
         UdpSocket sender = Open(IpFamily.V4), receiver = Open(IpFamily.V4);
-        TestLibc.Succeed(SocketFd.SetOption(sender.Fd, Libc.SOL_SOCKET, 6 /* SO_BROADCAST */, 1) == Errno.None ? 0 : -1);
-        Assert.Equal(Errno.None, sender.Send("all"u8, InetEndpoint.Parse("127.255.255.255:0").WithPort(receiver.Port), s_routed));
+        TestLibc.Succeed(
+            SocketFd.SetOption(sender.Fd, Libc.SOL_SOCKET, 6 /* SO_BROADCAST */, 1) == Errno.None ? 0 : -1);
+        Assert.Equal(
+            Errno.None,
+            sender.Send("all"u8, InetEndpoint.Parse("127.255.255.255:0").WithPort(receiver.Port), s_routed));
         Assert.Equal(Errno.None, receiver.Receive(_buffer, out UdpArrival arrival));
         Assert.Equal("127.0.0.1", arrival.To.AddressText());
     }
@@ -145,7 +151,8 @@ public sealed unsafe class UdpSocketTests : IDisposable
         UdpSocket sender = Open(IpFamily.V4), alive = Open(IpFamily.V4);
         InetEndpoint dead = DeadPort("127.0.0.1:0");
         Assert.Equal(Errno.None, sender.Send("one"u8, dead, s_routed));
-        Assert.Equal(Errno.None, sender.Send("two"u8, InetEndpoint.Parse("127.0.0.1:0").WithPort(alive.Port), s_routed));
+        Assert.Equal(
+            Errno.None, sender.Send("two"u8, InetEndpoint.Parse("127.0.0.1:0").WithPort(alive.Port), s_routed));
         Assert.Equal(Errno.None, alive.Receive(_buffer, out UdpArrival arrival));
         Assert.Equal(3, arrival.Length);
         Assert.True(sender.TryReceiveError(_buffer, out UdpError error));
@@ -210,12 +217,15 @@ public sealed unsafe class UdpSocketTests : IDisposable
         var batch = new UdpBatch(capacity: 2, datagramSize: 4);
         foreach (string text in (string[])["one", "seven", "two"])
         {
-            Assert.Equal(Errno.None, sender.Send(System.Text.Encoding.ASCII.GetBytes(text), address.WithPort(receiver.Port), s_routed));
+            Assert.Equal(
+                Errno.None,
+                sender.Send(System.Text.Encoding.ASCII.GetBytes(text), address.WithPort(receiver.Port), s_routed));
         }
 
         Assert.Equal(2, batch.Receive(receiver));
         Assert.Equal("one"u8, batch.Read(receiver, 0, out UdpArrival first));
-        Assert.Equal(new UdpArrival(3, address.WithPort(sender.Port), address.WithPort(receiver.Port), Interface: 1), first);
+        Assert.Equal(
+            new UdpArrival(3, address.WithPort(sender.Port), address.WithPort(receiver.Port), Interface: 1), first);
         Assert.Equal("seve"u8, batch.Read(receiver, 1, out UdpArrival second));
         Assert.Equal(4, second.Length);
         Assert.Equal(1, batch.Receive(receiver));
@@ -276,7 +286,8 @@ public sealed unsafe class UdpSocketTests : IDisposable
     {
         const int Tentative = 0x40;
         string[] lines = File.ReadAllLines("/proc/thread-self/net/if_inet6");
-        return lines.Length == 4 && lines.All(line => (Convert.ToInt32(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[4], 16) & Tentative) == 0);
+        return lines.Length == 4 && lines.All(
+            line => (Convert.ToInt32(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[4], 16) & Tentative) == 0);
     }
 
     private static InetEndpoint DeadPort(string loopback)

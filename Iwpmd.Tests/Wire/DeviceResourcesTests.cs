@@ -7,13 +7,17 @@ using Xunit;
 
 namespace Iwpmd.Tests.Wire;
 
-/// <summary>What a kernel 6.1 said of a host with one soft iWARP device, five listeners and an accepted connection; [120] stands for so many zeros.</summary>
+/// <summary>
+/// What a kernel 6.1 said of a host with one soft iWARP device, five listeners and an accepted connection; [120] stands
+/// for so many zeros.
+/// </summary>
 public partial class DeviceResourcesTests
 {
     private const string Index = "0800 0100 00000000", Name = "0900 0200 7369773000 000000";
 
     private static readonly byte[] s_device = Recorded(
-        Index + Name + "0800 0300 01000000  0c00 0400 0000200000000000  0c00 0600 010000feff000000  0c00 0700 010000feff000000  0500 0e00 04000000  0500 5400 00000000  0700 4300 69770000");
+        Index + Name
+            + "0800 0300 01000000  0c00 0400 0000200000000000  0c00 0600 010000feff000000  0c00 0700 010000feff000000  0500 0e00 04000000  0500 5400 00000000  0700 4300 69770000");
 
     private static readonly byte[] s_system = Recorded("0500 4200 01000000  0500 6000 00000000  0500 5d00 01000000");
 
@@ -46,10 +50,18 @@ public partial class DeviceResourcesTests
     {
         byte[] buffer = Hex.Dirty(DeviceResources.RequestSize);
 
-        Assert.Equal("10000000 0114 0103 07000000 09000000".Replace(" ", ""), Hex.Text(buffer.AsSpan(0, DeviceResources.AskDevices(buffer, 7, 9))));
-        Assert.Equal("10000000 0914 0103 07000000 09000000".Replace(" ", ""), Hex.Text(buffer.AsSpan(0, DeviceResources.AskCounts(buffer, 7, 9))));
-        Assert.Equal("10000000 0614 0100 07000000 09000000".Replace(" ", ""), Hex.Text(buffer.AsSpan(0, DeviceResources.AskSystem(buffer, 7, 9))));
-        Assert.Equal("18000000 0b14 0103 07000000 09000000 08000100 03000000".Replace(" ", ""), Hex.Text(buffer.AsSpan(0, DeviceResources.AskEndpoints(buffer, 7, 9, device: 3))));
+        Assert.Equal(
+            "10000000 0114 0103 07000000 09000000".Replace(" ", ""),
+            Hex.Text(buffer.AsSpan(0, DeviceResources.AskDevices(buffer, 7, 9))));
+        Assert.Equal(
+            "10000000 0914 0103 07000000 09000000".Replace(" ", ""),
+            Hex.Text(buffer.AsSpan(0, DeviceResources.AskCounts(buffer, 7, 9))));
+        Assert.Equal(
+            "10000000 0614 0100 07000000 09000000".Replace(" ", ""),
+            Hex.Text(buffer.AsSpan(0, DeviceResources.AskSystem(buffer, 7, 9))));
+        Assert.Equal(
+            "18000000 0b14 0103 07000000 09000000 08000100 03000000".Replace(" ", ""),
+            Hex.Text(buffer.AsSpan(0, DeviceResources.AskEndpoints(buffer, 7, 9, device: 3))));
     }
 
     [Fact]
@@ -58,7 +70,9 @@ public partial class DeviceResourcesTests
         Assert.True(DeviceResources.TryReadDevice(s_device, out uint device, out bool isIwarp));
         Assert.Equal((0u, true), (device, isIwarp));
 
-        Assert.True(DeviceResources.TryReadDevice(Hex.Bytes("0800 0100 02000000  0500 0e00 01000000"), out device, out isIwarp)); // a channel adapter
+        // a channel adapter
+        Assert.True(DeviceResources.TryReadDevice(
+            Hex.Bytes("0800 0100 02000000  0500 0e00 01000000"), out device, out isIwarp));
         Assert.Equal((2u, false), (device, isIwarp));
 
         Assert.False(DeviceResources.TryReadDevice(Hex.Bytes("0500 0e00 04000000"), out _, out _));
@@ -72,7 +86,10 @@ public partial class DeviceResourcesTests
         Assert.Equal((0u, 7ul), (device, endpoints));
 
         Assert.False(DeviceResources.TryReadCount(s_device, out _, out _));
-        Assert.False(DeviceResources.TryReadCount(Hex.Bytes(Index + "2000 0f00 1c00 1000 0900 1100 636d5f6964000000 0c00 1200 0700000000000000"), out _, out _)); // a name without its end
+        // a name without its end
+        Assert.False(DeviceResources.TryReadCount(
+            Hex.Bytes(Index + "2000 0f00 1c00 1000 0900 1100 636d5f6964000000 0c00 1200 0700000000000000"), out _,
+            out _));
     }
 
     [Fact]
@@ -94,11 +111,16 @@ public partial class DeviceResourcesTests
         }
 
         Assert.Equal(
-            ["10.0.0.1:7000 listens", "10.0.0.1:7001 listens", "10.0.0.1:7002 listens", "[fd00::1]:7003 listens", "10.0.0.1:7005 listens", "0.0.0.0:7004 listens", "10.0.0.1:7005 other"],
+            [
+                "10.0.0.1:7000 listens", "10.0.0.1:7001 listens", "10.0.0.1:7002 listens", "[fd00::1]:7003 listens",
+                "10.0.0.1:7005 listens", "0.0.0.0:7004 listens", "10.0.0.1:7005 other",
+            ],
             found);
     }
 
-    private static byte[] Recorded(string text) => Hex.Bytes(ZerosPattern.Replace(text, match => new string('0', 2 * int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))));
+    private static byte[] Recorded(string text) =>
+        Hex.Bytes(ZerosPattern.Replace(
+            text, match => new string('0', 2 * int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))));
 
     [GeneratedRegex(@"\[(\d+)\]")]
     private static partial Regex ZerosPattern { get; }

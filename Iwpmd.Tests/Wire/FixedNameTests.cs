@@ -11,13 +11,15 @@ public class FixedNameTests
     [InlineData("")]
     [InlineData("siw0")]
     [InlineData("0123456789abcdef0123456789abcde")] // 31
-    public void A_name_of_at_most_31_bytes_is_kept_whole(string name) => Assert.Equal(name, new FixedName(name).ToString());
+    public void A_name_of_at_most_31_bytes_is_kept_whole(string name) =>
+        Assert.Equal(name, new FixedName(name).ToString());
 
     [Theory]
     [InlineData(32)]
     [InlineData(33)]
     [InlineData(1000)]
-    public void A_longer_name_is_cut_so_that_its_NUL_has_room(int length) => Assert.Equal(new string('x', 31), new FixedName(new string('x', length)).ToString());
+    public void A_longer_name_is_cut_so_that_its_NUL_has_room(int length) =>
+        Assert.Equal(new string('x', 31), new FixedName(new string('x', length)).ToString());
 
     [Fact]
     public void A_name_ends_at_its_first_NUL()

@@ -15,19 +15,22 @@ public class InetEndpointTests
     [InlineData("[fd00::1]:5000")]
     [InlineData("[fe80::1%2]:5000")]
     [InlineData("[::ffff:10.0.0.1]:5000")]
-    public void The_text_form_reads_back_as_itself(string text) => Assert.Equal(text, InetEndpoint.Parse(text).ToString());
+    public void The_text_form_reads_back_as_itself(string text) =>
+        Assert.Equal(text, InetEndpoint.Parse(text).ToString());
 
     [Theory]
     [InlineData("10.0.0.1:5000", "10.0.0.1")]
     [InlineData("[fd00::1]:5000", "fd00::1")]
     [InlineData("[fe80::1%2]:5000", "fe80::1%2")]
-    public void The_address_text_has_no_port_and_no_brackets(string text, string address) => Assert.Equal(address, InetEndpoint.Parse(text).AddressText());
+    public void The_address_text_has_no_port_and_no_brackets(string text, string address) =>
+        Assert.Equal(address, InetEndpoint.Parse(text).AddressText());
 
     [Fact]
     public void An_endpoint_that_is_none_prints_so() => Assert.Equal("none:0", default(InetEndpoint).ToString());
 
     [Fact]
-    public void The_scope_of_an_address_that_is_not_link_local_is_not_printed() => Assert.Equal("[fd00::1]:1", InetEndpoint.Parse("[fd00::1]:1").WithScope(3).ToString());
+    public void The_scope_of_an_address_that_is_not_link_local_is_not_printed() =>
+        Assert.Equal("[fd00::1]:1", InetEndpoint.Parse("[fd00::1]:1").WithScope(3).ToString());
 
     [Theory]
     [InlineData("0.0.0.0:1", true)]
@@ -36,7 +39,8 @@ public class InetEndpointTests
     [InlineData("128.0.0.0:1", false)]
     [InlineData("[::1]:1", false)]
     [InlineData("[8000::]:1", false)]
-    public void A_wildcard_is_an_address_of_zeros(string text, bool wildcard) => Assert.Equal(wildcard, InetEndpoint.Parse(text).IsWildcard);
+    public void A_wildcard_is_an_address_of_zeros(string text, bool wildcard) =>
+        Assert.Equal(wildcard, InetEndpoint.Parse(text).IsWildcard);
 
     [Theory]
     [InlineData("[fe80::1]:1", true)]
@@ -45,7 +49,8 @@ public class InetEndpointTests
     [InlineData("[fe7f::1]:1", false)]
     [InlineData("[fd00::1]:1", false)]
     [InlineData("169.254.0.1:1", false)]
-    public void Link_local_is_fe80_with_a_prefix_of_10_bits(string text, bool linkLocal) => Assert.Equal(linkLocal, InetEndpoint.Parse(text).IsLinkLocal);
+    public void Link_local_is_fe80_with_a_prefix_of_10_bits(string text, bool linkLocal) =>
+        Assert.Equal(linkLocal, InetEndpoint.Parse(text).IsLinkLocal);
 
     [Theory]
     [InlineData("10.0.0.1:1", "10.0.0.1:2")]

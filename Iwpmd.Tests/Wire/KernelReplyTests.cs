@@ -14,22 +14,51 @@ public class KernelReplyTests
     [
         new() { Kind = KernelReplyKind.Hello, Client = 2, Sequence = 1, Abi = 4 },
         new() { Kind = KernelReplyKind.MapInfo, Client = 3, Sequence = 2, Abi = 3 },
-        new() { Kind = KernelReplyKind.RegisterPid, Client = 2, Sequence = 3, RequestSequence = 7, Device = new("siw0"), Abi = 4 },
-        new() { Kind = KernelReplyKind.RegisterPid, Client = 2, Sequence = 3, RequestSequence = 7, Device = new(new string('x', 31)), Abi = 3, Error = MappingError.VersionMismatch },
-        new() { Kind = KernelReplyKind.AddMapping, Client = 2, Sequence = 4, RequestSequence = 8, Local = At("10.0.0.1:5000"), MappedLocal = At("10.0.0.1:41003") },
-        new() { Kind = KernelReplyKind.AddMapping, Client = 2, Sequence = 5, RequestSequence = 9, Local = At("[fe80::1%2]:5000"), MappedLocal = At("[fe80::1%2]:41003") },
         new()
         {
-            Kind = KernelReplyKind.QueryMapping, Client = 2, Sequence = 6, RequestSequence = 10, Error = MappingError.RejectedByPeer,
-            Local = At("10.0.0.1:5000"), Remote = At("10.0.0.2:7174"), MappedLocal = At("10.0.0.1:41003"), MappedRemote = At("10.0.0.2:7174"),
+            Kind = KernelReplyKind.RegisterPid,
+            Client = 2,
+            Sequence = 3,
+            RequestSequence = 7,
+            Device = new("siw0"),
+            Abi = 4,
+        },
+        new() { Kind = KernelReplyKind.RegisterPid, Client = 2, Sequence = 3, RequestSequence = 7, Device = new(
+            new string('x', 31)), Abi = 3, Error = MappingError.VersionMismatch },
+        new() { Kind = KernelReplyKind.AddMapping, Client = 2, Sequence = 4, RequestSequence = 8, Local = At(
+            "10.0.0.1:5000"), MappedLocal = At("10.0.0.1:41003") },
+        new() { Kind = KernelReplyKind.AddMapping, Client = 2, Sequence = 5, RequestSequence = 9, Local = At(
+            "[fe80::1%2]:5000"), MappedLocal = At("[fe80::1%2]:41003") },
+        new()
+        {
+            Kind = KernelReplyKind.QueryMapping, Client = 2, Sequence = 6, RequestSequence = 10,
+            Error = MappingError.RejectedByPeer,
+            Local = At("10.0.0.1:5000"), Remote = At("10.0.0.2:7174"), MappedLocal = At("10.0.0.1:41003"),
+            MappedRemote = At("10.0.0.2:7174"),
         },
         new()
         {
             Kind = KernelReplyKind.RemoteInfo, Client = 2, Sequence = 7,
-            Local = At("[::]:5000"), Remote = At("[fd00::2]:7174"), MappedLocal = At("[::]:41003"), MappedRemote = At("[fd00::2]:48307"),
+            Local = At("[::]:5000"), Remote = At("[fd00::2]:7174"), MappedLocal = At("[::]:41003"),
+            MappedRemote = At("[fd00::2]:48307"),
         },
-        new() { Kind = KernelReplyKind.HandleError, Client = 2, Sequence = 8, RequestSequence = 11, Error = MappingError.Duplicate },
-        new() { Kind = KernelReplyKind.MapInfoNumber, Client = 2, Sequence = 9, RequestSequence = 12, Sent = 228, Accepted = 227 },
+        new()
+        {
+            Kind = KernelReplyKind.HandleError,
+            Client = 2,
+            Sequence = 8,
+            RequestSequence = 11,
+            Error = MappingError.Duplicate,
+        },
+        new()
+        {
+            Kind = KernelReplyKind.MapInfoNumber,
+            Client = 2,
+            Sequence = 9,
+            RequestSequence = 12,
+            Sent = 228,
+            Accepted = 227,
+        },
     ];
 
     public static TheoryData<int> SampleNumbers => [.. Enumerable.Range(0, Samples.Length)];
@@ -47,7 +76,8 @@ public class KernelReplyTests
 
     [Theory]
     [MemberData(nameof(SampleNumbers))]
-    public void The_kernel_reads_what_was_meant(int sample) => Assert.Equal(Samples[sample], KernelBytes.ToReply(Write(Samples[sample])));
+    public void The_kernel_reads_what_was_meant(int sample) =>
+        Assert.Equal(Samples[sample], KernelBytes.ToReply(Write(Samples[sample])));
 
     [Theory]
     [MemberData(nameof(SampleNumbers))]
@@ -78,10 +108,12 @@ public class KernelReplyTests
     }
 
     [Fact]
-    public void The_longest_message_takes_what_is_promised() => Assert.Equal(KernelReply.MaxSize, Samples.Max(reply => Write(reply).Length));
+    public void The_longest_message_takes_what_is_promised() =>
+        Assert.Equal(KernelReply.MaxSize, Samples.Max(reply => Write(reply).Length));
 
     [Fact]
-    public void Every_kind_is_among_the_samples() => Assert.Equal(Enum.GetValues<KernelReplyKind>(), Samples.Select(reply => reply.Kind).Distinct().Order());
+    public void Every_kind_is_among_the_samples() =>
+        Assert.Equal(Enum.GetValues<KernelReplyKind>(), Samples.Select(reply => reply.Kind).Distinct().Order());
 
     private static byte[] Write(in KernelReply reply)
     {

@@ -8,16 +8,35 @@ namespace Iwpmd.Tests.Wire;
 public class KernelRequestTests
 {
     private const int Abi3 = 3, Abi4 = 4;
-    private static readonly InetEndpoint Local = InetEndpoint.Parse("10.0.0.1:5000"), Other = InetEndpoint.Parse("10.0.0.2:7174");
-    private static readonly InetEndpoint Local6 = InetEndpoint.Parse("[fe80::1%2]:5000"), Other6 = InetEndpoint.Parse("[fd00::2]:7174");
-    private static readonly byte[] Sequence = KernelBytes.Attribute(1, [9, 9, 9, 9]), LocalAttribute = KernelBytes.Attribute(2, KernelBytes.Storage(Local));
+    private static readonly InetEndpoint Local = InetEndpoint.Parse("10.0.0.1:5000"),
+        Other = InetEndpoint.Parse("10.0.0.2:7174");
+    private static readonly InetEndpoint Local6 = InetEndpoint.Parse("[fe80::1%2]:5000"),
+        Other6 = InetEndpoint.Parse("[fd00::2]:7174");
+    private static readonly byte[] Sequence = KernelBytes.Attribute(1, [9, 9, 9, 9]),
+        LocalAttribute = KernelBytes.Attribute(2, KernelBytes.Storage(Local));
 
     private static readonly KernelRequest[] Samples =
     [
-        new() { Operation = KernelOperation.RegisterPid, Client = 2, Sequence = 7, Interface = new("eth0"), Device = new("siw0"), Library = new("iWarpPortMapperUser") },
+        new()
+        {
+            Operation = KernelOperation.RegisterPid,
+            Client = 2,
+            Sequence = 7,
+            Interface = new("eth0"),
+            Device = new("siw0"),
+            Library = new("iWarpPortMapperUser"),
+        },
         new() { Operation = KernelOperation.AddMapping, Client = 2, Sequence = 8, Local = Local, Flags = 1 },
         new() { Operation = KernelOperation.AddMapping, Client = 3, Sequence = 9, Local = Local6 },
-        new() { Operation = KernelOperation.QueryMapping, Client = 2, Sequence = 10, Local = Local, Remote = Other, Flags = 1 },
+        new()
+        {
+            Operation = KernelOperation.QueryMapping,
+            Client = 2,
+            Sequence = 10,
+            Local = Local,
+            Remote = Other,
+            Flags = 1,
+        },
         new() { Operation = KernelOperation.QueryMapping, Client = 2, Sequence = 11, Local = Local6, Remote = Other6 },
         new() { Operation = KernelOperation.RemoveMapping, Client = 2, Sequence = 12, Local = Local },
         new() { Operation = KernelOperation.MapInfo, Client = 2, Local = Local, Mapped = Other, Flags = 1 },
@@ -32,11 +51,13 @@ public class KernelRequestTests
 
     [Theory]
     [MemberData(nameof(SampleNumbers))]
-    public void What_a_kernel_of_ABI_4_says_is_read_whole(int sample) => Assert.Equal((Samples[sample], null), Parse(KernelBytes.Of(Samples[sample], Abi4)));
+    public void What_a_kernel_of_ABI_4_says_is_read_whole(int sample) =>
+        Assert.Equal((Samples[sample], null), Parse(KernelBytes.Of(Samples[sample], Abi4)));
 
     [Theory]
     [MemberData(nameof(SampleNumbers))]
-    public void A_kernel_of_ABI_3_says_the_same_without_flags(int sample) => Assert.Equal((Samples[sample] with { Flags = 0 }, null), Parse(KernelBytes.Of(Samples[sample], Abi3)));
+    public void A_kernel_of_ABI_3_says_the_same_without_flags(int sample) =>
+        Assert.Equal((Samples[sample] with { Flags = 0 }, null), Parse(KernelBytes.Of(Samples[sample], Abi3)));
 
     [Theory]
     [InlineData(nameof(KernelOperation.AddMapping), 164, 156)]
@@ -71,7 +92,11 @@ public class KernelRequestTests
     [Fact]
     public void Unknown_attributes_and_any_order_are_fine()
     {
-        byte[] payload = [.. KernelBytes.Attribute(99, [1, 2, 3]), .. KernelBytes.Attribute(3, [1, 0, 0, 0]), .. LocalAttribute, .. KernelBytes.Attribute(17, []), .. Sequence];
+        byte[] payload =
+            [
+                .. KernelBytes.Attribute(99, [1, 2, 3]), .. KernelBytes.Attribute(3, [1, 0, 0, 0]), .. LocalAttribute,
+                .. KernelBytes.Attribute(17, []), .. Sequence,
+            ];
 
         Assert.Equal((Samples[1], null), Parse(KernelBytes.Message(0x0801, 1, 8, 0, payload)));
     }
@@ -90,10 +115,17 @@ public class KernelRequestTests
     [InlineData(nameof(KernelOperation.RegisterPid), 0, 8, 11, 28, 63, 64, 99)]
     [InlineData(nameof(KernelOperation.AddMapping), 0, 7, 8, 9, 12, 139, 147)]
     [InlineData(nameof(KernelOperation.QueryMapping), 0, 8, 139, 140, 271, 279)]
-    public void A_request_that_is_too_short_but_awaited_is_malformed_and_keeps_what_its_refusal_needs(string operation, params int[] lengths)
+    public void A_request_that_is_too_short_but_awaited_is_malformed_and_keeps_what_its_refusal_needs(
+        string operation, params int[] lengths)
     {
         KernelRequest request = Sample(operation);
-        var malformed = new KernelRequest { Operation = KernelOperation.Malformed, Client = request.Client, Sequence = request.Sequence, Result = (int)request.Operation };
+        var malformed = new KernelRequest
+        {
+            Operation = KernelOperation.Malformed,
+            Client = request.Client,
+            Sequence = request.Sequence,
+            Result = (int)request.Operation,
+        };
         foreach (int length in lengths)
         {
             (KernelRequest? parsed, string? reason) = Parse(Cut(KernelBytes.Of(request), length));
@@ -110,7 +142,8 @@ public class KernelRequestTests
     [InlineData(nameof(KernelOperation.Hello), 0, 3, 5)]
     [InlineData(nameof(KernelOperation.Done), 0, 3)]
     [InlineData(nameof(KernelOperation.Error), 0, 3)]
-    public void A_message_that_is_too_short_and_not_awaited_is_dropped_with_a_reason(string operation, params int[] lengths)
+    public void A_message_that_is_too_short_and_not_awaited_is_dropped_with_a_reason(
+        string operation, params int[] lengths)
     {
         foreach (int length in lengths)
         {
@@ -126,7 +159,9 @@ public class KernelRequestTests
     [InlineData(0x0802, 3, "attribute is too short")]
     public void An_address_is_a_whole_sockaddr_storage(int type, int attribute, string reason)
     {
-        byte[] payload = [.. Sequence, .. attribute == 3 ? LocalAttribute : [], .. KernelBytes.Attribute(attribute, KernelBytes.Storage(Local)[..127])];
+        byte[] payload =
+            [.. Sequence, .. attribute == 3 ? LocalAttribute : [], .. KernelBytes.Attribute(
+                attribute, KernelBytes.Storage(Local)[..127])];
 
         Assert.Equal((Malformed(type), reason), Parse(KernelBytes.Message(type, 1, 8, 0, payload)));
     }
@@ -134,7 +169,8 @@ public class KernelRequestTests
     [Fact]
     public void An_address_of_another_family_is_malformed()
     {
-        byte[] message = KernelBytes.Message(0x0801, 1, 8, 0, [.. Sequence, .. KernelBytes.Attribute(2, new byte[128])]);
+        byte[] message = KernelBytes.Message(
+            0x0801, 1, 8, 0, [.. Sequence, .. KernelBytes.Attribute(2, new byte[128])]);
 
         Assert.Equal((Malformed(0x0801), "address is neither IPv4 nor IPv6"), Parse(message));
     }
@@ -145,19 +181,31 @@ public class KernelRequestTests
     [InlineData(4, 32)]
     public void A_name_without_its_NUL_is_malformed(int attribute, int size)
     {
-        byte[] Name(int type, int length) => KernelBytes.Attribute(type, [.. Enumerable.Repeat((byte)'x', type == attribute ? length : length - 1), .. type == attribute ? [] : new byte[1]]);
+        byte[] Name(int type, int length) => KernelBytes.Attribute(
+            type,
+            [
+                .. Enumerable.Repeat((byte)'x', type == attribute ? length : length - 1),
+                .. type == attribute ? [] : new byte[1],
+            ]);
         byte[] payload = [.. Sequence, .. Name(2, 16), .. Name(3, 32), .. Name(4, 32)];
 
-        Assert.Equal((Malformed(0x0800), "name is not terminated or too long"), Parse(KernelBytes.Message(0x0800, 1, 8, 0, payload)));
-        Assert.Equal(size, Assert.Single(RawNetlink.Read(KernelBytes.Message(0x0800, 1, 8, 0, payload)))[attribute].Value.Length);
+        Assert.Equal(
+            (Malformed(0x0800), "name is not terminated or too long"),
+            Parse(KernelBytes.Message(0x0800, 1, 8, 0, payload)));
+        Assert.Equal(
+            size,
+            Assert.Single(RawNetlink.Read(KernelBytes.Message(0x0800, 1, 8, 0, payload)))[attribute].Value.Length);
     }
 
     [Fact]
     public void A_registration_may_come_without_an_interface_name()
     {
-        byte[] payload = [.. Sequence, .. KernelBytes.Attribute(3, [.. "siw0\0"u8]), .. KernelBytes.Attribute(4, [.. "iWarpPortMapperUser\0"u8])];
+        byte[] payload =
+            [.. Sequence, .. KernelBytes.Attribute(3, [.. "siw0\0"u8]), .. KernelBytes.Attribute(
+                4, [.. "iWarpPortMapperUser\0"u8])];
 
-        Assert.Equal((Samples[0] with { Interface = default }, null), Parse(KernelBytes.Message(0x0800, 1, 7, 0, payload)));
+        Assert.Equal(
+            (Samples[0] with { Interface = default }, null), Parse(KernelBytes.Message(0x0800, 1, 7, 0, payload)));
     }
 
     [Theory]
@@ -165,19 +213,22 @@ public class KernelRequestTests
     [InlineData(3)]
     public void Stray_bytes_behind_the_last_attribute_are_nothing(int count)
     {
-        byte[] payload = [.. Sequence, .. LocalAttribute, .. KernelBytes.Attribute(3, [1, 0, 0, 0]), .. new byte[count]];
+        byte[] payload =
+            [.. Sequence, .. LocalAttribute, .. KernelBytes.Attribute(3, [1, 0, 0, 0]), .. new byte[count]];
 
         Assert.Equal((Samples[1], null), Parse(KernelBytes.Message(0x0801, 1, 8, 0, payload)));
     }
 
     [Fact]
     public void The_echoed_number_may_be_missing() =>
-        Assert.Equal((Samples[1], null), Parse(KernelBytes.Message(0x0801, 1, 8, 0, [.. LocalAttribute, .. KernelBytes.Attribute(3, [1, 0, 0, 0])])));
+        Assert.Equal((Samples[1], null), Parse(KernelBytes.Message(
+            0x0801, 1, 8, 0, [.. LocalAttribute, .. KernelBytes.Attribute(3, [1, 0, 0, 0])])));
 
     [Fact]
     public void What_stands_behind_a_DONE_is_read()
     {
-        var messages = new NetlinkMessages((byte[])[.. Hex.Bytes("10000000 0300 0200 00000000 af000000"), .. KernelBytes.Of(Samples[1])]);
+        var messages = new NetlinkMessages(
+            (byte[])[.. Hex.Bytes("10000000 0300 0200 00000000 af000000"), .. KernelBytes.Of(Samples[1])]);
         Assert.True(messages.MoveNext() && messages.MoveNext());
         Assert.True(KernelRequest.TryParse(messages.Header, messages.Payload, out KernelRequest request, out _));
         Assert.Equal(Samples[1], request);
@@ -193,10 +244,13 @@ public class KernelRequestTests
 
     [Fact]
     public void A_replayed_mapping_of_two_families_is_dropped() =>
-        Assert.Equal((null, "families of local and mapped address differ"), Parse(KernelBytes.Of(Samples[6] with { Mapped = Other6 })));
+        Assert.Equal(
+            (null, "families of local and mapped address differ"),
+            Parse(KernelBytes.Of(Samples[6] with { Mapped = Other6 })));
 
     [Fact]
-    public void The_end_of_a_replayed_batch_says_nothing() => Assert.Equal((null, "end of a batch"), Parse(Hex.Bytes("10000000 0300 0200 00000000 af000000")));
+    public void The_end_of_a_replayed_batch_says_nothing() =>
+        Assert.Equal((null, "end of a batch"), Parse(Hex.Bytes("10000000 0300 0200 00000000 af000000")));
 
     // The numbers behind HELLO are those of Done, Error and Malformed here; 256 and more are operations cut to a byte.
     [Theory]
@@ -209,7 +263,8 @@ public class KernelRequestTests
     [InlineData(0x0901)]
     [InlineData(0x0bff)]
     public void An_operation_that_the_kernel_does_not_send_is_dropped(int type) =>
-        Assert.Equal((null, "unknown operation"), Parse(KernelBytes.Message(type, 1, 8, 0, [.. Sequence, .. LocalAttribute])));
+        Assert.Equal(
+            (null, "unknown operation"), Parse(KernelBytes.Message(type, 1, 8, 0, [.. Sequence, .. LocalAttribute])));
 
     [Theory]
     [InlineData(0)]
@@ -217,15 +272,18 @@ public class KernelRequestTests
     [InlineData(4)] // NLMSG_OVERRUN
     [InlineData(15)]
     public void A_control_message_other_than_done_and_error_is_dropped(int type) =>
-        Assert.Equal((null, "control message"), Parse(KernelBytes.Message(type, 0, 8, 0, [.. Sequence, .. LocalAttribute])));
+        Assert.Equal(
+            (null, "control message"), Parse(KernelBytes.Message(type, 0, 8, 0, [.. Sequence, .. LocalAttribute])));
 
     [Fact]
     public void A_bad_message_does_not_drop_its_neighbours()
     {
         byte[] datagram =
         [
-            .. KernelBytes.Of(Samples[1]), .. KernelBytes.Message(0x0806, 2, 0, 0, Hex.Bytes("ffff 0100 00000000")), .. KernelBytes.Of(Samples[6]),
-            .. KernelBytes.Message(0x0801, 1, 77, 0, []), .. KernelBytes.Message(0x0fff, 1, 0, 0, []), .. KernelBytes.Of(Samples[10]),
+            .. KernelBytes.Of(Samples[1]), .. KernelBytes.Message(0x0806, 2, 0, 0, Hex.Bytes("ffff 0100 00000000")),
+            .. KernelBytes.Of(Samples[6]),
+            .. KernelBytes.Message(0x0801, 1, 77, 0, []), .. KernelBytes.Message(0x0fff, 1, 0, 0, []),
+            .. KernelBytes.Of(Samples[10]),
         ];
         var parsed = new List<KernelRequest>();
         var messages = new NetlinkMessages(datagram);
@@ -241,17 +299,23 @@ public class KernelRequestTests
         Assert.Equal([Samples[1], Samples[6], Malformed(0x0801) with { Sequence = 77 }, Samples[10]], parsed);
     }
 
-    private static KernelRequest Sample(string operation) => Samples.First(sample => sample.Operation.ToString() == operation);
+    private static KernelRequest Sample(string operation) =>
+        Samples.First(sample => sample.Operation.ToString() == operation);
 
-    private static KernelRequest Malformed(int type) => new() { Operation = KernelOperation.Malformed, Client = 2, Sequence = 8, Result = type % 1024 };
+    private static KernelRequest Malformed(int type) =>
+        new() { Operation = KernelOperation.Malformed, Client = 2, Sequence = 8, Result = type % 1024 };
 
     /// <summary>The message with only the first bytes of its payload, in a length that says so.</summary>
-    private static byte[] Cut(byte[] message, int payload) => [.. BitConverter.GetBytes(16 + payload), .. message[4..(16 + payload)]];
+    private static byte[] Cut(byte[] message, int payload) =>
+        [.. BitConverter.GetBytes(16 + payload), .. message[4..(16 + payload)]];
 
     private static (KernelRequest? Request, string? Reason) Parse(byte[] message)
     {
         NetlinkHeader header = NetlinkHeader.Read(message);
         Assert.Equal(message.Length, header.Length);
-        return KernelRequest.TryParse(header, message.AsSpan(NetlinkHeader.Size), out KernelRequest request, out string? reason) ? (request, reason) : (null, reason);
+        return KernelRequest.TryParse(
+            header, message.AsSpan(NetlinkHeader.Size), out KernelRequest request, out string? reason)
+            ? (request, reason)
+            : (null, reason);
     }
 }

@@ -85,13 +85,20 @@ public class NetlinkAttributesTests
     [InlineData("0400 0100", "Name")]
     [InlineData("0800 0100 73697730", "Name")] // no NUL
     [InlineData("0c00 0100 7369773078787800", "Name")] // 7 letters, where 7 bytes are for letters and NUL
-    [InlineData("1400 0100 02001388 0a000001 0000000000000000", "Endpoint")] // a sockaddr_in, where the kernel has a sockaddr_storage
+    // a sockaddr_in, where the kernel has a sockaddr_storage
+    [InlineData("1400 0100 02001388 0a000001 0000000000000000", "Endpoint")]
     public void A_value_of_a_wrong_size_is_remembered_as_the_error(string bytes, string form)
     {
         var reader = new AttributeReader(Hex.Bytes(bytes + " 0800 0200 00000000"));
         Assert.True(reader.MoveNext());
 
-        object value = form switch { "UInt16" => reader.UInt16(), "UInt32" => reader.UInt32(), "Name" => reader.Name(7), _ => reader.Endpoint() };
+        object value = form switch
+        {
+            "UInt16" => reader.UInt16(),
+            "UInt32" => reader.UInt32(),
+            "Name" => reader.Name(7),
+            _ => reader.Endpoint(),
+        };
 
         Assert.Equal(Activator.CreateInstance(value.GetType()), value);
         Assert.NotNull(reader.Error);
@@ -123,7 +130,9 @@ public class NetlinkAttributesTests
         writer.String(4, ""u8);
         writer.String(5, "abc"u8);
 
-        Assert.Equal("0600010004000000 0800020078563412 090003007369773000000000 0500040000000000 0800050061626300".Replace(" ", ""), Hex.Text(bytes.AsSpan(0, writer.Length)));
+        Assert.Equal(
+            "0600010004000000 0800020078563412 090003007369773000000000 0500040000000000 0800050061626300".Replace(" ", ""),
+            Hex.Text(bytes.AsSpan(0, writer.Length)));
     }
 
     [Fact]
@@ -133,6 +142,8 @@ public class NetlinkAttributesTests
         var writer = new AttributeWriter(bytes);
         writer.Endpoint(2, InetEndpoint.Parse("10.0.0.1:5000"));
 
-        Assert.Equal(Hex.Text(KernelBytes.Attribute(2, KernelBytes.Storage(InetEndpoint.Parse("10.0.0.1:5000")))), Hex.Text(bytes.AsSpan(0, writer.Length)));
+        Assert.Equal(
+            Hex.Text(KernelBytes.Attribute(2, KernelBytes.Storage(InetEndpoint.Parse("10.0.0.1:5000")))),
+            Hex.Text(bytes.AsSpan(0, writer.Length)));
     }
 }

@@ -35,7 +35,8 @@ public class NetlinkMessageTests
     [Fact]
     public void A_datagram_is_walked_message_by_message_each_with_its_own_payload()
     {
-        (string walked, bool damaged) = Walk(Hex.Bytes($"14000000 0308 0100 01000000 00000000 11111111 {Empty} 18000000 0308 0100 03000000 00000000 2222222233333333"));
+        (string walked, bool damaged) = Walk(Hex.Bytes(
+            $"14000000 0308 0100 01000000 00000000 11111111 {Empty} 18000000 0308 0100 03000000 00000000 2222222233333333"));
 
         Assert.Equal("1:11111111 7: 3:2222222233333333", walked);
         Assert.False(damaged);
@@ -78,7 +79,8 @@ public class NetlinkMessageTests
     [InlineData("", false)]
     [InlineData("10", true)]
     [InlineData("10000000 0308 0100 07000000 af0000", true)]
-    public void Less_than_a_header_is_no_message(string bytes, bool isDamaged) => Assert.Equal(("", isDamaged), Walk(Hex.Bytes(bytes)));
+    public void Less_than_a_header_is_no_message(string bytes, bool isDamaged) =>
+        Assert.Equal(("", isDamaged), Walk(Hex.Bytes(bytes)));
 
     private static (string Walked, bool Damaged) Walk(byte[] datagram)
     {

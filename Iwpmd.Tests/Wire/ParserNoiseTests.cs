@@ -5,13 +5,18 @@ using Xunit;
 
 namespace Iwpmd.Tests.Wire;
 
-/// <summary>Outside data in all shapes, the same in every run: nothing throws, and what is read is what was written.</summary>
+/// <summary>
+/// Outside data in all shapes, the same in every run: nothing throws, and what is read is what was written.
+/// </summary>
 public class ParserNoiseTests
 {
     private const int Rounds = 200_000;
 
     private static readonly KernelOperation[] Operations = [.. Enum.GetValues<KernelOperation>()
-        .Where(operation => operation is not (KernelOperation.RemoteInfo or KernelOperation.HandleError or KernelOperation.Malformed))];
+        .Where(
+            operation =>
+                operation is not (KernelOperation.RemoteInfo or KernelOperation.HandleError
+                    or KernelOperation.Malformed))];
 
     [Fact]
     public void Random_bytes_never_throw()
@@ -29,7 +34,11 @@ public class ParserNoiseTests
     public void Recorded_bytes_with_a_few_of_them_changed_never_throw()
     {
         var random = new Random(2);
-        byte[][] recorded = [.. Trace.All.SelectMany(trace => trace.Messages).Select(message => message.Bytes), .. DeviceResourcesTests.Payloads];
+        byte[][] recorded =
+            [
+                .. Trace.All.SelectMany(trace => trace.Messages).Select(message => message.Bytes),
+                .. DeviceResourcesTests.Payloads,
+            ];
         int understood = 0;
         for (int round = 0; round < Rounds; round++)
         {
@@ -38,11 +47,13 @@ public class ParserNoiseTests
             for (int change = random.Next(6); change > 0 && bytes.Length > 0; change--)
             {
                 // Headers are where lengths and types are.
-                bytes[random.Next(random.Next(2) == 0 ? bytes.Length : Math.Min(32, bytes.Length))] = (byte)random.Next(256);
+                bytes[random.Next(random.Next(2) == 0 ? bytes.Length : Math.Min(32, bytes.Length))] =
+                    (byte)random.Next(256);
             }
             understood += ReadAll(bytes);
         }
-        Assert.InRange(understood, Rounds / 4, Rounds * 2); // or the changes are too wild to reach what lies behind the headers
+        // or the changes are too wild to reach what lies behind the headers
+        Assert.InRange(understood, Rounds / 4, Rounds * 2);
     }
 
     [Fact]
@@ -56,12 +67,14 @@ public class ParserNoiseTests
             var type = (PeerMessageType)random.Next(4);
             bool mapped = type == PeerMessageType.Request && random.Next(2) == 0;
             var message = new PeerMessage(
-                type, (ulong)random.NextInt64(long.MinValue, long.MaxValue), Endpoint(random, family), Endpoint(random, family), mapped ? Endpoint(random, family) : default);
+                type, (ulong)random.NextInt64(long.MinValue, long.MaxValue), Endpoint(random, family),
+                Endpoint(random, family), mapped ? Endpoint(random, family) : default);
             random.NextBytes(buffer);
 
             int length = message.Write(buffer);
 
-            Assert.True(PeerMessage.TryParse(buffer.AsSpan(0, length), out PeerMessage read, out string? reason), reason);
+            Assert.True(
+                PeerMessage.TryParse(buffer.AsSpan(0, length), out PeerMessage read, out string? reason), reason);
             Assert.Equal(message, read);
         }
     }
@@ -76,9 +89,14 @@ public class ParserNoiseTests
             byte[] bytes = KernelBytes.Of(request, abi: 4, portId: (uint)random.Next());
             NetlinkHeader header = NetlinkHeader.Read(bytes);
 
-            Assert.True(KernelRequest.TryParse(header, bytes.AsSpan(NetlinkHeader.Size), out KernelRequest read, out string? reason), reason);
+            Assert.True(
+                KernelRequest.TryParse(
+                    header, bytes.AsSpan(NetlinkHeader.Size), out KernelRequest read, out string? reason),
+                reason);
             Assert.Equal(request, read);
-            Assert.Equal((request.Local.Scope, request.Remote.Scope, request.Mapped.Scope), (read.Local.Scope, read.Remote.Scope, read.Mapped.Scope));
+            Assert.Equal(
+                (request.Local.Scope, request.Remote.Scope, request.Mapped.Scope),
+                (read.Local.Scope, read.Remote.Scope, read.Mapped.Scope));
         }
     }
 
@@ -114,7 +132,8 @@ public class ParserNoiseTests
         var messages = new NetlinkMessages(bytes);
         while (messages.MoveNext())
         {
-            bool read = KernelRequest.TryParse(messages.Header, messages.Payload, out KernelRequest request, out string? reason);
+            bool read = KernelRequest.TryParse(
+                messages.Header, messages.Payload, out KernelRequest request, out string? reason);
             Assert.Equal(!read || request.Operation == KernelOperation.Malformed, reason is not null);
             values += read ? 1 : 0;
         }
@@ -124,12 +143,18 @@ public class ParserNoiseTests
     private static KernelRequest Request(Random random)
     {
         IpFamily family = random.Next(2) == 0 ? IpFamily.V4 : IpFamily.V6;
-        var request = new KernelRequest { Operation = Operations[random.Next(Operations.Length)], Client = (byte)random.Next(1, 64), Sequence = (uint)random.Next() };
+        var request = new KernelRequest
+        {
+            Operation = Operations[random.Next(Operations.Length)],
+            Client = (byte)random.Next(1, 64),
+            Sequence = (uint)random.Next(),
+        };
         InetEndpoint one = Endpoint(random, family), other = Endpoint(random, family);
         uint flags = (uint)random.Next();
         return request.Operation switch
         {
-            KernelOperation.RegisterPid => request with { Interface = Name(random, 15), Device = Name(random, 31), Library = Name(random, 31) },
+            KernelOperation.RegisterPid =>
+                request with { Interface = Name(random, 15), Device = Name(random, 31), Library = Name(random, 31) },
             KernelOperation.AddMapping => request with { Local = one, Flags = flags },
             KernelOperation.RemoveMapping => request with { Local = one },
             KernelOperation.QueryMapping => request with { Local = one, Remote = other, Flags = flags },
@@ -151,15 +176,19 @@ public class ParserNoiseTests
         InetEndpoint one = Endpoint(random, family), other = Endpoint(random, family);
         return kind switch
         {
-            KernelReplyKind.RegisterPid => reply with { RequestSequence = answered, Device = Name(random, 31), Abi = abi, Error = error },
-            KernelReplyKind.AddMapping => reply with { RequestSequence = answered, Local = one, MappedLocal = other, Error = error },
+            KernelReplyKind.RegisterPid =>
+                reply with { RequestSequence = answered, Device = Name(random, 31), Abi = abi, Error = error },
+            KernelReplyKind.AddMapping =>
+                reply with { RequestSequence = answered, Local = one, MappedLocal = other, Error = error },
             KernelReplyKind.HandleError => reply with { RequestSequence = answered, Error = error },
-            KernelReplyKind.MapInfoNumber => reply with { RequestSequence = answered, Sent = (uint)random.Next(), Accepted = (uint)random.Next() },
+            KernelReplyKind.MapInfoNumber =>
+                reply with { RequestSequence = answered, Sent = (uint)random.Next(), Accepted = (uint)random.Next() },
             KernelReplyKind.Hello or KernelReplyKind.MapInfo => reply with { Abi = abi },
             _ => reply with
             {
                 RequestSequence = answered, Error = error,
-                Local = one, Remote = other, MappedLocal = one.WithPort((ushort)random.Next(65536)), MappedRemote = other.WithPort((ushort)random.Next(65536)),
+                Local = one, Remote = other, MappedLocal = one.WithPort((ushort)random.Next(65536)),
+                MappedRemote = other.WithPort((ushort)random.Next(65536)),
             },
         };
     }
@@ -174,5 +203,6 @@ public class ParserNoiseTests
         return InetEndpoint.FromAddressBytes(address, (ushort)random.Next(65536));
     }
 
-    private static FixedName Name(Random random, int longest) => new(new string('a', random.Next(longest)) + (char)random.Next('a', 'z' + 1));
+    private static FixedName Name(Random random, int longest) =>
+        new(new string('a', random.Next(longest)) + (char)random.Next('a', 'z' + 1));
 }

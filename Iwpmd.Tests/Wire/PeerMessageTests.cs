@@ -10,13 +10,18 @@ public class PeerMessageTests
     private const string Zeros12 = "000000000000000000000000", Handle = "0123456789abcdef";
 
     // version, type and ip version; PmTime; mapped port; ApPort; CpPort; handle; CpIPAddr; ApIPAddr; mapped address
-    private const string Request4 = $"04 00 a02b 1c06 1388 {Handle} 0a000001{Zeros12} 0a000002{Zeros12} 0a000001{Zeros12}";
-    private const string Request6 = $"06 00 a02b 1c06 1388 {Handle} fd000000000000000000000000000001 fd000000000000000000000000000002 fd000000000000000000000000000001";
+    private const string Request4 =
+        $"04 00 a02b 1c06 1388 {Handle} 0a000001{Zeros12} 0a000002{Zeros12} 0a000001{Zeros12}";
+    private const string Request6 =
+        $"06 00 a02b 1c06 1388 {Handle} fd000000000000000000000000000001 fd000000000000000000000000000002 fd000000000000000000000000000001";
     private const string Accept4 = $"14 00 0000 bcb3 1388 {Handle} 0a000001{Zeros12} 0a000002{Zeros12}";
-    private const string Accept6 = $"16 00 0000 bcb3 1388 {Handle} fd000000000000000000000000000001 fd000000000000000000000000000002";
+    private const string Accept6 =
+        $"16 00 0000 bcb3 1388 {Handle} fd000000000000000000000000000001 fd000000000000000000000000000002";
 
-    private static readonly PeerMessage Question4 = new(PeerMessageType.Request, 0x0123456789abcdef, At("10.0.0.1:5000"), At("10.0.0.2:7174"), At("10.0.0.1:41003"));
-    private static readonly PeerMessage Question6 = new(PeerMessageType.Request, 0x0123456789abcdef, At("[fd00::1]:5000"), At("[fd00::2]:7174"), At("[fd00::1]:41003"));
+    private static readonly PeerMessage Question4 = new(
+        PeerMessageType.Request, 0x0123456789abcdef, At("10.0.0.1:5000"), At("10.0.0.2:7174"), At("10.0.0.1:41003"));
+    private static readonly PeerMessage Question6 = new(
+        PeerMessageType.Request, 0x0123456789abcdef, At("[fd00::1]:5000"), At("[fd00::2]:7174"), At("[fd00::1]:41003"));
 
     public static TheoryData<string, string> Forms => new()
     {
@@ -47,7 +52,8 @@ public class PeerMessageTests
     {
         Assert.Equal(64, Write(Question4).Length);
         Assert.Equal(48, Write(Question4 with { MappedConnecting = default }).Length);
-        Assert.All([Question4.AsAccept(1), Question4.AsAck(), Question4.AsReject()], message => Assert.Equal(48, Write(message).Length));
+        Assert.All([Question4.AsAccept(1), Question4.AsAck(), Question4.AsReject()], message => Assert.Equal(
+            48, Write(message).Length));
     }
 
     [Fact]
@@ -76,9 +82,15 @@ public class PeerMessageTests
     {
         PeerMessage accept = Question4.AsAccept(48307);
 
-        Assert.Equal(new PeerMessage(PeerMessageType.Accept, Question4.Handle, Question4.Connecting, At("10.0.0.2:48307"), default), accept);
+        Assert.Equal(
+            new PeerMessage(
+                PeerMessageType.Accept, Question4.Handle, Question4.Connecting, At("10.0.0.2:48307"), default),
+            accept);
         Assert.Equal(accept with { Type = PeerMessageType.Ack }, accept.AsAck());
-        Assert.Equal(new PeerMessage(PeerMessageType.Reject, Question4.Handle, Question4.Connecting, Question4.Accepting, default), Question4.AsReject());
+        Assert.Equal(
+            new PeerMessage(
+                PeerMessageType.Reject, Question4.Handle, Question4.Connecting, Question4.Accepting, default),
+            Question4.AsReject());
     }
 
     [Theory]
@@ -101,7 +113,8 @@ public class PeerMessageTests
     [InlineData("14")]
     [InlineData("24")]
     [InlineData("34")]
-    public void Only_a_request_has_64_bytes(string first) => Assert.Equal("length is not that of its type", ReasonToDrop(Hex.Bytes(first + Request4[2..])));
+    public void Only_a_request_has_64_bytes(string first) =>
+        Assert.Equal("length is not that of its type", ReasonToDrop(Hex.Bytes(first + Request4[2..])));
 
     [Theory]
     [InlineData("44", "unknown version")]
@@ -111,7 +124,8 @@ public class PeerMessageTests
     [InlineData("05", "ip version is neither 4 nor 6")]
     [InlineData("0c", "ip version is neither 4 nor 6")]
     [InlineData("0e", "ip version is neither 4 nor 6")]
-    public void Another_version_is_dropped(string first, string reason) => Assert.Equal(reason, ReasonToDrop(Hex.Bytes(first + Request4[2..])));
+    public void Another_version_is_dropped(string first, string reason) =>
+        Assert.Equal(reason, ReasonToDrop(Hex.Bytes(first + Request4[2..])));
 
     private static string? ReasonToDrop(byte[] bytes)
     {

@@ -14,7 +14,8 @@ public class RdmaNetlinkTests
         string[] ours = [.. typeof(RdmaNetlink).GetFields(BindingFlags.Public | BindingFlags.Static)
             .Select(field => $"{field.Name} {Convert.ToInt64(field.GetRawConstantValue())}")];
 
-        // The headers for programs lost RDMA_NL_C4IW with the drivers of old (its number is reserved there) and never had the sizes, which the kernel keeps in its iwpm_util.h.
+        // The headers for programs lost RDMA_NL_C4IW with the drivers of old (its number is reserved there) and never
+        // had the sizes, which the kernel keeps in its iwpm_util.h.
         string[] theirs = CCompiler.Run($$"""
             #include <stdio.h>
             #include <linux/netlink.h>

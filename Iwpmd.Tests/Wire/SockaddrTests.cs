@@ -7,7 +7,8 @@ namespace Iwpmd.Tests.Wire;
 
 public class SockaddrTests
 {
-    private const string V4 = "0200 1388 0a000001 0000000000000000", V6 = "0a00 1388 00000000 fe800000000000000000000000000001 02000000";
+    private const string V4 = "0200 1388 0a000001 0000000000000000",
+        V6 = "0a00 1388 00000000 fe800000000000000000000000000001 02000000";
 
     [Theory]
     [InlineData("10.0.0.1:5000", V4)]

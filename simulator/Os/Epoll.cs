@@ -5,7 +5,10 @@ namespace Iwpmd.Os;
 
 internal readonly record struct EpollEvent(int Token, bool HasError);
 
-/// <summary>Never waits: where a process would, <see cref="Idle"/> leaves the loop, which is entered again when something is ready or the time is over.</summary>
+/// <summary>
+/// Never waits: where a process would, <see cref="Idle"/> leaves the loop, which is entered again when something is
+/// ready or the time is over.
+/// </summary>
 internal sealed class Epoll(Machine machine) : IDisposable
 {
     private readonly List<(int Fd, int Token)> _watched = [];

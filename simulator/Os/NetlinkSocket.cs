@@ -18,7 +18,8 @@ internal sealed class NetlinkSocket : IDisposable
 
     public int ReceiveBufferBytes => End.Limit;
 
-    public static Errno TryOpen(int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
+    public static Errno TryOpen(
+        int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
     {
         Machine machine = Machine.Current!;
         operation = "socket";

@@ -6,7 +6,8 @@ namespace Iwpmd.Os;
 
 internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEndpoint To, uint Interface);
 
-internal readonly record struct UdpError(InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
+internal readonly record struct UdpError(
+    InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
 {
     public InetEndpoint Source { get; init; }
 
@@ -83,7 +84,8 @@ internal sealed class UdpSocket : IDisposable
         return Errno.None;
     }
 
-    public static UdpSocket? Adopt(int fd) => Machine.Current!.Find(fd) is UdpEnd end ? new UdpSocket(Machine.Current!, fd, end) : null;
+    public static UdpSocket? Adopt(int fd) =>
+        Machine.Current!.Find(fd) is UdpEnd end ? new UdpSocket(Machine.Current!, fd, end) : null;
 
     public static Errno TryFindSource(in InetEndpoint to, out InetEndpoint source)
     {

@@ -10,7 +10,7 @@ internal sealed partial class Kernel
 {
     private const int Devices = 2;
 
-    private void AnswerCensus(NetlinkEnd to, in NetlinkHeader header, ReadOnlySpan<byte> payload)
+    private void AnswerEndpoints(NetlinkEnd to, in NetlinkHeader header, ReadOnlySpan<byte> payload)
     {
         switch (header.Operation)
         {
@@ -20,7 +20,9 @@ internal sealed partial class Kernel
             case RDMA_NLDEV_CMD_GET:
                 for (int device = 0; device < Devices; device++)
                 {
-                    Say(to, header, NLM_F_MULTI, [.. DeviceIndex(device), .. Attribute(RDMA_NLDEV_ATTR_DEV_NODE_TYPE, [RDMA_NODE_RNIC])]);
+                    Say(
+                        to, header, NLM_F_MULTI,
+                        [.. DeviceIndex(device), .. Attribute(RDMA_NLDEV_ATTR_DEV_NODE_TYPE, [RDMA_NODE_RNIC])]);
                 }
                 break;
             case RDMA_NLDEV_CMD_RES_GET:
@@ -28,8 +30,11 @@ internal sealed partial class Kernel
                 {
                     byte[] count = new byte[sizeof(ulong)];
                     MemoryMarshal.Write(count, (ulong)Endpoints.Count(one => one.Device == device));
-                    byte[] entry = [.. Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME, "cm_id\0"u8), .. Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR, count)];
-                    byte[] summary = Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY, Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY, entry));
+                    byte[] entry =
+                        [.. Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_NAME, "cm_id\0"u8), .. Attribute(
+                            RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY_CURR, count)];
+                    byte[] summary = Attribute(
+                        RDMA_NLDEV_ATTR_RES_SUMMARY, Attribute(RDMA_NLDEV_ATTR_RES_SUMMARY_ENTRY, entry));
                     Say(to, header, NLM_F_MULTI, [.. DeviceIndex(device), .. summary]);
                 }
                 break;
@@ -49,10 +54,14 @@ internal sealed partial class Kernel
             foreach (Endpoint endpoint in some)
             {
                 Sockaddr.Write(address, endpoint.Local);
-                byte[] entry = [.. Attribute(RDMA_NLDEV_ATTR_RES_STATE, [(byte)(endpoint.IsListening ? 8 : 5)]), .. Attribute(RDMA_NLDEV_ATTR_RES_SRC_ADDR, address)];
+                byte[] entry =
+                    [.. Attribute(RDMA_NLDEV_ATTR_RES_STATE, [(byte)(endpoint.IsListening ? 8 : 5)]), .. Attribute(
+                        RDMA_NLDEV_ATTR_RES_SRC_ADDR, address)];
                 entries.AddRange(Attribute(RDMA_NLDEV_ATTR_RES_CM_ID_ENTRY, entry));
             }
-            Say(to, header, NLM_F_MULTI, [.. DeviceIndex(device), .. Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, entries.ToArray())]);
+            Say(
+                to, header, NLM_F_MULTI,
+                [.. DeviceIndex(device), .. Attribute(RDMA_NLDEV_ATTR_RES_CM_ID, entries.ToArray())]);
         }
     }
 
@@ -64,7 +73,8 @@ internal sealed partial class Kernel
         _ = to.TryEnqueue(bytes, 1024 + bytes.Length);
     }
 
-    private static byte[] DeviceIndex(int device) => Attribute(RDMA_NLDEV_ATTR_DEV_INDEX, BitConverter.GetBytes(device));
+    private static byte[] DeviceIndex(int device) =>
+        Attribute(RDMA_NLDEV_ATTR_DEV_INDEX, BitConverter.GetBytes(device));
 
     private static byte[] Attribute(ushort type, ReadOnlySpan<byte> value)
     {
