@@ -62,7 +62,8 @@ internal sealed class SandboxRules
     public void End(int begin) => Program.Patch(begin);
 
     /// <summary>
-    /// Continues when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these values.
+    /// Continues when the lower half of an argument, as far as <paramref name="mask"/> shows it, has one of these
+    /// values.
     /// </summary>
     public void Require(int argument, int mask, uint refuse, params ReadOnlySpan<uint> values)
     {

@@ -5,8 +5,8 @@ using Iwpmd.Wire;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// Has the kernel drop most datagrams of unvalidated hosts before it costs a place in a socket. It is coarse: with many known
-/// sources it knows their networks only.
+/// Has the kernel drop most datagrams of unvalidated hosts before it costs a place in a socket. It is coarse: with many
+/// known sources it knows their networks only.
 /// </summary>
 internal sealed class SourceFilter
 {
