@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Iwpmd.Tests.Support;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -24,6 +25,29 @@ public class SimulatorTests(ITestOutputHelper output)
         Assert.Equal(histories[0], histories[1]);
         Assert.Contains("events, no violation", histories[0]);
         Assert.Contains("QUERY", histories[0]);
+    }
+
+    /// <summary>simulator/plant changes these lines in a copy of the sources.</summary>
+    [Fact]
+    public void Each_planted_fault_has_one_place()
+    {
+        string sources = string.Concat(
+            Repository.Sources("Iwpmd").Select(path => File.ReadAllText(Repository.PathOf(path))));
+        string[] faults = File.ReadAllLines(Repository.PathOf("simulator/faults"));
+        List<List<string>> places = [];
+        for (int i = 1; i < faults.Length; i++)
+        {
+            if (faults[i].StartsWith("- ", StringComparison.Ordinal))
+            {
+                if (!faults[i - 1].StartsWith("- ", StringComparison.Ordinal))
+                {
+                    places.Add([]);
+                }
+                places[^1].Add(faults[i][2..]);
+            }
+        }
+        Assert.True(places.Count > 40, $"{places.Count} faults");
+        Assert.All(places, place => Assert.Equal(2, sources.Split(string.Join('\n', place)).Length));
     }
 
     private static string Tell()
