@@ -58,7 +58,8 @@ internal static partial class Log
     public static partial void KernelTooOld(ILogger log, KernelOperation operation, string suppressed);
 
     [LoggerMessage(112, LogLevel.Warning,
-        "kernel: {Kind} to request {Sequence} rejected ({Error}): {Local} continues unmapped{Suppressed}")]
+        "kernel: {Kind} to request {Sequence} rejected ({Error}): {Local} continues unmapped: see "
+        + "dmesg{Suppressed}")]
     private static partial void KernelUndelivered(
         ILogger log, KernelReplyKind kind, uint sequence, string error, InetEndpoint local, string suppressed);
 
@@ -185,9 +186,9 @@ internal static partial class Log
     public static partial void AnswerDropped(
         ILogger log, PeerMessageType type, InetEndpoint source, InetEndpoint asked, string reason, string suppressed);
 
-    [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Suppressed}")]
+    [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Remedy}{Suppressed}")]
     public static partial void PeerSendFailed(
-        ILogger log, PeerMessageType type, InetEndpoint peer, Os.Errno error, string suppressed);
+        ILogger log, PeerMessageType type, InetEndpoint peer, Os.Errno error, string remedy, string suppressed);
 
     [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Reason}: {Remedy}{Suppressed}")]
     public static partial void ClaimFailed(ILogger log, string reason, string remedy, string suppressed);

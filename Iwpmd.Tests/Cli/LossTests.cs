@@ -50,6 +50,7 @@ public class LossTests
             world => world.Pass(TimeSpan.FromSeconds(10))),
         [LossCause.PeersNotTold] = () => After(world => world.Add("10.0.0.1:5000"), Tell),
         [LossCause.NotProtected] = Unprotected,
+        [LossCause.PeersNotAnswered] = () => After(world => world.Mapper.CountUnsentAccept(world.Now)),
     };
 
     public static TheoryData<string> Causes => [.. Enum.GetNames<LossCause>()];

@@ -278,6 +278,33 @@ public sealed class FaultTests : IDisposable
     }
 
     [Fact]
+    public void Accepts_that_a_rule_of_this_host_keeps_in_are_told()
+    {
+        (Host near, Host far) = Host.Pair();
+        using (near)
+        using (far)
+        using (var peer = new Peer(far, "10.0.0.2"))
+        {
+            _daemon = DaemonProcess.Foreground(near, _kernel);
+            Ready();
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:7174")));
+            near.Run(() => Tool.Run(
+                "nft", "nftables",
+                "add table inet f; add chain inet f c { type filter hook output priority 0; }; "
+                    + "add rule inet f c udp sport 3935 drop"));
+            peer.Send(
+                new IPEndPoint(IPAddress.Parse("10.0.0.1"), Peer.MapperPort),
+                Peer.Request(7, "10.0.0.2:5001", "10.0.0.1:7174", "10.0.0.2:5002"));
+            Assert.Contains(
+                "Operation not permitted (EPERM): let UDP port 3935 out (nft list ruleset",
+                _daemon.ExpectLog("peer: send failed: Accept to 10.0.0.2:3935"));
+            CommandResult status = Command.Run(near, "status");
+            Assert.Equal(1, status.Status);
+            Assert.StartsWith("degraded: 1 answer to other hosts not sent ", status.Output);
+        }
+    }
+
+    [Fact]
     public void The_loopback_interface_going_and_coming_changes_nothing_for_the_kernel()
     {
         Start();

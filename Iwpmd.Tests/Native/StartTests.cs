@@ -177,6 +177,8 @@ public sealed class StartTests : IDisposable
         Assert.Contains("kernel: HELLO not answered (Connection timed out (ETIMEDOUT)", line);
         Assert.Equal(4, _kernel.Expect(KernelReplyKind.Hello).Abi);
         Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello));
+        _host.ShowDevice();
+        Assert.StartsWith("not running: stopped ", Command.Run(_host, "status").Output);
     }
 
     [Theory]

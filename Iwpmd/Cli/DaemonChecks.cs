@@ -33,7 +33,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         findings.Add(InstalledFile.CheckRule());
         if (reading is { IsDaemonThere: true, State: StateSnapshot state })
         {
-            findings.Add(CheckPeers(state));
+            findings.AddRange(CheckPeers(state));
             findings.Add(CheckListeners(state));
         }
     }
@@ -141,25 +141,28 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
     private static string Some(List<string> names) =>
         string.Join(", ", names.Take(5)) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
 
-    private Finding CheckPeers(StateSnapshot state)
+    /// <summary>Of the hosts that did not answer one finding a cause, since each has its remedy.</summary>
+    private static IEnumerable<Finding> CheckPeers(StateSnapshot state)
     {
-        int silent = 0;
-        string first = "";
-        FallbackCause cause = FallbackCause.NoAnswer;
+        Dictionary<FallbackCause, List<string>> silent = [];
         foreach (ref readonly PeerRow peer in state.Peers)
         {
-            if (peer.UnreachableUntil != 0 && silent++ == 0) // an answer makes it 0 again
+            if (peer.UnreachableUntil != 0) // an answer makes it 0 again
             {
-                cause = peer.LastCause == FallbackCause.None ? cause : peer.LastCause;
-                first = $"{((InetEndpoint)peer.Address).AddressText()} {FallbackWords.Describe(cause)}";
+                FallbackCause cause =
+                    peer.LastCause == FallbackCause.None ? FallbackCause.NoAnswer : peer.LastCause;
+                silent.TryAdd(cause, []);
+                silent[cause].Add(((InetEndpoint)peer.Address).AddressText());
             }
         }
-        return state.Peers.Length == 0 ? Finding.Ok("peers", "no host has been asked yet")
-            : silent == 0
-                ? Finding.Ok(
-                    "peers", $"{Format.Count(state.Peers.Length, "host")} asked, and each answered the last time")
-            : Finding.Warning(
-                "peers", $"{first}{(silent == 1 ? "" : $", and {silent - 1} more")}",
-                $"{FallbackWords.Remedy(cause)}; iwpmd ping HOST shows whether it helped");
+        return state.Peers.Length == 0 ? [Finding.Ok("peers", "no host has been asked yet")]
+            : silent.Count == 0
+                ? [Finding.Ok(
+                    "peers", $"{Format.Count(state.Peers.Length, "host")} asked, and each answered the last time")]
+            : silent.Select(pair => Finding.Warning(
+                "peers",
+                $"{pair.Value[0]} {FallbackWords.Describe(pair.Key)}"
+                    + (pair.Value.Count == 1 ? "" : $"; likewise {Some(pair.Value[1..])}"),
+                $"{FallbackWords.Remedy(pair.Key)}; iwpmd ping HOST shows whether it helped"));
     }
 }

@@ -286,6 +286,9 @@ internal sealed class PortMapper
         in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now) =>
         _queries.HandleUnreachable(peer, handle, cause, source, now);
 
+    /// <summary>The host refused to send an Accept: a host that asked waits in vain.</summary>
+    public void CountUnsentAccept(TimeSpan now) => _statistics.Lose(LossCause.PeersNotAnswered, now);
+
     /// <summary>Counts a datagram that is dropped.</summary>
     public void Drop(in InetEndpoint from, string? reason, TimeSpan now)
     {

@@ -109,6 +109,7 @@ internal sealed class DaemonHost
         int exitStatus = loop.Run();
         if (mapper.HasFailed && exitStatus != ExitStatus.Ended)
         {
+            resources.Heartbeat.End();
             throw HandshakeFailure.Of(mapper, _host);
         }
         if (!loop.HasHandedOver)

@@ -244,14 +244,21 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             return;
         }
         TimeSpan now = Clock.Now;
+        FallbackCause cause = FallbackCauses.Of(error);
+        PeerMessageType type = effect.Message.Type;
         if (_sendLimiter.TryPass(now, out string suppressed))
         {
-            Log.PeerSendFailed(log, effect.Message.Type, effect.To, error, suppressed);
+            string remedy = cause == FallbackCause.None ? "" : $": {FallbackWords.Remedy(cause)}";
+            Log.PeerSendFailed(log, type, effect.To, error, remedy, suppressed);
         }
-        FallbackCause cause = FallbackCauses.Of(error);
-        if (effect.Message.Type == PeerMessageType.Request && cause != FallbackCause.None)
+        if (type == PeerMessageType.Request && cause != FallbackCause.None)
         {
             mapper.HandleUnreachable(effect.To, effect.Message.Handle, cause, default, now);
+        }
+        // Without a route there may be no such host: the source of a Request can be forged.
+        if (type == PeerMessageType.Accept && cause is FallbackCause.None or FallbackCause.LocalRule)
+        {
+            mapper.CountUnsentAccept(now);
         }
     }
 

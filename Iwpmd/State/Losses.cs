@@ -25,6 +25,7 @@ internal enum LossCause
     PeersNotServed,
     PeersNotTold,
     NotProtected,
+    PeersNotAnswered,
 }
 
 /// <summary>
@@ -89,7 +90,7 @@ internal sealed record LossWords(LossCause Cause, string Name, string Noun, stri
             "see what keeps the daemon from running"),
         new(
             LossCause.Undelivered, "undelivered", "answer", "to the kernel lost",
-            "the kernel rejected them, or they were too late", "see dmesg"),
+            "rejected by the kernel, or too late", "see dmesg"),
         new(
             LossCause.Overrun, "overrun", "time", "that messages of the kernel were lost",
             "the receive buffer was full", "raise nl_sock_rbuf_size"),
@@ -106,6 +107,9 @@ internal sealed record LossWords(LossCause Cause, string Name, string Noun, stri
         new(
             LossCause.NotProtected, "not_protected", "time", "that an unprotected port was not claimed",
             "the host refused a TCP socket", "see its log for the error"),
+        new(
+            LossCause.PeersNotAnswered, "peers_not_answered", "answer", "to other hosts not sent",
+            "the host refused to send", "let UDP port 3935 out (nft list ruleset), or see its log for the error"),
     ];
 
     public string Describe(ulong count) =>
