@@ -119,25 +119,31 @@ patch_siw() { # FILE RULE...
 
 number_at() { od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' '; } # FILE OFFSET BYTES
 
-# Once, and not by every emulated boot. On amd64 the header says where the packed kernel is; its last four bytes are the
-# size unpacked.
+# Once, and not by every emulated boot. The header says where the packed kernel is. On amd64 its last four bytes are the
+# size unpacked; on arm64 it may be an EFI program that unpacks itself ("zimg"), which qemu cannot start by itself.
 unpack_kernel() {
     local packed offset length
     packed=$(first_of "$root/boot/vmlinuz-$(cat "$root/kernel")" "$root/lib/modules/$(cat "$root/kernel")/vmlinuz")
     fresh "$build/vmlinux.stamp" "$packed" && return
+    offset=0 length=$(stat -c %s "$packed")
     if [[ $arch == amd64 ]]; then
         offset=$((($(number_at "$packed" $((0x1f1)) 1) + 1) * 512 + $(number_at "$packed" $((0x248)) 4)))
-        length=$(number_at "$packed" $((0x24c)) 4)
-        head -c $((offset + length - 4)) "$packed" | tail -c +$((offset + 1)) > "$build/payload"
-        case $(number_at "$build/payload" 0 4) in
-        $((0x587a37fd))) xz -dc "$build/payload" ;;
-        $((0xfd2fb528))) in_tools zstd -dcq "$build/payload" ;;
-        *) die "$packed is packed in an unknown way" ;;
-        esac > "$build/vmlinux" || die "$packed does not unpack"
-        rm "$build/payload"
-    else
-        cp "$packed" "$build/vmlinux"
+        length=$(($(number_at "$packed" $((0x24c)) 4) - 4))
+    elif [[ $(number_at "$packed" 4 4) -eq $((0x676d697a)) ]]; then
+        offset=$(number_at "$packed" 8 4) length=$(number_at "$packed" 12 4)
     fi
+    head -c $((offset + length)) "$packed" | tail -c +$((offset + 1)) > "$build/payload"
+    case $(number_at "$build/payload" 0 4) in
+    $((0x587a37fd))) xz -dc "$build/payload" ;;
+    $((0xfd2fb528))) in_tools zstd -dcq "$build/payload" ;;
+    $((0x00088b1f)) | $((0x08088b1f))) gzip -dc "$build/payload" ;;
+    *)
+        [[ $arch == arm64 && $(number_at "$packed" 56 4) -eq $((0x644d5241)) ]] ||
+            die "$packed is packed in an unknown way"
+        cat "$build/payload"
+        ;;
+    esac > "$build/vmlinux" || die "$packed does not unpack"
+    rm "$build/payload"
     digest "$packed" > "$build/vmlinux.stamp"
 }
 

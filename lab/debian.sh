@@ -11,7 +11,9 @@ build_debian_base() {
     say "building a Debian system with systemd"
     rm -rf "$debian"
     mkdir -p "$debian"
-    timeout 900 debootstrap --variant=minbase --include=systemd-sysv,udev,kmod,iproute2,busybox-static,ibverbs-providers,librdmacm1,rdma-core,rpm bookworm "$debian/base" > "$debian/log" || die "debootstrap failed, see $debian/log"
+    timeout 1800 debootstrap --variant=minbase \
+        --include=systemd-sysv,udev,kmod,iproute2,busybox-static,ibverbs-providers,rdmacm-utils,rdma-core,apparmor,rpm \
+        "${suite:-bookworm}" "$debian/base" > "$debian/log" || die "debootstrap failed, see $debian/log"
     rm -rf "$debian"/base/var/{cache/apt,lib/apt/lists}/* "$debian"/base/usr/share/{doc,locale,man}/*
     touch "$debian/complete"
 }
@@ -52,7 +54,8 @@ build_image() { # c|ours
         cp "$package" "$tree/tmp/iwpmd.deb"
         chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 || die "the package does not install, see $debian/log"
         # Compiled here, so that the host need not: emulated, that takes long.
-        "$root/sbin/apparmor_parser" --base "$root/etc/apparmor.d" --skip-kernel-load --skip-cache --ofile "$tree/etc/apparmor.policy" "$tree/etc/apparmor.d/iwpmd" 2>> "$debian/log" || die "the AppArmor profile does not compile, see $debian/log"
+        chroot "$tree" apparmor_parser --skip-kernel-load --skip-cache --ofile /etc/apparmor.policy \
+            /etc/apparmor.d/iwpmd 2>> "$debian/log" || die "the AppArmor profile does not compile, see $debian/log"
     fi
     cp -r "$lab/debian/." "$tree/"
     for file in "${masked[@]}"; do ln -sf /dev/null "$tree/etc/systemd/system/$file"; done
