@@ -202,14 +202,14 @@ internal static class Checks
             {
                 throw machine.World.Fail(
                     machine,
-                    $"at rest: the row of {(InetEndpoint)row.Local} ({row.State}) has {row.References} "
+                    $"at rest: the row of {row.Local} ({row.State}) has {row.References} "
                         + $"references, the kernel {users.Count}");
             }
             if (row.References < users.Count && users.TrueForAll(one => one.IsAsked && one.IsRecorded))
             {
                 throw machine.World.Fail(
                     machine,
-                    $"at rest: the row of {(InetEndpoint)row.Local} ({row.State}) has only {row.References} "
+                    $"at rest: the row of {row.Local} ({row.State}) has only {row.References} "
                         + $"references, the kernel {users.Count}");
             }
             if (users.Find(one => one.IsMapped && one.MappedLocal.Port != row.MappedPort) is Endpoint other)

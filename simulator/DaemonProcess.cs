@@ -151,7 +151,7 @@ internal sealed class DaemonProcess
     /// </summary>
     public void CatchUp(NetlinkEnd end)
     {
-        long looked = (_machine.BootTime - _machine.World.Dice.Time(TimeSpan.Zero, EventLoop.Tick)).Ticks;
+        TimeSpan looked = _machine.BootTime - _machine.World.Dice.Time(TimeSpan.Zero, EventLoop.Tick);
         if (end == _netlink.End && !_machine.IsStopped && Machine.Current != _machine
             && looked > State.Header.SeenEmptyAt && !_machine.HasRealTicks)
         {

@@ -35,7 +35,7 @@ public class DeviceTests
     public void Without_a_registration_or_a_daemon_the_devices_are_named_all_the_same()
     {
         var fresh = new World(handshake: false);
-        fresh.State.Header.StartedAt = fresh.Now.Ticks;
+        fresh.State.Header.StartedAt = fresh.Now;
         Assert.All(Lines(Stage.Read(fresh)), line => Assert.EndsWith(": not used yet, 0 mappings", line));
         Assert.All(Lines(Stage.Read(Stage.Busy(), DaemonCondition.Crashed)), line => Assert.EndsWith(
             ": no port mapper runs, 0 mappings", line));

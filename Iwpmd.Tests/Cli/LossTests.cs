@@ -94,7 +94,7 @@ public class LossTests
     private static Health HealthOf(World world)
     {
         (world.State.Header.StartedAt, world.State.Header.SeenEmptyAt) =
-            (TimeSpan.FromSeconds(1000).Ticks, world.Now.Ticks);
+            (TimeSpan.FromSeconds(1000), world.Now);
         return Health.Of(Stage.Read(world), default);
     }
 
@@ -122,7 +122,7 @@ public class LossTests
             Metrics(world));
         Assert.Contains("\niwpmd_healthy 0\n", Metrics(world));
 
-        world.Now = new TimeSpan(world.State.Health.Losses[(int)cause].LastAt) + TimeSpan.FromSeconds(59);
+        world.Now = world.State.Health.Losses[(int)cause].LastAt + TimeSpan.FromSeconds(59);
         Assert.Contains(HealthOf(world).Problems, problem => problem.Contains(words.Reason, StringComparison.Ordinal));
         world.Now += TimeSpan.FromSeconds(1);
         Assert.DoesNotContain(

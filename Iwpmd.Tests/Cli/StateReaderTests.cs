@@ -28,7 +28,7 @@ public sealed class StateReaderTests : IDisposable
         _state = new StateLayout(_file!.Address, Capacity);
         _state.Format(new StateIdentity(boot, new FixedName("test")));
         (_state.Header.StartedAt, _state.Header.SeenEmptyAt, _state.Header.ProcessId) =
-            (Clock.Now.Ticks, Clock.Now.Ticks, Environment.ProcessId);
+            (Clock.Now, Clock.Now, Environment.ProcessId);
     }
 
     private string FilePath => _directory["state"];
@@ -69,13 +69,13 @@ public sealed class StateReaderTests : IDisposable
         StateReading reading = Read();
 
         Assert.Equal((DaemonCondition.Running, Environment.ProcessId), (reading.Condition, reading.ProcessId));
-        Assert.Equal(locals, reading.State!.Mappings.ToArray().Select(row => ((InetEndpoint)row.Local).ToString()));
+        Assert.Equal(locals, reading.State!.Mappings.ToArray().Select(row => row.Local.ToString()));
     }
 
     [Fact]
     public void A_daemon_that_looked_at_nothing_for_five_seconds_hangs()
     {
-        _state.Header.SeenEmptyAt = (Clock.Now - TimeSpan.FromSeconds(6)).Ticks;
+        _state.Header.SeenEmptyAt = Clock.Now - TimeSpan.FromSeconds(6);
 
         Assert.Equal(DaemonCondition.Hung, Read().Condition);
     }
@@ -89,7 +89,7 @@ public sealed class StateReaderTests : IDisposable
         Assert.Equal((DaemonCondition.Crashed, Environment.ProcessId), (dead.Condition, dead.ProcessId));
         using (StateFile again = Reopen())
         {
-            new StateLayout(again.Address, Capacity).Header.EndedAt = Clock.Now.Ticks;
+            new StateLayout(again.Address, Capacity).Header.EndedAt = Clock.Now;
         }
         Assert.Equal(DaemonCondition.Stopped, Read().Condition);
     }

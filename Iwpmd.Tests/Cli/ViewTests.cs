@@ -51,7 +51,7 @@ public class ViewTests
     {
         var dead = Stage.Read(Stage.Busy(), DaemonCondition.Crashed);
         World ended = Stage.Busy();
-        ended.State.Header.EndedAt = ended.Now.Ticks - TimeSpan.FromMinutes(5).Ticks;
+        ended.State.Header.EndedAt = ended.Now - TimeSpan.FromMinutes(5);
         World hung = Stage.Busy();
         hung.Now += TimeSpan.FromSeconds(11);
         World waiting = Stage.Busy();
@@ -68,7 +68,7 @@ public class ViewTests
         replayed.Add("10.0.0.1:5000");
         using (var client = new RowChange<ClientRow>(ref replayed.State.Clients[2]))
         {
-            client.Row.IsRegistered = 0;
+            client.Row.IsRegistered = false;
         }
         var around = new Surroundings(default, HasDevice: true, "start it (HOW)");
         (StateReading Reading, Surroundings Around)[] cases =
@@ -166,7 +166,7 @@ public class ViewTests
     public void What_a_daemon_left_that_is_gone_is_called_left(string condition)
     {
         World world = Stage.Busy();
-        world.State.Header.EndedAt = condition == nameof(DaemonCondition.Stopped) ? world.Now.Ticks : 0;
+        world.State.Header.EndedAt = condition == nameof(DaemonCondition.Stopped) ? world.Now : TimeSpan.Zero;
         StateReading gone = Stage.Read(world, Enum.Parse<DaemonCondition>(condition));
         (int Status, string Text)[] looks =
             [

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Iwpmd.Core;
 using Iwpmd.State;
 using Iwpmd.Tests.Support;
@@ -29,6 +30,23 @@ public class StateTests
         Assert.Equal(
             512 + 464 + (64 * 8) + (64 * 128) + (16 * 64) + (64 * 192) + (64 * 128),
             StateLayout.SizeOf(StateCapacity.For(16)));
+    }
+
+    /// <summary>The same for the bytes of each row, without its checksum.</summary>
+    [Fact]
+    public async Task Rows_have_the_bytes_that_the_layout_says()
+    {
+        var world = new World(mappings: 16);
+        world.Add("10.0.0.1:5000");
+        world.Query("[fe80::1%3]:5002", "[fe80::2%3]:7174");
+        world.Answer(PeerMessageType.Accept, 41000);
+        InetEndpoint peer = InetEndpoint.Parse("[fe80::2%3]:0");
+        await Golden.Verify(string.Join(
+            '\n', Hex(world.State.Mappings[1]), Hex(world.State.Clients[2]), Hex(world.State.Conversations[0]),
+            Hex(world.State.Peers[PeerSet.First(world.State, peer)])));
+
+        static string Hex<T>(T row)
+            where T : unmanaged => Convert.ToHexString(MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in row))[8..]);
     }
 
     private static string? WhyUnusable(StateLayout state) =>
@@ -92,7 +110,7 @@ public class StateTests
             StateLayout state = Fresh();
             good.CopyTo(state.Bytes);
             state.Bytes[at] ^= 0x41;
-            long seenEmpty = state.Header.SeenEmptyAt;
+            TimeSpan seenEmpty = state.Header.SeenEmptyAt;
             if (WhyUnusable(state) is not null)
             {
                 fresh++;
@@ -111,7 +129,7 @@ public class StateTests
                 MappingRow row = next.Mapper.Mappings[slot];
                 Assert.True(
                     !row.IsUsed || Array.IndexOf(locals, row.Local) is var i and >= 0 && row.MappedPort == mapped[i],
-                    $"byte {at}: {(InetEndpoint)row.Local} -> {row.MappedPort}");
+                    $"byte {at}: {row.Local} -> {row.MappedPort}");
             }
             int rowSize = Unsafe.SizeOf<MappingRow>();
             int hit = at >= state.Geometry.MappingsAt && at < state.Geometry.MappingsAt + (3 * rowSize) ? 1 : 0;

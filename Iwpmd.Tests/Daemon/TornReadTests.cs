@@ -4,6 +4,7 @@ using Iwpmd.Os;
 using Iwpmd.State;
 using Iwpmd.Tests.Os;
 using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Daemon;
@@ -46,13 +47,12 @@ public sealed class TornReadTests : IDisposable
         for (uint n = 1; !stop.IsCancellationRequested; n++)
         {
             using var change = new RowChange<MappingRow>(ref state.Mappings[(int)(n % Rows)]);
-            change.Row.Local.High = n;
-            change.Row.Local.Scope = n;
+            change.Row.Local = new InetEndpoint(IpFamily.V6, n, 0, 0, n);
             change.Row.MappedPort = (ushort)n;
             change.Row.References = (int)n;
             change.Row.Generation = n;
-            change.Row.CreatedAt = n;
-            change.Row.LastChangedAt = ~(long)n;
+            change.Row.CreatedAt = new TimeSpan(n);
+            change.Row.LastChangedAt = new TimeSpan(~(long)n);
         }
     }
 
@@ -73,7 +73,7 @@ public sealed class TornReadTests : IDisposable
             reads++;
             uint n = row.Generation;
             bool isOneWrite = row.Local.High == n && row.Local.Scope == n && row.MappedPort == (ushort)n
-                && row.References == (int)n && row.CreatedAt == n && row.LastChangedAt == ~(long)n;
+                && row.References == (int)n && row.CreatedAt.Ticks == n && row.LastChangedAt.Ticks == ~(long)n;
             torn += isNeverWritten || isOneWrite ? 0 : 1;
             values.Add(n);
         }

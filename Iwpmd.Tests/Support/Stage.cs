@@ -18,7 +18,7 @@ internal static class Stage
     {
         var world = new World();
         ref StateHeader header = ref world.State.Header;
-        (header.StartedAt, header.ProcessId) = (world.Now.Ticks, ProcessId);
+        (header.StartedAt, header.ProcessId) = (world.Now, ProcessId);
         using (var health = new RowChange<HealthRow>(ref world.State.Health))
         {
             (health.Row.Origin, health.Row.Restored, health.Row.RestoredOf) = (StateOrigin.Restored, 3, 3);
@@ -38,7 +38,7 @@ internal static class Stage
         world.Pass(TimeSpan.FromMinutes(2));
         world.Add("10.0.0.1:5002");
         world.Pass(TimeSpan.FromSeconds(3));
-        header.SeenEmptyAt = (world.Now - TimeSpan.FromSeconds(1)).Ticks;
+        header.SeenEmptyAt = world.Now - TimeSpan.FromSeconds(1);
         return world;
     }
 

@@ -122,7 +122,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
                 && !row.IsKept)
             {
                 (configuration.KeptPorts.Contains(row.Local.Port) ? notKept : mapped).Add(
-                    $"{(InetEndpoint)row.Local} (mapped to {row.MappedPort})");
+                    $"{row.Local} (mapped to {row.MappedPort})");
             }
         }
         const string Who = "hosts without a port mapper (Windows, ESXi, FreeBSD) cannot reach ";
@@ -147,12 +147,12 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         Dictionary<FallbackCause, List<string>> silent = [];
         foreach (ref readonly PeerRow peer in state.Peers)
         {
-            if (peer.UnreachableUntil != 0) // an answer makes it 0 again
+            if (peer.UnreachableUntil != TimeSpan.Zero) // an answer makes it zero again
             {
                 FallbackCause cause =
                     peer.LastCause == FallbackCause.None ? FallbackCause.NoAnswer : peer.LastCause;
                 silent.TryAdd(cause, []);
-                silent[cause].Add(((InetEndpoint)peer.Address).AddressText());
+                silent[cause].Add(peer.Address.AddressText());
             }
         }
         return state.Peers.Length == 0 ? [Finding.Ok("peers", "no host has been asked yet")]

@@ -46,7 +46,7 @@ internal static class DeviceStates
         string name = "unused";
         foreach (ref readonly ClientRow client in state.Clients)
         {
-            name = client.IsRegistered == 0 || name == "registered" ? name
+            name = !client.IsRegistered || name == "registered" ? name
                 : client.Device.ToString() == device.Name ? "registered"
                 : "served";
         }

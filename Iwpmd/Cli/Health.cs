@@ -101,9 +101,9 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             {
                 string since = loss.Count == 1
                     ? ""
-                    : $" in {Format.Duration(now - new TimeSpan(loss.Since))}, the last";
+                    : $" in {Format.Duration(now - loss.Since)}, the last";
                 problems.Add(
-                    $"{words.Describe(loss.Count)}{since} {Format.Duration(now - new TimeSpan(loss.LastAt))} ago: "
+                    $"{words.Describe(loss.Count)}{since} {Format.Duration(now - loss.LastAt)} ago: "
                         + $"{words.Reason}: {words.Remedy}");
             }
         }
@@ -153,7 +153,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : $"; the ports of its {Format.Count(state.Mappings.Length, "mapping")} are free for other programs "
                 + "until it is started again";
         return reading.Condition == DaemonCondition.Stopped
-            ? $"stopped {Format.Duration(reading.Now - new TimeSpan(state.Header.EndedAt))} ago{left}"
+            ? $"stopped {Format.Duration(reading.Now - state.Header.EndedAt)} ago{left}"
             : $"process {state.Header.ProcessId} crashed; last heartbeat {Format.Duration(reading.SinceHeartbeat)} "
                 + $"ago{left}";
     }
@@ -211,7 +211,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         List<string> clients = [];
         foreach (ref readonly ClientRow client in state.Clients)
         {
-            if (client.IsRegistered != 0)
+            if (client.IsRegistered)
             {
                 clients.Add($"ABI {client.Abi}, device {client.Device}");
             }
@@ -232,8 +232,8 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         FallbackCause cause = health.RememberedCause == FallbackCause.None
             ? health.LastFallbackCause
             : health.RememberedCause;
-        string ago = Format.Duration(now - new TimeSpan(health.LastFallbackAt)), remedy = FallbackWords.Remedy(cause);
-        return $", last fallback {ago} ago: {((InetEndpoint)health.LastFallbackPeer).AddressText()} "
+        string ago = Format.Duration(now - health.LastFallbackAt), remedy = FallbackWords.Remedy(cause);
+        return $", last fallback {ago} ago: {health.LastFallbackPeer.AddressText()} "
             + $"{FallbackWords.Describe(cause)}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
     }
 }

@@ -88,13 +88,13 @@ internal sealed class Mappings(ViewOptions options) : IView
         FixedName device = state.Clients[row.Client].Device;
         return
         [
-            ((InetEndpoint)row.Local).ToString(),
+            row.Local.ToString(),
             row.Mapped.ToString(),
             NameOf(StateOf(reading, row)),
             row.References.ToString(CultureInfo.InvariantCulture),
             device.Text.IsEmpty ? row.Client.ToString(CultureInfo.InvariantCulture) : $"{row.Client} ({device})",
-            Format.Duration(now - new TimeSpan(row.CreatedAt)),
-            Format.Duration(now - new TimeSpan(row.LastChangedAt)),
+            Format.Duration(now - row.CreatedAt),
+            Format.Duration(now - row.LastChangedAt),
             row.Purpose == MappingPurpose.Unknown ? "-" : NameOf(row.Purpose),
             row.Flags.ToString(CultureInfo.InvariantCulture),
         ];
@@ -104,7 +104,7 @@ internal sealed class Mappings(ViewOptions options) : IView
     {
         TimeSpan now = reading.Now;
         json.WriteStartObject();
-        json.WriteString("local"u8, ((InetEndpoint)row.Local).ToString());
+        json.WriteString("local"u8, row.Local.ToString());
         json.WriteString("mapped"u8, row.Mapped.ToString());
         json.WriteString("state"u8, NameOf(StateOf(reading, row)));
         json.WriteBoolean("protected"u8, StateOf(reading, row) == MappingState.Held);
@@ -113,8 +113,8 @@ internal sealed class Mappings(ViewOptions options) : IView
         json.WriteNumber("client"u8, row.Client);
         Json.Name(json, "device"u8, reading.State!.Clients[row.Client].Device);
         json.WriteNumber("flags"u8, row.Flags);
-        Json.Seconds(json, "age_seconds"u8, now - new TimeSpan(row.CreatedAt));
-        Json.Seconds(json, "idle_seconds"u8, now - new TimeSpan(row.LastChangedAt));
+        Json.Seconds(json, "age_seconds"u8, now - row.CreatedAt);
+        Json.Seconds(json, "idle_seconds"u8, now - row.LastChangedAt);
         json.WriteEndObject();
     }
 }

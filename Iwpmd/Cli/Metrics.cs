@@ -93,7 +93,7 @@ internal static class Metrics
             "heartbeat_time_seconds", "gauge",
             "Heartbeat: when the daemon last looked at its sockets, in seconds since 1970.");
         page.Moment("heartbeat_time_seconds", header.SeenEmptyAt);
-        if (state.Health.ConfiguredAt != 0)
+        if (state.Health.ConfiguredAt != TimeSpan.Zero)
         {
             page.Head(
                 "configuration_time_seconds", "gauge", "When the configuration was read last, in seconds since 1970.");
@@ -105,7 +105,7 @@ internal static class Metrics
         for (int i = 0; reading.IsDaemonThere && i < state.Clients.Length; i++)
         {
             ref readonly ClientRow client = ref state.Clients[i];
-            if (client.IsRegistered != 0)
+            if (client.IsRegistered)
             {
                 string device = PrometheusWriter.Label("device", client.Device.ToString());
                 string @interface = PrometheusWriter.Label("interface", client.Interface.ToString());
@@ -137,7 +137,7 @@ internal static class Metrics
         foreach (LossWords words in LossWords.All)
         {
             LossRow loss = health.Losses[(int)words.Cause];
-            if (loss.LastAt != 0)
+            if (loss.LastAt != TimeSpan.Zero)
             {
                 page.Moment("last_loss_time_seconds", loss.LastAt, PrometheusWriter.Label("cause", words.Name));
             }
@@ -232,5 +232,5 @@ internal static class Metrics
     }
 
     private static string PeerLabel(in PeerRow peer) =>
-        PrometheusWriter.Label("peer", ((InetEndpoint)peer.Address).AddressText());
+        PrometheusWriter.Label("peer", peer.Address.AddressText());
 }

@@ -57,7 +57,7 @@ internal sealed class Peers(ViewOptions options) : IView
 
     /// <summary>How long it is not asked, since it has no port mapper; null when it is.</summary>
     public static TimeSpan? RetryIn(in PeerRow peer, TimeSpan now) =>
-        peer.UnreachableUntil > now.Ticks ? new TimeSpan(peer.UnreachableUntil) - now : null;
+        peer.UnreachableUntil > now ? peer.UnreachableUntil - now : null;
 
     private int[] Select(StateSnapshot state)
     {
@@ -74,8 +74,8 @@ internal sealed class Peers(ViewOptions options) : IView
 
     private static string[] Cells(in PeerRow peer, TimeSpan now) =>
     [
-        ((InetEndpoint)peer.Address).AddressText(),
-        $"{Format.Duration(now - new TimeSpan(peer.LastSeenAt))} ago",
+        peer.Address.AddressText(),
+        $"{Format.Duration(now - peer.LastSeenAt)} ago",
         Median(peer) is TimeSpan median ? Format.Milliseconds(median) : "-",
         Worst(peer) is TimeSpan worst ? Format.Milliseconds(worst) : "-",
         peer.Accepts.ToString(CultureInfo.InvariantCulture),
@@ -89,8 +89,8 @@ internal sealed class Peers(ViewOptions options) : IView
     private static void Write(Utf8JsonWriter json, in PeerRow peer, TimeSpan now)
     {
         json.WriteStartObject();
-        json.WriteString("address"u8, ((InetEndpoint)peer.Address).AddressText());
-        Json.Seconds(json, "last_seen_seconds"u8, now - new TimeSpan(peer.LastSeenAt));
+        json.WriteString("address"u8, peer.Address.AddressText());
+        Json.Seconds(json, "last_seen_seconds"u8, now - peer.LastSeenAt);
         Json.Seconds(json, "round_trip_median_seconds"u8, Median(peer));
         Json.Seconds(json, "round_trip_worst_seconds"u8, Worst(peer));
         json.WriteNumber("accepts"u8, peer.Accepts);

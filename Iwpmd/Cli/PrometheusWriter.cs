@@ -53,8 +53,8 @@ internal sealed class PrometheusWriter(TextWriter text, MetricFormat format, Dat
     }
 
     /// <summary>A moment of the state's clock, which counts since boot.</summary>
-    public void Moment(string name, long at, string labels = "") =>
-        Value(name, labels, Math.Round((utcNow - DateTime.UnixEpoch - now + new TimeSpan(at)).TotalSeconds, 3));
+    public void Moment(string name, TimeSpan at, string labels = "") =>
+        Value(name, labels, Math.Round((utcNow - DateTime.UnixEpoch - now + at).TotalSeconds, 3));
 
     public static string Label(string name, string value) =>
         $"{name}=\"{Escape(Printable.Of(value))}\"";

@@ -46,7 +46,7 @@ internal sealed record StateReading(
     /// <summary>
     /// How long ago the last heartbeat was: when the daemon looked at its sockets, every two seconds.
     /// </summary>
-    public TimeSpan SinceHeartbeat => State is null ? TimeSpan.Zero : Now - new TimeSpan(State.Header.SeenEmptyAt);
+    public TimeSpan SinceHeartbeat => State is null ? TimeSpan.Zero : Now - State.Header.SeenEmptyAt;
 
     public bool IsDaemonThere =>
         Condition is DaemonCondition.Running or DaemonCondition.Starting or DaemonCondition.Hung;
@@ -111,7 +111,7 @@ internal sealed class StateReader(string directory)
             {
                 TimeSpan now = Clock.Now; // behind the copy: nothing in it is from the future
                 DaemonCondition condition = Judge(copy, holder, now);
-                return copy.Header.StartedAt == 0 && condition == DaemonCondition.Crashed
+                return copy.Header.StartedAt == TimeSpan.Zero && condition == DaemonCondition.Crashed
                     ? new StateReading(
                         DaemonCondition.Absent, null, $"{path} was made by a daemon that could not start: see its log",
                         0, now)
@@ -144,13 +144,14 @@ internal sealed class StateReader(string directory)
     private static DaemonCondition Judge(StateSnapshot state, int holder, TimeSpan now)
     {
         bool isKnownProcess = ProcessList.Exists((int)state.Header.ProcessId);
+        bool hasEnded = state.Header.EndedAt != TimeSpan.Zero;
         bool isThere = holder != 0
-            || (state.Header.EndedAt == 0 && ProcessList.NameOf((int)state.Header.ProcessId) == "iwpmd");
+            || (!hasEnded && ProcessList.NameOf((int)state.Header.ProcessId) == "iwpmd");
         // the header is still an earlier one's
-        bool isStarting = state.Header.StartedAt == 0 || state.Header.EndedAt != 0 || !isKnownProcess;
-        return !isThere ? state.Header.EndedAt != 0 ? DaemonCondition.Stopped : DaemonCondition.Crashed
+        bool isStarting = state.Header.StartedAt == TimeSpan.Zero || hasEnded || !isKnownProcess;
+        return !isThere ? hasEnded ? DaemonCondition.Stopped : DaemonCondition.Crashed
             : isStarting ? DaemonCondition.Starting
-            : now.Ticks - state.Header.SeenEmptyAt > HungAfter.Ticks ? DaemonCondition.Hung
+            : state.Header.SeenEmptyAt < now - HungAfter ? DaemonCondition.Hung
             : DaemonCondition.Running;
     }
 }

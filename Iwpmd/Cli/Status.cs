@@ -93,23 +93,23 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
     private static void ShowDaemon(StateReading reading, StateSnapshot state, TextOutput page)
     {
         ref readonly StateHeader header = ref state.Header;
-        string uptime = Format.Duration(reading.Now - new TimeSpan(header.StartedAt));
+        string uptime = Format.Duration(reading.Now - header.StartedAt);
         page.Line("");
         page.Line(reading.IsDaemonThere
             ? $"daemon     version {state.Build}, process {reading.ProcessId}, up {uptime}, heartbeat "
                 + $"{Format.Duration(reading.SinceHeartbeat)} ago"
             : $"daemon     version {state.Build}, process {header.ProcessId}, started {uptime} ago");
         page.Line($"state      {Origin(state.Health)}");
-        if (state.Health.ConfiguredAt != 0)
+        if (state.Health.ConfiguredAt != TimeSpan.Zero)
         {
-            page.Line($"config     read {Format.Duration(reading.Now - new TimeSpan(state.Health.ConfiguredAt))} ago");
+            page.Line($"config     read {Format.Duration(reading.Now - state.Health.ConfiguredAt)} ago");
         }
         for (int i = 0; reading.IsDaemonThere && i < state.Clients.Length; i++)
         {
             ref readonly ClientRow client = ref state.Clients[i];
-            if (client.Abi != 0 || client.IsRegistered != 0)
+            if (client.Abi != 0 || client.IsRegistered)
             {
-                string registration = client.IsRegistered == 0 ? "not registered yet"
+                string registration = !client.IsRegistered ? "not registered yet"
                     : $"device {client.Device} ({client.Interface}), library {client.Library}";
                 page.Line($"kernel     client {i}, ABI {client.Abi}, {registration}");
             }

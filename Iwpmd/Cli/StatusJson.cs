@@ -15,10 +15,10 @@ internal static class StatusJson
         HealthRow health = state.Health;
         Json.Name(json, "version"u8, state.Build);
         json.WriteNumber("pid"u8, reading.IsDaemonThere ? reading.ProcessId : header.ProcessId);
-        Json.Seconds(json, "started_seconds"u8, reading.Now - new TimeSpan(header.StartedAt));
+        Json.Seconds(json, "started_seconds"u8, reading.Now - header.StartedAt);
         Json.Seconds(json, "heartbeat_seconds"u8, reading.SinceHeartbeat);
         Json.Seconds(
-            json, "stopped_seconds"u8, header.EndedAt == 0 ? null : reading.Now - new TimeSpan(header.EndedAt));
+            json, "stopped_seconds"u8, header.EndedAt == TimeSpan.Zero ? null : reading.Now - header.EndedAt);
         json.WriteString(
             "origin"u8,
             health.Origin switch
@@ -31,7 +31,7 @@ internal static class StatusJson
         json.WriteNumber("restored_of"u8, health.RestoredOf);
         Json.Seconds(
             json, "configured_seconds"u8,
-            health.ConfiguredAt == 0 ? null : reading.Now - new TimeSpan(health.ConfiguredAt));
+            health.ConfiguredAt == TimeSpan.Zero ? null : reading.Now - health.ConfiguredAt);
         json.WriteString("kernel"u8, NameOf(reading.IsDaemonThere ? health.Kernel : HandshakeState.None));
         WriteClients(json, reading, state);
         WriteMappings(json, reading, state);
@@ -86,14 +86,14 @@ internal static class StatusJson
         for (int i = 0; i < state.Clients.Length; i++)
         {
             ref readonly ClientRow client = ref state.Clients[i];
-            if (client.Abi == 0 && client.IsRegistered == 0)
+            if (client.Abi == 0 && !client.IsRegistered)
             {
                 continue;
             }
             json.WriteStartObject();
             json.WriteNumber("client"u8, i);
             json.WriteNumber("abi"u8, client.Abi);
-            json.WriteBoolean("registered"u8, reading.IsDaemonThere && client.IsRegistered != 0);
+            json.WriteBoolean("registered"u8, reading.IsDaemonThere && client.IsRegistered);
             Json.Name(json, "device"u8, client.Device);
             Json.Name(json, "interface"u8, client.Interface);
             Json.Name(json, "library"u8, client.Library);
@@ -129,8 +129,8 @@ internal static class StatusJson
                 json.WriteStartObject();
                 json.WriteString("cause"u8, words.Name);
                 json.WriteNumber("count"u8, loss.Count);
-                Json.Seconds(json, "since_seconds"u8, now - new TimeSpan(loss.Since));
-                Json.Seconds(json, "last_seconds"u8, now - new TimeSpan(loss.LastAt));
+                Json.Seconds(json, "since_seconds"u8, now - loss.Since);
+                Json.Seconds(json, "last_seconds"u8, now - loss.LastAt);
                 json.WriteEndObject();
             }
         }
@@ -145,10 +145,10 @@ internal static class StatusJson
             return;
         }
         json.WriteStartObject("last_fallback"u8);
-        json.WriteString("peer"u8, ((InetEndpoint)health.LastFallbackPeer).AddressText());
+        json.WriteString("peer"u8, health.LastFallbackPeer.AddressText());
         json.WriteString("cause"u8, FallbackWords.NameOf(health.LastFallbackCause));
         Json.Cause(json, "remembered_cause"u8, health.RememberedCause);
-        Json.Seconds(json, "seconds"u8, now - new TimeSpan(health.LastFallbackAt));
+        Json.Seconds(json, "seconds"u8, now - health.LastFallbackAt);
         json.WriteEndObject();
     }
 }

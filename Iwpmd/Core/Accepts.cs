@@ -44,7 +44,7 @@ internal sealed class Accepts(
         int slot = conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
         if (slot >= 0 && IsCopy(conversations[slot], message.Accepting, mappedConnecting))
         {
-            if (now.Ticks - conversations[slot].LastSentAt >= CopyIgnored.Ticks)
+            if (now - conversations[slot].LastSentAt >= CopyIgnored)
             {
                 SendAccept(slot, arrival, message, now);
                 return;
@@ -92,11 +92,11 @@ internal sealed class Accepts(
             return "the Ack does not name the mapped port";
         }
         // a port that the Request named validates nothing
-        if (row.IsComplete == 0 && row.Asked.Port != message.Accepting.Port)
+        if (!row.IsComplete && row.Asked.Port != message.Accepting.Port)
         {
             Confirm(slot, arrival.From, now);
         }
-        conversations.Complete(slot, Earlier(new TimeSpan(row.Deadline), now + Conversations.Lifetime));
+        conversations.Complete(slot, Earlier(row.Deadline, now + Conversations.Lifetime));
         return null;
     }
 
@@ -172,14 +172,13 @@ internal sealed class Accepts(
                 Generation = mappings[mapping].Generation,
                 Client = mappings[mapping].Client,
                 RemoteInfo = admission.CreditRemoteInfo(mapping, arrival.From, now),
-                StartedAt = now.Ticks,
-                Deadline = deadline.Ticks,
+                Deadline = deadline,
             },
             deadline);
     }
 
     private bool IsCopy(in ConversationRow row, in InetEndpoint asked, in InetEndpoint mappedConnecting) =>
-        mappings.IsAlive(row) && (InetEndpoint)row.Asked == asked && (InetEndpoint)row.Mapped == mappedConnecting;
+        mappings.IsAlive(row) && row.Asked == asked && row.Mapped == mappedConnecting;
 
     /// <summary>
     /// Differs: sent only in answer to a Request or a copy of one, never again on a timer: that would be aimed at
@@ -190,7 +189,7 @@ internal sealed class Accepts(
         statistics.Count(Counter.AcceptsSent);
         using (var change = conversations.Change(slot))
         {
-            change.Row.LastSentAt = now.Ticks;
+            change.Row.LastSentAt = now;
         }
         ushort mappedPort = mappings[conversations[slot].Slot].MappedPort;
         outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsAccept(mappedPort));

@@ -84,13 +84,13 @@ internal sealed class Conversations
     public void Complete(int slot, TimeSpan until)
     {
         _due.Set(slot, until);
-        if (this[slot].IsComplete != 0)
+        if (this[slot].IsComplete)
         {
             return;
         }
         using (var change = Change(slot))
         {
-            change.Row.IsComplete = 1;
+            change.Row.IsComplete = true;
         }
         if (this[slot].Role == ConversationRole.Querying)
         {
@@ -109,7 +109,7 @@ internal sealed class Conversations
         link = _next[slot];
         ref Role role = ref _roles[(int)row.Role];
         role.Count--;
-        if (row.IsComplete != 0 || row.Role == ConversationRole.Accepting)
+        if (row.IsComplete || row.Role == ConversationRole.Accepting)
         {
             (_older[slot] == 0 ? ref role.Oldest : ref _newer[_older[slot] - 1]) = _newer[slot];
             (_newer[slot] == 0 ? ref role.Newest : ref _older[_newer[slot] - 1]) = _older[slot];
@@ -150,7 +150,7 @@ internal sealed class Conversations
         {
             ref readonly ConversationRow row = ref this[slot];
             if (row.Handle == handle && row.Role == ConversationRole.Accepting && peer.SameAddress(row.Peer)
-                && (InetEndpoint)row.Remote == connecting)
+                && row.Remote == connecting)
             {
                 return slot;
             }
@@ -173,8 +173,8 @@ internal sealed class Conversations
                 && (uint)row.Slot < (uint)_state.Mappings.Length;
             if (isWhole && _roles[(int)row.Role].Count < _limit)
             {
-                bool waits = row.Role == ConversationRole.Querying && row.IsComplete == 0;
-                Enter(used, waits ? TimeSpan.Zero : new TimeSpan(row.LastSentAt) + Lifetime);
+                bool waits = row.Role == ConversationRole.Querying && !row.IsComplete;
+                Enter(used, waits ? TimeSpan.Zero : row.LastSentAt + Lifetime);
                 continue;
             }
             using (var change = Change(used))
@@ -194,7 +194,7 @@ internal sealed class Conversations
         _next[slot] = head;
         head = slot + 1;
         _due.Set(slot, due);
-        if (row.Role == ConversationRole.Accepting || row.IsComplete != 0)
+        if (row.Role == ConversationRole.Accepting || row.IsComplete)
         {
             AllowEviction(slot);
         }

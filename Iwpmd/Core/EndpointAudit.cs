@@ -27,7 +27,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
 
     private int[] _counted = [], _countedBefore = []; // by slot: its endpoints in this audit and the last
     private TimeSpan _lastAt, _begunAt;
-    private long _suspectBefore; // older rows may have missed a REMOVE
+    private TimeSpan _suspectBefore; // older rows may have missed a REMOVE
     private int _tries;
 
     /// <summary>
@@ -38,7 +38,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     /// <summary>Messages may have been lost until now: every row is suspect.</summary>
     public void Schedule(TimeSpan now)
     {
-        _suspectBefore = (now + TurnOfLoop).Ticks;
+        _suspectBefore = now + TurnOfLoop;
         timers.Set(Timer.Audit, now + Mappings.RecordingTime); // by then the kernel has recorded the latest requests
         _lastAt = TimeSpan.Zero;
         _tries = 0;
@@ -90,7 +90,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
             {
                 continue;
             }
-            bool isConfirmed = _lastAt > TimeSpan.Zero && row.LastChangedAt < _lastAt.Ticks
+            bool isConfirmed = _lastAt > TimeSpan.Zero && row.LastChangedAt < _lastAt
                 && _countedBefore[slot] == _counted[slot];
             if (!isConfirmed)
             {

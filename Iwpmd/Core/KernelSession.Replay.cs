@@ -41,7 +41,7 @@ internal sealed partial class KernelSession
                 new KernelReply { Kind = KernelReplyKind.MapInfo, Client = clients[i], Abi = abi });
             _replays[i] = new Replay { Client = clients[i], IsOpen = true, Sequence = sequence, Announced = -1 };
             using var change = new RowChange<ClientRow>(ref _state.Clients[clients[i]]);
-            (change.Row.Abi, change.Row.HelloSequence, change.Row.IsRegistered) = (abi, helloSequence, 0);
+            (change.Row.Abi, change.Row.HelloSequence, change.Row.IsRegistered) = (abi, helloSequence, false);
         }
     }
 
@@ -92,7 +92,7 @@ internal sealed partial class KernelSession
                 : MappingError.None;
         }
         ref readonly MappingRow row = ref _mappings[slot];
-        if (row.CreatedAt >= _replayStartedAt.Ticks)
+        if (row.CreatedAt >= _replayStartedAt)
         {
             _mappings.SetReferences(slot, row.References + 1);
         }
@@ -184,11 +184,11 @@ internal sealed partial class KernelSession
         for (int slot = 0; slot < _mappings.HighWater; slot++)
         {
             ref readonly MappingRow row = ref _mappings[slot];
-            if (!row.IsUsed || row.Client != replay.Client || row.CreatedAt >= _replayStartedAt.Ticks)
+            if (!row.IsUsed || row.Client != replay.Client || row.CreatedAt >= _replayStartedAt)
             {
                 continue;
             }
-            bool young = now.Ticks - row.LastChangedAt < Mappings.RecordingTime.Ticks;
+            bool young = now - row.LastChangedAt < Mappings.RecordingTime;
             if (_replayed[slot] == 0 && complete && !young)
             {
                 _mappings.Remove(slot);

@@ -88,8 +88,8 @@ internal sealed class MappingTable
                 Sequence = sequence,
                 Generation = generation + 1,
                 References = 1,
-                CreatedAt = now.Ticks,
-                LastChangedAt = now.Ticks,
+                CreatedAt = now,
+                LastChangedAt = now,
             };
         }
         Chain(slot, values.Local.Port);
@@ -114,7 +114,7 @@ internal sealed class MappingTable
     {
         for (int slot = _heads[local.Port] - 1; slot >= 0; slot = _next[slot] - 1)
         {
-            if ((InetEndpoint)_state.Mappings[slot].Local == local)
+            if (_state.Mappings[slot].Local == local)
             {
                 return slot;
             }

@@ -104,7 +104,7 @@ internal sealed class Mappings(
         {
             using var change = _table.Change(slot);
             change.Row.References++;
-            change.Row.LastChangedAt = now.Ticks;
+            change.Row.LastChangedAt = now;
         }
         return slot;
     }
@@ -163,7 +163,7 @@ internal sealed class Mappings(
         }
         using var change = _table.Change(slot);
         change.Row.References--;
-        change.Row.LastChangedAt = now.Ticks;
+        change.Row.LastChangedAt = now;
     }
 
     /// <summary>

@@ -16,7 +16,7 @@ internal sealed class PeerTable(StateLayout state)
     public bool IsUnreachable(in InetEndpoint address, TimeSpan now)
     {
         int slot = Find(address);
-        return slot >= 0 && state.Peers[slot].UnreachableUntil > now.Ticks;
+        return slot >= 0 && state.Peers[slot].UnreachableUntil > now;
     }
 
     /// <summary>Why the host did not answer the last time.</summary>
@@ -63,7 +63,7 @@ internal sealed class PeerTable(StateLayout state)
         using (var change = Change(oldest))
         {
             change.Row =
-                new PeerRow { Sequence = change.Row.Sequence, Address = address.WithPort(0), LastSeenAt = now.Ticks };
+                new PeerRow { Sequence = change.Row.Sequence, Address = address.WithPort(0), LastSeenAt = now };
         }
         return oldest;
     }
@@ -74,8 +74,8 @@ internal sealed class PeerTable(StateLayout state)
         uint microseconds = (uint)Math.Clamp(roundTrip.TotalMicroseconds, 0, uint.MaxValue);
         using var change = Change(FindOrAdd(address, now));
         ref PeerRow row = ref change.Row;
-        row.LastSeenAt = now.Ticks;
-        row.UnreachableUntil = 0;
+        row.LastSeenAt = now;
+        row.UnreachableUntil = TimeSpan.Zero;
         row.LastCause = FallbackCause.None;
         row.Accepts += answer == PeerMessageType.Accept ? 1u : 0;
         row.Rejects += answer == PeerMessageType.Reject ? 1u : 0;
@@ -90,8 +90,8 @@ internal sealed class PeerTable(StateLayout state)
     {
         using var change = Change(FindOrAdd(address, now));
         ref PeerRow row = ref change.Row;
-        row.LastSeenAt = now.Ticks;
-        row.UnreachableUntil = until.Ticks;
+        row.LastSeenAt = now;
+        row.UnreachableUntil = until;
         row.LastCause = cause;
         bool isTimeout = cause is FallbackCause.NoAnswer or FallbackCause.AnswerDropped;
         row.Timeouts += isTimeout ? 1u : 0;
@@ -102,10 +102,10 @@ internal sealed class PeerTable(StateLayout state)
     public void Heard(in InetEndpoint address, TimeSpan now)
     {
         int slot = Find(address);
-        if (slot >= 0 && state.Peers[slot].UnreachableUntil > now.Ticks)
+        if (slot >= 0 && state.Peers[slot].UnreachableUntil > now)
         {
             using var change = Change(slot);
-            change.Row.UnreachableUntil = 0;
+            change.Row.UnreachableUntil = TimeSpan.Zero;
         }
     }
 }

@@ -97,9 +97,8 @@ internal sealed class Queries
                 Generation = _mappings[mapping].Generation,
                 Client = request.Client,
                 KernelSequence = request.Sequence,
-                StartedAt = now.Ticks,
-                AnswerBy = answerBy.Ticks,
-                Deadline = deadline.Ticks,
+                AnswerBy = answerBy,
+                Deadline = deadline,
             },
             deadline);
         if (slot < 0)
@@ -131,11 +130,11 @@ internal sealed class Queries
         }
         ref readonly ConversationRow row = ref _conversations[slot];
         _admission.MarkValidated(row.Peer, now);
-        if (row.IsComplete == 0)
+        if (!row.IsComplete)
         {
             _statistics.Count(Counter.QueriesAccepted);
-            InetEndpoint mapped = ((InetEndpoint)row.Remote).WithPort(message.Accepting.Port);
-            _peers.Answered(row.Peer, PeerMessageType.Accept, now - new TimeSpan(row.LastSentAt), now);
+            InetEndpoint mapped = row.Remote.WithPort(message.Accepting.Port);
+            _peers.Answered(row.Peer, PeerMessageType.Accept, now - row.LastSentAt, now);
             AnswerQuery(slot, MappingError.None, mapped);
             _conversations.Complete(slot, now + Conversations.Lifetime);
         }
@@ -151,14 +150,14 @@ internal sealed class Queries
     {
         _statistics.Count(Counter.PeerRejects);
         int slot = FindAnswered(arrival, message, now);
-        if (slot < 0 || _conversations[slot].IsComplete != 0)
+        if (slot < 0 || _conversations[slot].IsComplete)
         {
             return "no query waits for this Reject";
         }
         _statistics.Count(Counter.QueriesRejected);
         ref readonly ConversationRow row = ref _conversations[slot];
         _admission.MarkValidated(row.Peer, now);
-        _peers.Answered(row.Peer, PeerMessageType.Reject, now - new TimeSpan(row.LastSentAt), now);
+        _peers.Answered(row.Peer, PeerMessageType.Reject, now - row.LastSentAt, now);
         AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);
         _mappings.FallBack(row.Slot);
         _conversations.Close(slot);
@@ -186,7 +185,7 @@ internal sealed class Queries
             : Settings.AnswersFrom == AnswerSource.Asked && !IsSameIp(arrival.From, row.Peer)
                 ? "answers_from=asked takes none from elsewhere: set it to any"
             : null;
-        if (fault is not null && row.IsComplete == 0)
+        if (fault is not null && !row.IsComplete)
         {
             DropAnswer(slot, arrival.From, message.Type, fault, now);
         }
@@ -214,11 +213,11 @@ internal sealed class Queries
     public void OnDue(int slot, TimeSpan now)
     {
         ref readonly ConversationRow row = ref _conversations[slot];
-        if (row.IsComplete != 0 || !_mappings.IsAlive(row))
+        if (row.IsComplete || !_mappings.IsAlive(row))
         {
             _conversations.Close(slot);
         }
-        else if (now.Ticks >= row.Deadline)
+        else if (now >= row.Deadline)
         {
             EndUnmapped(
                 slot, row.Asked.Family == IpFamily.None ? FallbackCause.NoAnswer : FallbackCause.AnswerDropped, now);
@@ -247,7 +246,7 @@ internal sealed class Queries
         {
             return;
         }
-        if (_conversations[slot].IsComplete == 0)
+        if (!_conversations[slot].IsComplete)
         {
             EndUnmapped(slot, cause, now, source);
             return;
@@ -260,7 +259,7 @@ internal sealed class Queries
         _peers.Correct(row.Peer, cause);
         using var health = new RowChange<HealthRow>(ref _state.Health);
         if (health.Row.LastFallbackCause == FallbackCause.NoAnswer
-            && ((InetEndpoint)row.Peer).SameAddress(health.Row.LastFallbackPeer))
+            && row.Peer.SameAddress(health.Row.LastFallbackPeer))
         {
             health.Row.LastFallbackCause = cause;
         }
@@ -292,7 +291,7 @@ internal sealed class Queries
         }
         using (var change = new RowChange<HealthRow>(ref _state.Health))
         {
-            (change.Row.LastFallbackPeer, change.Row.LastFallbackAt) = (row.Peer, now.Ticks);
+            (change.Row.LastFallbackPeer, change.Row.LastFallbackAt) = (row.Peer, now);
             (change.Row.LastFallbackCause, change.Row.RememberedCause) =
                 (cause, isRemembered ? reason : FallbackCause.None);
         }
@@ -326,7 +325,7 @@ internal sealed class Queries
         string memory = cause == FallbackCause.Remembered ? " (a moment before; it is not asked again yet)" : "";
         string remedy = FallbackWords.Remedy(reason);
         string text =
-            $"{((InetEndpoint)row.Peer).AddressText()} {FallbackWords.Describe(reason)}{says}{waited}{memory}"
+            $"{row.Peer.AddressText()} {FallbackWords.Describe(reason)}{says}{waited}{memory}"
             + $"{(remedy.Length == 0 ? "" : ": ")}{remedy}";
         Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, text, suppressed);
     }
@@ -335,14 +334,14 @@ internal sealed class Queries
     {
         using (var change = _conversations.Change(slot))
         {
-            change.Row.LastSentAt = now.Ticks;
+            change.Row.LastSentAt = now;
         }
         ref readonly ConversationRow row = ref _conversations[slot];
         ref readonly MappingRow mapping = ref _mappings[row.Slot];
         _outbox.ToPeer(
             PeerSocket.Asking, row.Peer, default,
             new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
-        _conversations.Reschedule(slot, Earlier(now + Settings.QueryRetry, new TimeSpan(row.Deadline)));
+        _conversations.Reschedule(slot, Earlier(now + Settings.QueryRetry, row.Deadline));
     }
 
     private void AnswerQuery(int slot, MappingError error, InetEndpoint mappedRemote)
@@ -361,7 +360,7 @@ internal sealed class Queries
                 MappedRemote = mappedRemote,
                 Error = error,
             },
-            new TimeSpan(row.AnswerBy));
+            row.AnswerBy);
     }
 
     /// <summary>Differs: 64 random bits, not an address in memory that can be guessed and is reused.</summary>
@@ -377,7 +376,7 @@ internal sealed class Queries
     }
 
     /// <summary>Its deadline passed without an answer; it is kept for a late ICMP error only.</summary>
-    private static bool HasFallenBack(in ConversationRow row) => row.IsComplete != 0 && row.FellBack != 0;
+    private static bool HasFallenBack(in ConversationRow row) => row.IsComplete && row.FellBack != 0;
 
     /// <summary>Without the scopes: those of a message are only inferred, and its handle authenticates it.</summary>
     private static bool IsSameIp(in InetEndpoint one, in InetEndpoint other) =>

@@ -56,28 +56,28 @@ internal sealed class Registrations(
             return;
         }
         ref ClientRow client = ref state.Clients[request.Client];
-        if (client.IsRegistered != 0 && !client.Library.Equals(request.Library))
+        if (client.IsRegistered && !client.Library.Equals(request.Library))
         {
             Log.KernelLibraryChanged(log, request.Client, request.Library, client.Library);
             replies.Refuse(request, MappingError.UserLibrary, answerBy, "another library name is registered");
             return;
         }
-        if (client.IsRegistered != 0
-            && (answerBy - PortMapper.AnswerWithin).Ticks > client.RegisteredAt + RegistrationsOfOneStart.Ticks)
+        if (client.IsRegistered
+            && answerBy - PortMapper.AnswerWithin > client.RegisteredAt + RegistrationsOfOneStart)
         {
             OnHijacked(now);
         }
-        else if (client.IsRegistered != 0 && mappings.Count > 0)
+        else if (client.IsRegistered && mappings.Count > 0)
         {
             audit.Schedule(now); // it may have waited: whether another process sent HELLO is unknown
         }
-        if (client.IsRegistered == 0)
+        if (!client.IsRegistered)
         {
             Log.KernelRegistered(log, request.Device, request.Interface, request.Client, AbiOf(request.Client));
         }
         using (var change = new RowChange<ClientRow>(ref client))
         {
-            (change.Row.IsRegistered, change.Row.RegisteredAt) = (1, now.Ticks);
+            (change.Row.IsRegistered, change.Row.RegisteredAt) = (true, now);
             (change.Row.Device, change.Row.Interface, change.Row.Library) =
                 (request.Device, request.Interface, request.Library);
         }

@@ -178,7 +178,7 @@ internal sealed class DaemonHost
         using (var health = new RowChange<HealthRow>(ref state.Health))
         {
             health.Row.Origin = resumed ? StateOrigin.TakenOver : resources.Origin;
-            health.Row.ConfiguredAt = started.Ticks;
+            health.Row.ConfiguredAt = started;
         }
         _policy.Record(resources.Ports, state);
         if (!resumed)

@@ -19,8 +19,8 @@ internal sealed class Heartbeat(StateLayout state)
     /// </summary>
     public TimeSpan SeenEmpty
     {
-        get => new(state.Header.SeenEmptyAt);
-        set => state.Header.SeenEmptyAt = value.Ticks;
+        get => state.Header.SeenEmptyAt;
+        set => state.Header.SeenEmptyAt = value;
     }
 
     /// <summary>This process uses the state from now on. True when it also has the socket of the one before.</summary>
@@ -29,18 +29,18 @@ internal sealed class Heartbeat(StateLayout state)
     {
         ref StateHeader header = ref state.Header;
         bool isItsSocket = isHandedOver && header.PortId == portId;
-        exit = header.EndedAt != 0 ? PredecessorExit.Clean : PredecessorExit.Crash;
+        exit = header.EndedAt != TimeSpan.Zero ? PredecessorExit.Clean : PredecessorExit.Crash;
         if (!isItsSocket)
         {
             SeenEmpty = isHandedOver ? TimeSpan.Zero : started; // before the socket was opened; zero for an unknown one
         }
         (header.StartedAt, header.EndedAt, header.ProcessId, header.PortId) =
-            (started.Ticks, 0, Environment.ProcessId, portId);
+            (started, TimeSpan.Zero, Environment.ProcessId, portId);
         return isItsSocket;
     }
 
-    public void End() => state.Header.EndedAt = Clock.Now.Ticks;
+    public void End() => state.Header.EndedAt = Clock.Now;
 
     /// <summary>The takeover failed: this process continues.</summary>
-    public void TakeBackEnd() => state.Header.EndedAt = 0;
+    public void TakeBackEnd() => state.Header.EndedAt = TimeSpan.Zero;
 }

@@ -88,6 +88,6 @@ internal sealed class Reconfiguration(
             Path = _inForce.Path,
         };
         using var health = new RowChange<HealthRow>(ref resources.State.Health);
-        health.Row.ConfiguredAt = Clock.Now.Ticks;
+        health.Row.ConfiguredAt = Clock.Now;
     }
 }

@@ -38,7 +38,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             : StateLayout.WhyUnusable(file.Existing, bootId, out geometry);
         bool isReloaded = problem is null
             && StateMigration.TryReadHealth(file!.Existing, geometry, out HealthRow health)
-            && health.ConfiguredAt > configuration.ReadAt.Ticks;
+            && health.ConfiguredAt > configuration.ReadAt;
         return isReloaded ? "the configuration was reloaded after this daemon had read it: start it again" : problem;
     }
 

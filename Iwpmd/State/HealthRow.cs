@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.InteropServices;
+using Iwpmd.Wire;
 
 namespace Iwpmd.State;
 
@@ -10,8 +11,8 @@ namespace Iwpmd.State;
 internal struct HealthRow : IStateRow
 {
     public uint Sequence, Checksum;
-    public PackedEndpoint LastFallbackPeer;
-    public long LastFallbackAt;
+    public InetEndpoint LastFallbackPeer;
+    public TimeSpan LastFallbackAt;
     public FallbackCause LastFallbackCause;
     public HandshakeState Kernel;
     public StateOrigin Origin;
@@ -36,7 +37,7 @@ internal struct HealthRow : IStateRow
     private readonly uint _unused3;
 
     /// <summary>When the configuration was last read.</summary>
-    public long ConfiguredAt;
+    public TimeSpan ConfiguredAt;
 
     /// <summary>Losses, by cause.</summary>
     public LossRows Losses;

@@ -30,7 +30,7 @@ internal enum LossCause
 
 /// <summary>
 /// Losses of one cause since they began; after <see cref="Memory"/> without one the count begins again. 24 bytes. Times
-/// are as everywhere in the state, 0 is never.
+/// are as everywhere in the state, zero is never.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct LossRow
@@ -38,18 +38,18 @@ internal struct LossRow
     /// <summary>How long health is degraded after the last one.</summary>
     public static readonly TimeSpan Memory = TimeSpan.FromMinutes(1);
 
-    public long Since, LastAt;
+    public TimeSpan Since, LastAt;
     public ulong Count;
 
-    public readonly bool IsRecent(TimeSpan now) => LastAt != 0 && now.Ticks - LastAt < Memory.Ticks;
+    public readonly bool IsRecent(TimeSpan now) => LastAt != TimeSpan.Zero && now - LastAt < Memory;
 
     public void Add(ulong count, TimeSpan now)
     {
         if (!IsRecent(now))
         {
-            (Since, Count) = (now.Ticks, 0);
+            (Since, Count) = (now, 0);
         }
-        LastAt = now.Ticks;
+        LastAt = now;
         Count += count;
     }
 }

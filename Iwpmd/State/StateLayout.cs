@@ -21,7 +21,7 @@ internal readonly record struct StateIdentity(Guid BootId, FixedName Build);
 
 /// <summary>
 /// The beginning of the state, 512 bytes. The fields up to <see cref="Checksum"/> are written once; those behind it
-/// change one by one, eight bytes each so that no reader sees half of one. Times are CLOCK_BOOTTIME in units of 100 ns.
+/// change one by one, eight bytes each so that no reader sees half of one. Times are CLOCK_BOOTTIME.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct StateHeader
@@ -37,12 +37,12 @@ internal struct StateHeader
     /// <summary>The version of the daemon that uses it, or used it last.</summary>
     public FixedName Build;
 
-    public long StartedAt;
+    public TimeSpan StartedAt;
 
     private long _seenEmptyAt;
 
-    /// <summary>0 while the daemon runs; when it stopped.</summary>
-    public long EndedAt;
+    /// <summary>Zero while the daemon runs; when it stopped.</summary>
+    public TimeSpan EndedAt;
 
     public long ProcessId;
     public long PortId;
@@ -56,10 +56,10 @@ internal struct StateHeader
     /// No request in the netlink socket is older: the bound of the age of each, renewed every two seconds at least.
     /// Stored twice, since a damaged one could crash the kernel: when they differ the older one counts.
     /// </summary>
-    public long SeenEmptyAt
+    public TimeSpan SeenEmptyAt
     {
-        readonly get => Math.Min(_seenEmptyAt, ~_seenEmptyInverse);
-        set => (_seenEmptyInverse, _seenEmptyAt) = (~value, value);
+        readonly get => new(Math.Min(_seenEmptyAt, ~_seenEmptyInverse));
+        set => (_seenEmptyInverse, _seenEmptyAt) = (~value.Ticks, value.Ticks);
     }
 }
 

@@ -12,29 +12,6 @@ namespace Iwpmd.State;
 /// </summary>
 internal interface IStateRow;
 
-/// <summary><see cref="InetEndpoint"/> in 24 bytes of the state file, host order.</summary>
-[StructLayout(LayoutKind.Sequential, Pack = 1)]
-internal struct PackedEndpoint
-{
-    public ulong High, Low;
-    public uint Scope;
-    public ushort Port;
-    public IpFamily Family;
-    private readonly byte _unused;
-
-    public static implicit operator InetEndpoint(in PackedEndpoint packed) =>
-        new(packed.Family, packed.High, packed.Low, packed.Port, packed.Scope);
-
-    public static implicit operator PackedEndpoint(in InetEndpoint endpoint) => new()
-    {
-        High = endpoint.High,
-        Low = endpoint.Low,
-        Scope = endpoint.Scope,
-        Port = endpoint.Port,
-        Family = endpoint.Family,
-    };
-}
-
 /// <summary>The state of a row and of its mapped port.</summary>
 internal enum MappingState : byte
 {
@@ -65,13 +42,13 @@ internal enum MappingPurpose : byte
 
 /// <summary>
 /// One mapping: 64 bytes. Only the port is mapped, so the mapped address is the local one with another port. Times are
-/// CLOCK_BOOTTIME in units of 100 ns.
+/// CLOCK_BOOTTIME.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 internal struct MappingRow : IStateRow
 {
     public uint Sequence, Checksum;
-    public PackedEndpoint Local;
+    public InetEndpoint Local;
     public ushort MappedPort;
     public MappingState State;
     public byte Client;
@@ -80,7 +57,7 @@ internal struct MappingRow : IStateRow
     private readonly byte _unused;
     public int References;
     public uint Generation;
-    public long CreatedAt, LastChangedAt;
+    public TimeSpan CreatedAt, LastChangedAt;
 
     public readonly bool IsUsed => State != MappingState.Free;
 
@@ -96,10 +73,10 @@ internal struct ClientRow : IStateRow
 {
     public uint Sequence, Checksum;
     public ushort Abi;
-    public byte IsRegistered;
+    public bool IsRegistered;
     private readonly byte _unused;
     public uint HelloSequence;
-    public long RegisteredAt;
+    public TimeSpan RegisteredAt;
     public FixedName Device, Interface, Library;
     private readonly ulong _unused2;
 }
@@ -134,16 +111,16 @@ internal struct ConversationRow : IStateRow
     public ulong Handle;
 
     /// <summary>The other port mapper: whom we ask, or the source of the Request.</summary>
-    public PackedEndpoint Peer;
+    public InetEndpoint Peer;
 
     /// <summary>Querying: the remote endpoint that the kernel asked for. Accepting: the connecting endpoint.</summary>
-    public PackedEndpoint Remote;
+    public InetEndpoint Remote;
 
     /// <summary>
     /// Accepting: the endpoint that was asked for, and the mapped connecting one. Querying: the source of an answer
     /// that was dropped, if any.
     /// </summary>
-    public PackedEndpoint Asked, Mapped;
+    public InetEndpoint Asked, Mapped;
 
     public int Slot;
     public uint Generation;
@@ -151,12 +128,13 @@ internal struct ConversationRow : IStateRow
     public ConversationRole Role;
     public byte Client;
 
-    /// <summary>1 when the query was answered, or the Ack has come.</summary>
-    public byte IsComplete;
+    /// <summary>True when the query was answered, or the Ack has come.</summary>
+    public bool IsComplete;
 
     /// <summary>Accepting: the credit of its REMOTE_INFO.</summary>
     public RemoteInfoCredit RemoteInfo;
-    public long StartedAt, AnswerBy, Deadline, LastSentAt;
+    private readonly long _unused2;
+    public TimeSpan AnswerBy, Deadline, LastSentAt;
 
     /// <summary>Querying: 1 when its deadline passed without an answer.</summary>
     public ulong FellBack;
@@ -170,8 +148,8 @@ internal struct ConversationRow : IStateRow
 internal struct PeerRow : IStateRow
 {
     public uint Sequence, Checksum;
-    public PackedEndpoint Address;
-    public long LastSeenAt, UnreachableUntil;
+    public InetEndpoint Address;
+    public TimeSpan LastSeenAt, UnreachableUntil;
     public uint Accepts, Rejects, Timeouts, Unreachables;
     public uint RoundTripCount, RoundTripWorst;
     public RoundTripSamples RoundTrips;

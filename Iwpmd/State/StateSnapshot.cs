@@ -71,7 +71,7 @@ internal sealed class StateSnapshot
         return copy is not null;
     }
 
-    private static int Compare(in PackedEndpoint one, in PackedEndpoint other)
+    private static int Compare(in InetEndpoint one, in InetEndpoint other)
     {
         int order = one.Family.CompareTo(other.Family);
         order = order != 0 ? order : one.High.CompareTo(other.High);

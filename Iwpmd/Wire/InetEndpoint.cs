@@ -18,9 +18,14 @@ internal enum IpFamily : byte
 /// cref="Low"/>. Equality: family, address, port, and the scope for link-local addresses only; elsewhere the scope is
 /// carried along as received.
 /// </summary>
-[StructLayout(LayoutKind.Auto)] // 24 bytes instead of 32: most of what is queued and copied is endpoints
-internal readonly record struct InetEndpoint(IpFamily Family, ulong High, ulong Low, ushort Port, uint Scope = 0)
+[StructLayout(LayoutKind.Explicit)] // as in the rows of the state: 24 bytes
+internal readonly record struct InetEndpoint(
+    [field: FieldOffset(22)] IpFamily Family, [field: FieldOffset(0)] ulong High, [field: FieldOffset(8)] ulong Low,
+    [field: FieldOffset(20)] ushort Port, [field: FieldOffset(16)] uint Scope = 0)
 {
+    [FieldOffset(23)]
+    private readonly byte _unused;
+
     public bool IsWildcard => High == 0 && Low == 0;
 
     public bool IsLinkLocal => Family == IpFamily.V6 && (High >> 54) == 0x3fa; // fe80::/10
