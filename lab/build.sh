@@ -72,9 +72,22 @@ on_nothing() { # PACKAGE...
         sed -nE 's/^Inst ([^ ]+) (\[[^ ]*\] )?\(([^ ]+) .*/\1=\3/p'
 }
 
+# The kernel's own programs must run here.
+unpack_headers() {
+    # shellcheck disable=SC2016
+    on_nothing "linux-headers-$flavour" |
+        sed -nE "s/^(linux-kbuild-[^=]*)=/\\1:amd64=/p; s/^(linux-headers-[^=]*-common[^=]*)=/\\1=/p; t
+            s/^(linux-headers-[0-9][^=]*)=/\\1:$arch=/p" |
+        in_tools sh -ec 'cd /tmp; xargs apt-get download -qq -o APT::Sandbox::User=root
+            for package in linux-*.deb; do dpkg-deb -x "$package" /; rm "$package"; done' >> "$out/log" 2>&1 ||
+        die "$suite has no headers for $flavour, see $out/log"
+}
+
 download_world() { # sets release
-    local compiler=(gcc libc6-dev) packages
+    local compiler=(gcc libc6-dev "linux-headers-$flavour") packages
+    # The headers of arm64 would bring a compiler that itself runs on arm64: they are unpacked.
     [[ $arch == amd64 ]] || compiler=("gcc-${triplet//_/-}" "libc6-dev-$arch-cross")
+    : > "$out/cache/nothing"
     if [[ ! -e $tools/complete ]]; then
         say "making a tree of $suite that compiles for $flavour (some minutes)"
         rm -rf "$tools"
@@ -85,11 +98,11 @@ download_world() { # sets release
         in_tools sh -ec 'dpkg --add-architecture "$0" && apt-get update -qq
             export DEBIAN_FRONTEND=noninteractive INITRD=No
             apt-get install -y -qq --no-install-recommends "$@" && apt-get clean' \
-            $arch make xz-utils zstd busybox-static "${compiler[@]}" linux-headers-$flavour:$arch >> "$out/log" 2>&1 ||
+            $arch make xz-utils zstd busybox-static "${compiler[@]}" >> "$out/log" 2>&1 ||
             die "$suite has no compiler or no headers, see $out/log"
+        [[ $arch == amd64 ]] || unpack_headers
         touch "$tools/complete"
     fi
-    : > "$out/cache/nothing"
     packages=$(on_nothing "linux-image-$flavour" linux-source | grep '^linux-') ||
         die "$suite has no linux-image-$flavour"
     release=$(sed -nE 's/^linux-image-([0-9][^=]*)=.*/\1/p' <<< "$packages")

@@ -88,7 +88,7 @@ build_boot_base() {
 
 # As an administrator makes it on a host with our package; the lab adds its device and its listeners.
 build_boot_image() { # dracut|initramfs-tools
-    local package tree=$debian/boot-tree kernel inputs
+    local package tree=$debian/boot-tree kernel inputs program drivers='' hooks
     package=$(ours_package)
     inputs=("$lab/debian.sh" "$build/base.stamp" "$lab/guest/image" $(find "$lab/boot" -type f) "$package")
     build_boot_base
@@ -101,23 +101,30 @@ build_boot_image() { # dracut|initramfs-tools
     chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 || die "the package does not install, see $debian/log"
     cp -r "$build/tree/lib/modules" "$tree/usr/lib/"
     chroot "$tree" depmod "$kernel"
-    cp "$root/boot/config-$kernel" "$tree/boot/"
+    cp "$(first_of "$root/boot/config-$kernel" "$root/lib/modules/$kernel/config")" "$tree/boot/config-$kernel"
     # Only /usr and /etc: in a boot image the other folders are links.
     mkdir -p "$tree/lab/usr/lib/lab"
     cp -r "$build/tree"/{usr,etc} "$tree/lab/"
     cp "$lab/guest/image" "$tree/lab/usr/bin/lab-image"
     mkdir -p "$tree/lab/usr/lib/modules"
     cp "$build"/tree/lib/modules/siw-*.ko "$tree/lab/usr/lib/modules/"
-    cp "$root/bin/busybox" "$tree/lab/usr/lib/lab/"
+    cp "$(program busybox)" "$tree/lab/usr/lib/lab/"
     for program in awk grep sed sort tr sleep pidof; do ln -s busybox "$tree/lab/usr/lib/lab/$program"; done
     cp -r "$lab/boot/." "$tree/"
+    # Newer kernels have some of these built in.
+    for program in virtio_net virtio_blk ext4 crc32c_generic libcrc32c ib_uverbs rdma_ucm; do
+        [[ -z $(find "$tree/usr/lib/modules" -name "$program.ko") ]] || drivers+=" $program"
+    done
+    # dracut has moved them.
+    hooks=/usr/lib/dracut/hooks
+    ! grep -qs /var/lib/dracut/hooks "$tree"/usr/lib/dracut/dracut-{functions,init}.sh || hooks=/var/lib/dracut/hooks
     # In a namespace of their own, the file systems that these programs look at go by themselves.
     unshare --mount sh -e > "$debian/$1.log" 2>&1 << END || die "$1 makes no boot image, see $debian/$1.log"
 mount -t proc proc "$tree/proc"
 mount -t sysfs sysfs "$tree/sys"
 case $1 in
-dracut) chroot "$tree" dracut --no-hostonly --add iwpmd --add-drivers "virtio_net virtio_blk ext4 crc32c_generic libcrc32c ib_uverbs rdma_ucm" \
-    --include /lab / --include /lab-hook.sh /usr/lib/dracut/hooks/pre-mount/50-lab.sh --force /boot/initrd.img-$kernel $kernel ;;
+dracut) chroot "$tree" dracut --no-hostonly --add iwpmd --add-drivers "$drivers" --include /lab / \
+    --include /lab-hook.sh $hooks/pre-mount/50-lab.sh --force /boot/initrd.img-$kernel $kernel ;;
 initramfs-tools) chroot "$tree" update-initramfs -c -k $kernel ;;
 esac
 END

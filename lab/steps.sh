@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What scenarios are written with. A scenario is a script that sources this file, says
 #   builds="stock map full"   the builds of siw it makes sense with (default: all),
-#   wants=a:ours              the daemon that must be on a host, where only one kind can show it (default: any),
+#   wants="a:ours b:c"        the daemons that must be on the hosts, where only one kind can show it (default: any),
 #   known                     (a function) why this pair of daemons is known to fail, when it is; then the scenario must fail
 #                             with a text that matches known_by (or, with known_always=no, may pass by luck),
 #   scenario                  (a function) what it does, with errexit: a step that fails ends it,
@@ -248,7 +248,7 @@ crash_report() {
 
 # Runs the scenario of the calling script in the hosts of DIR, brings them back to rest, judges, and says it in one line.
 play() { # DIR
-    local name outcome reason='' status=0 host pair note
+    local name outcome reason='' status=0 host pair note each
     name=$(basename "$0" .sh)
     dir=$(readlink -f "$1")
     work=$dir/logs/$name transcript=$dir/logs/$name/transcript
@@ -260,10 +260,7 @@ play() { # DIR
     pair=$(cat "$dir/a/kind"),$(cat "$dir/b/kind")
     siw=$(cat "$dir/siw")
     [[ " $builds " == *" $siw "* ]] || return 0
-    case $wants in
-    *:ours) is_ours "${wants%:*}" || return 0 ;;
-    *:c) is_c "${wants%:*}" || return 0 ;;
-    esac
+    for each in $wants; do [[ $(cat "$dir/${each%:*}/kind") == "${each#*:}" ]] || return 0; done
     reason=$(known)
 
     set +e

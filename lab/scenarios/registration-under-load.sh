@@ -3,6 +3,7 @@
 # The kernel registers its client again and again while the host is busy: each registration is answered, and none too soon, which crashes some kernels.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds=map
+wants=b:ours
 patience=1200
 known() { ! is_c a || [[ $(a "uname -r") != [7-9].* ]] || echo "C answers at once, which crashes preemptible kernels"; }
 known_by='kernel of a crashed'
