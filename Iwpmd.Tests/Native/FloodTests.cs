@@ -30,7 +30,7 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
     private DaemonProcess? _daemon;
 
     [Fact]
-    public void A_flood_costs_little_and_validated_hosts_do_not_notice()
+    public async Task A_flood_costs_little_and_validated_hosts_do_not_notice()
     {
         string flood = Binaries.Compile("Iwpmd.Tests/Support/flood.c");
         (_host, _outside) = Host.Pair();
@@ -59,11 +59,10 @@ public sealed class FloodTests(ITestOutputHelper output) : IDisposable
                 RedirectStandardOutput = true,
             })!);
         var clock = Stopwatch.StartNew();
-        double[] busy = [];
-        var adding = new Thread(() => busy = AddsWhile(() => !flooding.HasExited));
-        adding.Start();
+        Task<double[]> adding = Task.Factory.StartNew(
+            () => AddsWhile(() => !flooding.HasExited), TaskCreationOptions.LongRunning);
         (int asked, int answered) = KnownWhile(() => !flooding.HasExited);
-        adding.Join();
+        double[] busy = await adding;
         cpu = CpuTicks() - cpu;
         string[] figures = flooding.StandardOutput.ReadToEnd().Split();
         Adds(TimeSpan.FromSeconds(0.2)); // afterwards service is as before
