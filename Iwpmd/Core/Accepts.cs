@@ -46,7 +46,11 @@ internal sealed class Accepts(
         {
             if (now - conversations[slot].LastSentAt >= CopyIgnored)
             {
-                SendAccept(slot, arrival, message, now);
+                using (var change = conversations.Change(slot))
+                {
+                    change.Row.LastSentAt = now;
+                }
+                SendAccept(slot, arrival, message);
                 return;
             }
             statistics.Count(Counter.RequestCopies);
@@ -65,7 +69,7 @@ internal sealed class Accepts(
         {
             statistics.Count(Counter.RemoteInfosDeferred);
         }
-        SendAccept(slot, arrival, message, now);
+        SendAccept(slot, arrival, message);
     }
 
     /// <summary>Null, or why it is dropped.</summary>
@@ -172,6 +176,7 @@ internal sealed class Accepts(
                 Generation = mappings[mapping].Generation,
                 Client = mappings[mapping].Client,
                 RemoteInfo = admission.CreditRemoteInfo(mapping, arrival.From, now),
+                LastSentAt = now,
                 Deadline = deadline,
             },
             deadline);
@@ -184,13 +189,9 @@ internal sealed class Accepts(
     /// Differs: sent only in answer to a Request or a copy of one, never again on a timer: that would be aimed at
     /// whoever a spoofed Request names.
     /// </summary>
-    private void SendAccept(int slot, in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    private void SendAccept(int slot, in PeerArrival arrival, in PeerMessage message)
     {
         statistics.Count(Counter.AcceptsSent);
-        using (var change = conversations.Change(slot))
-        {
-            change.Row.LastSentAt = now;
-        }
         ushort mappedPort = mappings[conversations[slot].Slot].MappedPort;
         outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsAccept(mappedPort));
     }

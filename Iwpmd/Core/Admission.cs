@@ -138,13 +138,13 @@ internal sealed class Admission
         {
             return; // its Requests are not served, so it needs no row
         }
-        ref Source unvalidated = ref _unvalidated.Find(source);
         ref Source validated = ref _validated.FindOrAdd(source);
         validated.Unconfirmed = 0;
         // a new one, or one that was not seen for long and could have been replaced
         if (validated.Bucket.FullAt < now.Ticks)
         {
             ValidatedTotal++;
+            ref Source unvalidated = ref _unvalidated.Find(source);
             validated.Bucket = Unsafe.IsNullRef(ref unvalidated) ? TokenBucket.FullFrom(now) : unvalidated.Bucket;
         }
     }

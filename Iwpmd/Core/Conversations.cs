@@ -72,7 +72,7 @@ internal sealed class Conversations
         }
         using (var change = Change(slot))
         {
-            change.Row = values with { Sequence = change.Row.Sequence };
+            change.Replace(values);
         }
         Enter(slot, due);
         return slot;
@@ -117,7 +117,7 @@ internal sealed class Conversations
         _due.Remove(slot);
         using (var change = Change(slot))
         {
-            change.Row = new ConversationRow { Sequence = change.Row.Sequence };
+            change.Clear();
         }
         _free.Free(slot);
     }
@@ -179,7 +179,7 @@ internal sealed class Conversations
             }
             using (var change = Change(used))
             {
-                change.Row = new ConversationRow { Sequence = change.Row.Sequence };
+                change.Clear();
             }
             _free.Free(used);
         }

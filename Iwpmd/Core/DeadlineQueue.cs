@@ -2,32 +2,31 @@
 namespace Iwpmd.Core;
 
 /// <summary>
-/// Which of a fixed number of slots is due next: a binary heap of absolute times with the position of each slot, so
-/// that a time can be moved.
+/// Which of a fixed number of slots is due next: a heap of absolute times with the position of each slot, so that a
+/// time can be moved. Each node has four children, side by side: half the levels of a binary heap.
 /// </summary>
 internal sealed class DeadlineQueue(int capacity)
 {
-    private readonly int[] _heap = new int[capacity];
+    private const int Children = 4;
+
+    private readonly Entry[] _heap = new Entry[capacity];
     private readonly int[] _positions = new int[capacity]; // position + 1 in the heap, 0 is not in it
-    private readonly long[] _due = new long[capacity];
+
+    private readonly record struct Entry(long Due, int Slot);
 
     public int Count { get; private set; }
 
-    public TimeSpan Next => Count == 0 ? TimeSpan.MaxValue : new TimeSpan(_due[_heap[0]]);
+    public TimeSpan Next => Count == 0 ? TimeSpan.MaxValue : new TimeSpan(_heap[0].Due);
 
     /// <summary>
     /// The slot that is due first if it is due by <paramref name="now"/>, else -1; it stays until moved or removed.
     /// </summary>
-    public int PeekDue(TimeSpan now) => Count > 0 && _due[_heap[0]] <= now.Ticks ? _heap[0] : -1;
+    public int PeekDue(TimeSpan now) => Count > 0 && _heap[0].Due <= now.Ticks ? _heap[0].Slot : -1;
 
     public void Set(int slot, TimeSpan due)
     {
-        _due[slot] = due.Ticks;
-        if (_positions[slot] == 0)
-        {
-            Place(slot, Count++);
-        }
-        Down(Up(_positions[slot] - 1));
+        int position = _positions[slot] - 1;
+        Settle(position < 0 ? Count++ : position, new Entry(due.Ticks, slot));
     }
 
     public void Remove(int slot)
@@ -38,49 +37,58 @@ internal sealed class DeadlineQueue(int capacity)
             return;
         }
         _positions[slot] = 0;
-        int last = _heap[--Count];
-        if (last != slot)
+        Count--;
+        if (position < Count)
         {
-            Place(last, position);
-            Down(Up(position));
+            Settle(position, _heap[Count]);
         }
     }
 
-    private int Up(int position)
+    /// <summary>Places an entry at <paramref name="hole"/>, or where it belongs above or below.</summary>
+    private void Settle(int hole, in Entry entry)
     {
-        int slot = _heap[position];
-        while (position > 0 && _due[_heap[(position - 1) / 2]] > _due[slot])
-        {
-            Place(_heap[(position - 1) / 2], position);
-            position = (position - 1) / 2;
-        }
-        Place(slot, position);
-        return position;
+        Entry placed = entry;
+        int above = Up(hole, placed.Due);
+        Place(above == hole ? Down(hole, placed.Due) : above, placed);
     }
 
-    private void Down(int position)
+    private int Up(int hole, long due)
     {
-        int slot = _heap[position];
-        while ((2 * position) + 1 < Count)
+        while (hole > 0)
         {
-            int child = (2 * position) + 1;
-            if (child + 1 < Count && _due[_heap[child + 1]] < _due[_heap[child]])
-            {
-                child++;
-            }
-            if (_due[_heap[child]] >= _due[slot])
+            int parent = (hole - 1) / Children;
+            if (_heap[parent].Due <= due)
             {
                 break;
             }
-            Place(_heap[child], position);
-            position = child;
+            Place(hole, _heap[parent]);
+            hole = parent;
         }
-        Place(slot, position);
+        return hole;
     }
 
-    private void Place(int slot, int position)
+    private int Down(int hole, long due)
     {
-        _heap[position] = slot;
-        _positions[slot] = position + 1;
+        while ((hole * Children) + 1 < Count)
+        {
+            int first = (hole * Children) + 1, least = first;
+            for (int child = first + 1; child < Math.Min(first + Children, Count); child++)
+            {
+                least = _heap[child].Due < _heap[least].Due ? child : least;
+            }
+            if (_heap[least].Due >= due)
+            {
+                break;
+            }
+            Place(hole, _heap[least]);
+            hole = least;
+        }
+        return hole;
+    }
+
+    private void Place(int position, in Entry entry)
+    {
+        _heap[position] = entry;
+        _positions[entry.Slot] = position + 1;
     }
 }

@@ -24,6 +24,8 @@ internal sealed class Fifo<T>(int capacity)
         return ref _ring[(_head + Count++) & (_ring.Length - 1)];
     }
 
+    public ref T Last => ref _ring[(_head + Count - 1) & (_ring.Length - 1)];
+
     /// <summary>Removes the last element.</summary>
     public void TakeBack() => Count--;
 

@@ -21,7 +21,7 @@ internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogge
     public uint Send(in KernelReply reply, TimeSpan answerBy)
     {
         uint sequence = NextSequence++;
-        outbox.ToKernel(reply with { Sequence = sequence }, answerBy);
+        outbox.ToKernel(reply, sequence, answerBy);
         return sequence;
     }
 
@@ -29,7 +29,7 @@ internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogge
     public uint SendInOrder(in KernelReply reply)
     {
         uint sequence = NextSequence++;
-        outbox.ToKernelInOrder(reply with { Sequence = sequence });
+        outbox.ToKernelInOrder(reply, sequence);
         return sequence;
     }
 

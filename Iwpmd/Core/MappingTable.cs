@@ -44,7 +44,7 @@ internal sealed class MappingTable
                 }
                 using var change = Change(slot);
                 // Its conversations must not take the next row here for theirs.
-                change.Row = new MappingRow { Sequence = change.Row.Sequence, Generation = change.Row.Generation };
+                Empty(change);
             }
             if (row.IsUsed)
             {
@@ -82,15 +82,12 @@ internal sealed class MappingTable
         }
         using (var change = Change(slot))
         {
-            uint sequence = change.Row.Sequence, generation = change.Row.Generation;
-            change.Row = values with
-            {
-                Sequence = sequence,
-                Generation = generation + 1,
-                References = 1,
-                CreatedAt = now,
-                LastChangedAt = now,
-            };
+            uint generation = change.Row.Generation;
+            change.Replace(values);
+            change.Row.Generation = generation + 1;
+            change.Row.References = 1;
+            change.Row.CreatedAt = now;
+            change.Row.LastChangedAt = now;
         }
         Chain(slot, values.Local.Port);
         Count++;
@@ -103,7 +100,7 @@ internal sealed class MappingTable
         Unchain(slot, row.Local.Port);
         using (var change = Change(slot))
         {
-            change.Row = new MappingRow { Sequence = change.Row.Sequence, Generation = change.Row.Generation };
+            Empty(change);
         }
         _free.Free(slot);
         Count--;
@@ -148,6 +145,14 @@ internal sealed class MappingTable
             }
         }
         return overlapping;
+    }
+
+    /// <summary>All but the number of those that used the row.</summary>
+    private static void Empty(RowChange<MappingRow> change)
+    {
+        uint generation = change.Row.Generation;
+        change.Clear();
+        change.Row.Generation = generation;
     }
 
     private void Chain(int slot, ushort port)

@@ -53,19 +53,19 @@ internal sealed class Outbox
     public void Dequeue() => _effects.Dequeue();
 
     /// <summary>The same for a message whose ACK comes after all that it asks for.</summary>
-    public void ToKernelInOrder(in KernelReply reply)
+    public void ToKernelInOrder(in KernelReply reply, uint sequence)
     {
-        ref Effect effect = ref _effects.Enqueue();
-        (effect.IsToKernel, effect.IsAckInOrder) = (true, true);
-        (effect.Reply, effect.AnswerBy) = (reply, TimeSpan.MaxValue);
+        ToKernel(reply, sequence, TimeSpan.MaxValue);
+        _effects.Last.IsAckInOrder = true;
     }
 
     // Written in place: only the other kind's fields keep their old values, and those are not read.
-    public void ToKernel(in KernelReply reply, TimeSpan answerBy)
+    public void ToKernel(in KernelReply reply, uint sequence, TimeSpan answerBy)
     {
         ref Effect effect = ref _effects.Enqueue();
         effect.IsToKernel = true;
         effect.Reply = reply;
+        effect.Reply.Sequence = sequence;
         effect.AnswerBy = answerBy;
         effect.IsAckInOrder = false;
     }

@@ -8,29 +8,41 @@ namespace Iwpmd.Core;
 /// The hosts whose port mappers were asked: rows in the state, set-associative by address; the one that was seen
 /// longest ago is replaced. Until <see cref="PeerRow.UnreachableUntil"/> a host counts as one without a port mapper.
 /// </summary>
-internal sealed class PeerTable(StateLayout state)
+internal sealed class PeerTable
 {
-    public RowChange<PeerRow> Change(int slot) => new(ref state.Peers[slot]);
+    private readonly StateLayout _state;
+    private TimeSpan _unreachableUntil; // of the row that is so the longest: as a rule there is none
+
+    public PeerTable(StateLayout state)
+    {
+        _state = state;
+        foreach (ref readonly PeerRow row in state.Peers)
+        {
+            _unreachableUntil = Times.Later(_unreachableUntil, row.UnreachableUntil);
+        }
+    }
+
+    public RowChange<PeerRow> Change(int slot) => new(ref _state.Peers[slot]);
 
     /// <summary>True while the host is remembered as one that does not answer.</summary>
     public bool IsUnreachable(in InetEndpoint address, TimeSpan now)
     {
-        int slot = Find(address);
-        return slot >= 0 && state.Peers[slot].UnreachableUntil > now;
+        int slot = now >= _unreachableUntil ? -1 : Find(address);
+        return slot >= 0 && _state.Peers[slot].UnreachableUntil > now;
     }
 
     /// <summary>Why the host did not answer the last time.</summary>
     public FallbackCause LastCause(in InetEndpoint address)
     {
         int slot = Find(address);
-        return slot < 0 ? FallbackCause.None : state.Peers[slot].LastCause;
+        return slot < 0 ? FallbackCause.None : _state.Peers[slot].LastCause;
     }
 
     /// <summary>The reason of a missing answer came after the deadline.</summary>
     public void Correct(in InetEndpoint address, FallbackCause cause)
     {
         int slot = Find(address);
-        if (slot >= 0 && state.Peers[slot].LastCause == FallbackCause.NoAnswer)
+        if (slot >= 0 && _state.Peers[slot].LastCause == FallbackCause.NoAnswer)
         {
             using var change = Change(slot);
             change.Row.LastCause = cause;
@@ -40,10 +52,10 @@ internal sealed class PeerTable(StateLayout state)
     /// <summary>The row of this host, or -1.</summary>
     public int Find(in InetEndpoint address)
     {
-        int first = PeerSet.First(state, address);
+        int first = PeerSet.First(_state, address);
         for (int slot = first; slot < first + PeerSet.Ways; slot++)
         {
-            if (address.SameAddress(state.Peers[slot].Address))
+            if (address.SameAddress(_state.Peers[slot].Address))
             {
                 return slot;
             }
@@ -59,7 +71,7 @@ internal sealed class PeerTable(StateLayout state)
         {
             return slot;
         }
-        int oldest = PeerSet.Oldest(state, address);
+        int oldest = PeerSet.Oldest(_state, address);
         using (var change = Change(oldest))
         {
             change.Row =
@@ -92,6 +104,7 @@ internal sealed class PeerTable(StateLayout state)
         ref PeerRow row = ref change.Row;
         row.LastSeenAt = now;
         row.UnreachableUntil = until;
+        _unreachableUntil = Times.Later(_unreachableUntil, until);
         row.LastCause = cause;
         bool isTimeout = cause is FallbackCause.NoAnswer or FallbackCause.AnswerDropped;
         row.Timeouts += isTimeout ? 1u : 0;
@@ -101,9 +114,9 @@ internal sealed class PeerTable(StateLayout state)
     /// <summary>The host sent a Request, so its port mapper runs.</summary>
     public void Heard(in InetEndpoint address, TimeSpan now)
     {
-        int slot = Find(address);
-        if (slot >= 0 && state.Peers[slot].UnreachableUntil > now)
+        if (IsUnreachable(address, now))
         {
+            int slot = Find(address);
             using var change = Change(slot);
             change.Row.UnreachableUntil = TimeSpan.Zero;
         }

@@ -249,7 +249,18 @@ internal sealed class PortMapper
         {
             return;
         }
-        PeerMessage message = WithScopes(arrival, received);
+        if (received.Connecting.Family == IpFamily.V4)
+        {
+            Serve(arrival, received, now);
+        }
+        else
+        {
+            Serve(arrival, WithScopes(arrival, received), now);
+        }
+    }
+
+    private void Serve(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    {
         if (_log.IsEnabled(LogLevel.Debug) && _messageLimiter.TryPass(now, out string suppressed))
         {
             Log.PeerSaid(

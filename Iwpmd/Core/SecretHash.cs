@@ -6,6 +6,12 @@ namespace Iwpmd.Core;
 /// </summary>
 internal static class SecretHash
 {
+    public static uint Of(ulong secret, ulong key)
+    {
+        ulong mixed = (secret ^ key) * 0xff51afd7ed558ccd;
+        return Finish(mixed ^ (mixed >> 32));
+    }
+
     public static uint Of(ulong secret, params ReadOnlySpan<ulong> keys)
     {
         ulong mixed = secret;
@@ -14,7 +20,8 @@ internal static class SecretHash
             mixed = (mixed ^ key) * 0xff51afd7ed558ccd;
             mixed ^= mixed >> 32;
         }
-        mixed *= 0xc4ceb9fe1a85ec53;
-        return (uint)(mixed >> 32);
+        return Finish(mixed);
     }
+
+    private static uint Finish(ulong mixed) => (uint)((mixed * 0xc4ceb9fe1a85ec53) >> 32);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
@@ -20,6 +21,7 @@ internal struct Source
 /// Sources in a table of fixed size, set-associative by a keyed hash. The one whose bucket is full the longest is
 /// replaced: it loses least by it.
 /// </summary>
+/// <param name="capacity">A power of two.</param>
 internal sealed class SourceTable(int capacity, ulong secret)
 {
     private const int Ways = 16;
@@ -30,27 +32,21 @@ internal sealed class SourceTable(int capacity, ulong secret)
     public ref Source Find(in InetEndpoint address)
     {
         ulong key = KeyOf(address);
-        foreach (ref Source source in Set(key))
-        {
-            if (source.Key == key)
-            {
-                return ref source;
-            }
-        }
-        return ref System.Runtime.CompilerServices.Unsafe.NullRef<Source>();
+        return ref Find(Set(key), key);
     }
 
     public ref Source FindOrAdd(in InetEndpoint address)
     {
         ulong key = KeyOf(address);
         Span<Source> set = Set(key);
-        int oldest = 0;
-        for (int i = 0; i < Ways; i++)
+        ref Source found = ref Find(set, key);
+        if (!Unsafe.IsNullRef(ref found))
         {
-            if (set[i].Key == key)
-            {
-                return ref set[i];
-            }
+            return ref found;
+        }
+        int oldest = 0;
+        for (int i = 1; i < set.Length; i++)
+        {
             oldest = set[i].Bucket.FullAt < set[oldest].Bucket.FullAt ? i : oldest;
         }
         set[oldest] = new Source { Key = key };
@@ -76,6 +72,18 @@ internal sealed class SourceTable(int capacity, ulong secret)
         address.Family == IpFamily.V4 ? ~address.Low // as no v6 address begins
         : address.High == 0 ? 1 : address.High; // ::1, and 0 is an empty row
 
+    private static ref Source Find(Span<Source> set, ulong key)
+    {
+        foreach (ref Source source in set)
+        {
+            if (source.Key == key)
+            {
+                return ref source;
+            }
+        }
+        return ref Unsafe.NullRef<Source>();
+    }
+
     private Span<Source> Set(ulong key) =>
-        _sources.AsSpan((int)(SecretHash.Of(secret, key) % (uint)(capacity / Ways)) * Ways, Ways);
+        _sources.AsSpan((int)SecretHash.Of(secret, key) & (_sources.Length - Ways), Ways);
 }

@@ -66,7 +66,7 @@ internal sealed class EventLoop(
             now = Clock.Now;
             if (!IsAboutPeersOnly(ready[..count]) || now - kernel.SeenEmpty > KernelPollInterval)
             {
-                now = exchange.ServeKernel();
+                now = exchange.ServeKernel(now);
             }
             foreach (EpollEvent one in ready[..count])
             {
@@ -97,7 +97,7 @@ internal sealed class EventLoop(
     {
         if (one.Token >= PeerToken)
         {
-            exchange.ServePeer(_peers[one.Token - PeerToken], one);
+            exchange.ServePeer(_peers[one.Token - PeerToken], one, now);
         }
         else if (one.Token == EndpointDumpToken)
         {

@@ -46,12 +46,12 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
 
     private bool HasNext => kernel.Inbox.Count > 0 || _acks.Count > 0;
 
-    /// <summary>Returns the time afterwards.</summary>
-    public TimeSpan ServeKernel()
+    /// <summary>Returns the time at which the last request was read.</summary>
+    public TimeSpan ServeKernel(TimeSpan now)
     {
-        kernel.ReceiveAll();
+        kernel.ReceiveAll(now);
         NoticeOverrun();
-        TimeSpan now = Clock.Now;
+        now = HasNext ? Clock.Now : now; // not before what was read: registrations are answered by their age
         if (now - kernel.SeenEmpty > EventLoop.Tick && now >= _nextProbe && mapper.Kernel == HandshakeState.Ready)
         {
             // under steady load the socket is never seen empty, and all requests would soon count as too old
@@ -59,10 +59,10 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             mapper.Probe();
             Drain();
         }
-        return ServeInbox(BatchLimit);
+        return ServeInbox(BatchLimit, now);
     }
 
-    public void ServePeer(UdpSocket socket, EpollEvent ready)
+    public void ServePeer(UdpSocket socket, in EpollEvent ready, TimeSpan now)
     {
         for (int i = 0; i < PeerErrorLimit && ready.HasError; i++)
         {
@@ -73,11 +73,10 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             if (failure.IsUnreachable)
             {
                 ulong handle = ReadHandle(_quoted.AsSpan(0, Math.Min(failure.QuotedLength, _quoted.Length)));
-                mapper.HandleUnreachable(failure.To, handle, FallbackCauses.Of(failure), failure.Source, Clock.Now);
+                mapper.HandleUnreachable(failure.To, handle, FallbackCauses.Of(failure), failure.Source, now);
                 Drain();
             }
         }
-        TimeSpan now = Clock.Now;
         for (int i = 0, count = _batch.Receive(socket); i < count; i++)
         {
             ReadOnlySpan<byte> datagram = _batch.Read(socket, i, out UdpArrival arrival);
@@ -129,15 +128,15 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         bool isAside = (mapper.HasDeferredRequests || kernel.Inbox.Count > UnreadAckLimit) && kernel.TryAnswerAside();
         while ((mapper.IsInHandshake || (!isAside && kernel.Inbox.Count > UnreadAckLimit)) && Clock.Now < until)
         {
-            kernel.ReceiveAll();
-            _ = ServeInbox(BatchLimit);
+            kernel.ReceiveAll(Clock.Now);
+            _ = ServeInbox(BatchLimit, Clock.Now);
             mapper.Expire(Clock.Now);
             Drain();
         }
         kernel.LeavesAcksUnread = true;
         do
         {
-            _ = ServeInbox(int.MaxValue);
+            _ = ServeInbox(int.MaxValue, Clock.Now);
             mapper.Expire(Clock.Now);
             Drain();
             if (mapper.HasDeferredRequests)
@@ -158,16 +157,15 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         }
     }
 
-    private TimeSpan ServeInbox(int limit)
+    private TimeSpan ServeInbox(int limit, TimeSpan now)
     {
-        TimeSpan now = Clock.Now;
         for (int i = 0; i < limit && HasNext; i++)
         {
             HandleNext(now);
             if (mapper.Outbox.Count > 0)
             {
                 Drain(); // not before: it adds to the inbox
-                now = Clock.Now; // arrivals were added since
+                now = HasNext ? Clock.Now : now; // arrivals were added since
             }
         }
         return now;

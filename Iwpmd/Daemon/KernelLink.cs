@@ -85,12 +85,14 @@ internal sealed class KernelLink(
     /// <summary>The bound of the age of the requests in the socket.</summary>
     public TimeSpan SeenEmpty => heartbeat.SeenEmpty;
 
-    /// <summary>Reads until the socket is empty, the inbox is full, or too many datagrams were dropped.</summary>
-    public void ReceiveAll()
+    /// <summary>
+    /// Reads until the socket is empty, the inbox is full, or too many datagrams were dropped. A
+    /// <paramref name="before"/> that has passed only makes the requests look older than they are.
+    /// </summary>
+    public void ReceiveAll(TimeSpan before)
     {
         for (int dropped = 0; dropped < DroppedLimit && Inbox.Count < InboxLimit;)
         {
-            TimeSpan before = Clock.Now; // read each time: the process may be stopped between two receives
             int had = Inbox.Count;
             Errno error = ReceiveOne(socket, awaited: null, out _);
             dropped += Inbox.Count == had ? 1 : 0;
@@ -165,7 +167,7 @@ internal sealed class KernelLink(
             }
             if (!_isAside)
             {
-                ReceiveAll();
+                ReceiveAll(Clock.Now);
             }
             if (++_tries == SendTries)
             {

@@ -36,6 +36,10 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
     {
         _unserved += admission.DrainUnservedCount();
         bool isDue = now - _since >= s_period;
+        if (!isDue && _unserved == 0)
+        {
+            return;
+        }
         // Twice the rate that is served, and without waiting for the period: a socket fills within milliseconds.
         bool isFlood = _unserved >= 2 * admission.RequestRate * s_period.TotalSeconds;
         if (!isDue && !(isFlood && SampleOneIn == 1))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
@@ -6,9 +7,10 @@ namespace Iwpmd.Os;
 /// <summary>
 /// The one clock of the daemon: time since boot, suspend included, as the kernel's own waits never run faster than it.
 /// </summary>
+[SkipLocalsInit]
 internal static class Clock
 {
-    private const long NanosecondsPerTick = 100;
+    private const uint NanosecondsPerTick = 100;
 
     public static unsafe TimeSpan Now
     {
@@ -19,7 +21,7 @@ internal static class Clock
             {
                 throw new InvalidOperationException("this kernel has no CLOCK_BOOTTIME");
             }
-            return TimeSpan.FromTicks((now.tv_sec * TimeSpan.TicksPerSecond) + (now.tv_nsec / NanosecondsPerTick));
+            return new TimeSpan((now.tv_sec * TimeSpan.TicksPerSecond) + ((uint)now.tv_nsec / NanosecondsPerTick));
         }
     }
 

@@ -38,8 +38,10 @@ internal readonly record struct Errno(int Number)
 
     /// <summary>
     /// That of the last call through <see cref="Libc"/> on this thread: to be read at once, and only when it failed.
+    /// It is the C library's own: a copy of it per call (SetLastError) costs more than reading it after a failure, and
+    /// the runtime keeps it over what it does at the return of a call.
     /// </summary>
-    public static Errno Last => new(Marshal.GetLastPInvokeError());
+    public static Errno Last => new(Marshal.GetLastSystemError());
 
     public override string ToString() => Number switch
     {

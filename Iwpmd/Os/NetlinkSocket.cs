@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
 
@@ -9,6 +10,7 @@ namespace Iwpmd.Os;
 /// Its port id is explicit and positive: an automatic bind can give a negative one, and the kernel then ignores the
 /// daemon (doc/protocol.md K3.14).
 /// </summary>
+[SkipLocalsInit]
 internal sealed unsafe class NetlinkSocket : IDisposable
 {
     private const int PortIdTries = 64;

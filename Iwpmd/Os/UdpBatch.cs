@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
 using Iwpmd.Wire;
@@ -9,6 +10,7 @@ namespace Iwpmd.Os;
 /// Room for several datagrams that one call receives: a flood is read as quickly as it can be, since what a full socket
 /// drops is anybody's. It lives as long as the process.
 /// </summary>
+[SkipLocalsInit]
 internal sealed unsafe class UdpBatch
 {
     private const int ControlSize = 64; // of packet info, the only thing that comes with a datagram

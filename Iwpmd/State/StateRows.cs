@@ -186,6 +186,12 @@ internal readonly ref struct RowChange<T>
         Interlocked.MemoryBarrier();
     }
 
+    /// <summary>Writes the whole row, all but its sequence.</summary>
+    public void Replace(in T values) => StateRow.Content(ref Unsafe.AsRef(in values)).CopyTo(StateRow.Content(ref Row));
+
+    /// <summary>Empties the whole row, all but its sequence.</summary>
+    public void Clear() => StateRow.Content(ref Row).Clear();
+
     public void Dispose()
     {
         StateRow.StoredChecksum(ref Row) = StateRow.Checksum(ref Row);
@@ -240,12 +246,24 @@ internal static class StateRow
         // Not CRC-32: without the processor's instruction, which cannot be assumed, it was the most costly part of a
         // request.
         ulong hash = 0xcbf29ce484222325;
-        foreach (ulong part in MemoryMarshal.Cast<uint, ulong>(row[2..]))
+        ReadOnlySpan<ulong> parts = MemoryMarshal.Cast<uint, ulong>(row[2..]);
+        for (; parts.Length >= 4; parts = parts[4..])
         {
-            hash = BitOperations.RotateLeft((hash ^ part) * 0x9e3779b97f4a7c15, 29);
+            hash = Mix(Mix(Mix(Mix(hash, parts[0]), parts[1]), parts[2]), parts[3]);
+        }
+        foreach (ulong part in parts)
+        {
+            hash = Mix(hash, part);
         }
         return (uint)(hash ^ (hash >> 32));
     }
+
+    private static ulong Mix(ulong hash, ulong part) =>
+        BitOperations.RotateLeft((hash ^ part) * 0x9e3779b97f4a7c15, 29);
+
+    /// <summary>What is behind sequence and checksum.</summary>
+    public static Span<uint> Content<T>(ref T row)
+        where T : unmanaged, IStateRow => Words(ref row)[2..];
 
     private static Span<uint> Words<T>(ref T row)
         where T : unmanaged, IStateRow => MemoryMarshal.Cast<T, uint>(MemoryMarshal.CreateSpan(ref row, 1));

@@ -33,7 +33,7 @@ internal enum MappingError : ushort
 /// <summary>
 /// One message to the kernel, as a value, and its bytes. Fields that the kind does not have stay zero.
 /// </summary>
-internal readonly record struct KernelReply
+internal record struct KernelReply
 {
     /// <summary>Bytes of the longest message.</summary>
     public const int MaxSize = 560;
@@ -45,7 +45,7 @@ internal readonly record struct KernelReply
     public byte Client { get; init; }
 
     /// <summary>The header's nlmsg_seq: ours, by which the kernel's DONE or ERROR is recognised.</summary>
-    public uint Sequence { get; init; }
+    public uint Sequence { get; set; }
 
     /// <summary>
     /// Attribute SEQ (doc/protocol.md K1.8): the nlmsg_seq of the request that is answered, 0 where none is.
@@ -76,7 +76,7 @@ internal readonly record struct KernelReply
     /// Writes the whole message; <paramref name="portId"/> is the netlink port of our socket, from which the kernel
     /// learns where the daemon is. Returns its bytes.
     /// </summary>
-    public int Write(Span<byte> buffer, uint portId)
+    public readonly int Write(Span<byte> buffer, uint portId)
     {
         var attributes = new AttributeWriter(buffer[NetlinkHeader.Size..]);
         switch (Kind)
@@ -113,7 +113,7 @@ internal readonly record struct KernelReply
         return length;
     }
 
-    private void WriteRegistration(ref AttributeWriter attributes)
+    private readonly void WriteRegistration(ref AttributeWriter attributes)
     {
         FixedName device = Device;
         attributes.UInt32(IWPM_NLA_RREG_PID_SEQ, RequestSequence);
@@ -123,7 +123,7 @@ internal readonly record struct KernelReply
         attributes.UInt16(IWPM_NLA_RREG_PID_ERR, (ushort)Error);
     }
 
-    private void WriteMapping(ref AttributeWriter attributes)
+    private readonly void WriteMapping(ref AttributeWriter attributes)
     {
         attributes.UInt32(IWPM_NLA_RMANAGE_MAPPING_SEQ, RequestSequence);
         attributes.Endpoint(IWPM_NLA_RMANAGE_ADDR, Local);
@@ -131,7 +131,7 @@ internal readonly record struct KernelReply
         attributes.UInt16(IWPM_NLA_RMANAGE_MAPPING_ERR, (ushort)Error);
     }
 
-    private void WriteConnection(ref AttributeWriter attributes)
+    private readonly void WriteConnection(ref AttributeWriter attributes)
     {
         attributes.UInt32(IWPM_NLA_RQUERY_MAPPING_SEQ, RequestSequence);
         attributes.Endpoint(IWPM_NLA_RQUERY_LOCAL_ADDR, Local);

@@ -111,15 +111,14 @@ internal readonly record struct KernelRequest
         {
             return TryParseAck(header, payload, out request, out reason);
         }
-        request = default;
-        reason = header.Type < NLMSG_MIN_TYPE ? "control message" : header.Operation switch
+        reason = header.Type < NLMSG_MIN_TYPE ? NotParsed("control message", out request) : header.Operation switch
         {
             RDMA_NL_IWPM_REG_PID => ParseRegisterPid(header, payload, out request),
             RDMA_NL_IWPM_ADD_MAPPING or RDMA_NL_IWPM_REMOVE_MAPPING => ParseManage(header, payload, out request),
             RDMA_NL_IWPM_QUERY_MAPPING => ParseQuery(header, payload, out request),
             RDMA_NL_IWPM_MAPINFO => ParseMapInfo(header, payload, out request),
             RDMA_NL_IWPM_MAPINFO_NUM or RDMA_NL_IWPM_HELLO => ParseNumber(header, payload, out request),
-            _ => "unknown operation",
+            _ => NotParsed("unknown operation", out request),
         };
         if (reason is null)
         {
@@ -135,6 +134,12 @@ internal readonly record struct KernelRequest
             Result = header.Operation,
         };
         return awaited;
+    }
+
+    private static string NotParsed(string reason, out KernelRequest request)
+    {
+        request = default;
+        return reason;
     }
 
     /// <summary>

@@ -14,6 +14,10 @@ internal static class NetlinkAttribute
     public const ushort TypeMask = 0x3fff; // the two high bits say nested, network order
 
     public static int Align(int length) => (length + 3) & ~3;
+
+    /// <summary>The first four bytes.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal readonly record struct Header(ushort Length, ushort Type);
 }
 
 /// <summary>
@@ -23,7 +27,7 @@ internal static class NetlinkAttribute
 /// </summary>
 internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
 {
-    private ReadOnlySpan<byte> _rest = attributes;
+    private ReadOnlySpan<byte> _rest = attributes; // empty after an error
     private ReadOnlySpan<byte> _value = default;
 
     public ushort Type { get; private set; }
@@ -33,22 +37,20 @@ internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
 
     public bool MoveNext()
     {
-        if (Error is not null || _rest.IsEmpty)
-        {
-            return false;
-        }
-        if (_rest.Length < NetlinkAttribute.HeaderSize)
+        ReadOnlySpan<byte> rest = _rest;
+        if (rest.Length < NetlinkAttribute.HeaderSize)
         {
             return false; // Kept: stray bytes behind the last attribute are nothing
         }
-        int length = MemoryMarshal.Read<ushort>(_rest);
-        if (length < NetlinkAttribute.HeaderSize || length > _rest.Length)
+        var header = MemoryMarshal.Read<NetlinkAttribute.Header>(rest);
+        int length = header.Length;
+        if (length < NetlinkAttribute.HeaderSize || length > rest.Length)
         {
             return Fail("attribute length out of bounds");
         }
-        Type = (ushort)(MemoryMarshal.Read<ushort>(_rest[2..]) & NetlinkAttribute.TypeMask);
-        _value = _rest[NetlinkAttribute.HeaderSize..length];
-        _rest = _rest[Math.Min(NetlinkAttribute.Align(length), _rest.Length)..]; // the last one needs no padding
+        Type = (ushort)(header.Type & NetlinkAttribute.TypeMask);
+        _value = rest[NetlinkAttribute.HeaderSize..length];
+        _rest = rest[Math.Min(NetlinkAttribute.Align(length), rest.Length)..]; // the last one needs no padding
         return true;
     }
 
@@ -99,6 +101,7 @@ internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
     private bool Fail(string error)
     {
         Error ??= error;
+        _rest = default;
         return false;
     }
 }
@@ -126,13 +129,15 @@ internal ref struct AttributeWriter(Span<byte> buffer)
 
     private Span<byte> Begin(ushort type, int size)
     {
-        int length = NetlinkAttribute.HeaderSize + size;
-        Span<byte> attribute = _buffer.Slice(Length, NetlinkAttribute.Align(length));
-        // padding lies in the last four bytes; the value is written over the rest of them
-        MemoryMarshal.Write(attribute[^sizeof(uint)..], 0u);
-        MemoryMarshal.Write(attribute, (ushort)length);
-        MemoryMarshal.Write(attribute[2..], type);
-        Length += attribute.Length;
+        int length = NetlinkAttribute.HeaderSize + size, aligned = NetlinkAttribute.Align(length);
+        Span<byte> attribute = _buffer.Slice(Length, aligned);
+        if (aligned != length)
+        {
+            // padding lies in the last four bytes; the value is written over the rest of them
+            MemoryMarshal.Write(attribute[^sizeof(uint)..], 0u);
+        }
+        MemoryMarshal.Write(attribute, new NetlinkAttribute.Header((ushort)length, type));
+        Length += aligned;
         return attribute.Slice(NetlinkAttribute.HeaderSize, size);
     }
 }

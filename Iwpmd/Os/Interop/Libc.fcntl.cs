@@ -12,16 +12,16 @@ internal static unsafe partial class Libc
     public const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2;
     public static readonly ByArchitecture O_NOFOLLOW = new(0x20000, 0x8000);
 
-    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    [LibraryImport(Name, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int open(string path, int flags, uint mode);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int fcntl(int fd, int command, nint argument);
 
     /// <summary>Returns the error number itself.</summary>
     [LibraryImport(Name)]
     internal static partial int posix_fallocate(int fd, nint offset, nint length);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int fallocate(int fd, int mode, nint offset, nint length);
 }

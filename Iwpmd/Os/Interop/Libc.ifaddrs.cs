@@ -5,7 +5,7 @@ namespace Iwpmd.Os.Interop;
 
 internal static unsafe partial class Libc
 {
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int getifaddrs(ifaddrs** list);
 
     [LibraryImport(Name)]

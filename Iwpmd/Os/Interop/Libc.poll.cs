@@ -7,7 +7,7 @@ internal static unsafe partial class Libc
 {
     public const short POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16;
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int poll(pollfd* fds, nuint count, int timeoutMs);
 
     [StructLayout(LayoutKind.Sequential)]

@@ -5,6 +5,6 @@ namespace Iwpmd.Os.Interop;
 
 internal static unsafe partial class Libc
 {
-    [LibraryImport(Name, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    [LibraryImport(Name, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int rename(string from, string to);
 }

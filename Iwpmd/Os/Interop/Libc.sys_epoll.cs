@@ -12,12 +12,12 @@ internal static unsafe partial class Libc
     public static readonly ByArchitecture sizeof_epoll_event = new(12, 16);
     public static readonly ByArchitecture offsetof_epoll_event__data = new(4, 8);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int epoll_create1(int flags);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int epoll_ctl(int epfd, int operation, int fd, byte* ev);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int epoll_wait(int epfd, byte* events, int maxEvents, int timeoutMs);
 }

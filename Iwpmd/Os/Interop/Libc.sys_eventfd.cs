@@ -7,6 +7,6 @@ internal static unsafe partial class Libc
 {
     public const int EFD_NONBLOCK = 0x800, EFD_CLOEXEC = 0x80000;
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int eventfd(uint initial, int flags);
 }

@@ -7,6 +7,6 @@ internal static unsafe partial class Libc
 {
     public const int LOCK_EX = 2, LOCK_NB = 4;
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int flock(int fd, int operation);
 }

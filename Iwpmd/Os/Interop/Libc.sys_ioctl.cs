@@ -9,7 +9,7 @@ internal static unsafe partial class Libc
 
     public const uint TCGETS2 = 0x802c542a;
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int ioctl(int fd, nuint request, void* argument);
 
     [StructLayout(LayoutKind.Sequential)]

@@ -9,9 +9,9 @@ internal static unsafe partial class Libc
         MAP_ANONYMOUS = 0x20;
 
     /// <summary>Returns -1, not 0, when it fails.</summary>
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial nint mmap(nint address, nuint length, int protection, int flags, int fd, nint offset);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int munmap(nint address, nuint length);
 }

@@ -5,6 +5,6 @@ namespace Iwpmd.Os.Interop;
 
 internal static unsafe partial class Libc
 {
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial nint getrandom(void* buffer, nuint size, uint flags);
 }

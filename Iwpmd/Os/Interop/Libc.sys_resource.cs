@@ -7,10 +7,10 @@ internal static unsafe partial class Libc
 {
     public const int RLIMIT_NOFILE = 7;
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int getrlimit(int resource, rlimit* limit);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int setrlimit(int resource, rlimit* limit);
 
     [StructLayout(LayoutKind.Sequential)]

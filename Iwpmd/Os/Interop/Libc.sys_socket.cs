@@ -21,46 +21,46 @@ internal static unsafe partial class Libc
     public const int MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000,
         MSG_CMSG_CLOEXEC = 0x40000000;
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int socket(int domain, int type, int protocol);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int socketpair(int domain, int type, int protocol, int* fds);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int listen(int fd, int backlog);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int accept4(int fd, byte* address, uint* size, int flags);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int bind(int fd, byte* address, uint size);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int connect(int fd, byte* address, uint size);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int getsockname(int fd, byte* address, uint* size);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int setsockopt(int fd, int level, int name, void* value, uint size);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int getsockopt(int fd, int level, int name, void* value, uint* size);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial nint send(int fd, byte* buffer, nuint size, int flags);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial nint recvfrom(int fd, byte* buffer, nuint size, int flags, byte* from, uint* fromSize);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial nint sendmsg(int fd, msghdr* message, int flags);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial nint recvmsg(int fd, msghdr* message, int flags);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int recvmmsg(int fd, mmsghdr* messages, uint count, int flags, timespec* timeout);
 
     [StructLayout(LayoutKind.Sequential)]

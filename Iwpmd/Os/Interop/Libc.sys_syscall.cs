@@ -66,6 +66,6 @@ internal static unsafe partial class Libc
         SYS_fspick = new(433, 433), SYS_pidfd_open = new(434, 434), SYS_clone3 = new(435, 435),
         SYS_pidfd_getfd = new(438, 438), SYS_faccessat2 = new(439, 439), SYS_mount_setattr = new(442, 442);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial nint syscall(nint number, nint first, nint second, void* third);
 }

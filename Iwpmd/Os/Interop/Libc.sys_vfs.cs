@@ -7,7 +7,7 @@ internal static unsafe partial class Libc
 {
     public const int TMPFS_MAGIC = 0x01021994;
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int fstatfs(int fd, statfs* result);
 
     [StructLayout(LayoutKind.Explicit, Size = 120)]

@@ -5,6 +5,6 @@ namespace Iwpmd.Os.Interop;
 
 internal static unsafe partial class Libc
 {
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial int waitpid(int pid, int* status, int options);
 }

@@ -12,7 +12,7 @@ internal static unsafe partial class Libc
     [SuppressGCTransition]
     internal static partial int clock_gettime(int clock, timespec* now);
 
-    [LibraryImport(Name, SetLastError = true)]
+    [LibraryImport(Name)]
     internal static partial tm* localtime_r(nint* seconds, tm* result);
 
     [StructLayout(LayoutKind.Sequential)]
