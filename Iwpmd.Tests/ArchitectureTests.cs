@@ -42,7 +42,7 @@ public class ArchitectureTests
     [InlineData("Daemon/X.cs", "using Iwpmd.Core; using Iwpmd.Os; using Iwpmd.Wire; namespace Iwpmd.Daemon;")]
     [InlineData(
         "Log.cs",
-        "using Iwpmd.Wire; namespace Iwpmd; class Log { void M(Os.Errno error, State.MappingState state) { } }")]
+        "using Iwpmd.Wire; namespace Iwpmd; class Log { void M(IpFamily family, State.MappingState state) { } }")]
     [InlineData("Program.cs", "return Iwpmd.Cli.CommandLine.Run(args);")]
     public void An_arrow_downwards_is_fine(string path, string text) =>
         Assert.Empty(SourceRules.Dependencies("Iwpmd/" + path, text));

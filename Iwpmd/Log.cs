@@ -21,7 +21,7 @@ internal static partial class Log
 
     [LoggerMessage(103, LogLevel.Information,
         "kernel: hello: refused ({Error}): trying the protocol of kernels before 5.1 (ABI 3)")]
-    private static partial void KernelHelloRefused(ILogger log, Os.Errno error);
+    private static partial void KernelHelloRefused(ILogger log, string error);
 
     [LoggerMessage(104, LogLevel.Information,
         "kernel: replay: {Received} mappings of client {Client}, {Accepted} applied, {Released} released")]
@@ -144,7 +144,7 @@ internal static partial class Log
     [LoggerMessage(307, LogLevel.Warning,
         "peer: rate limit: no socket filter ({Error}): validated hosts are affected too: raise "
         + "net.core.optmem_max")]
-    public static partial void FloodNotFiltered(ILogger log, Os.Errno error);
+    public static partial void FloodNotFiltered(ILogger log, string error);
 
     [LoggerMessage(113, LogLevel.Warning,
         "kernel: {Kind} not sent: the kernel may have given up waiting, and a later answer can crash "
@@ -155,10 +155,10 @@ internal static partial class Log
         "kernel: {Kind} to request {Sequence} not acknowledged ({Error}): {Local} keeps its port until "
         + "reconciled{Suppressed}")]
     private static partial void KernelAckUnknown(
-        ILogger log, KernelReplyKind kind, uint sequence, Os.Errno error, InetEndpoint local, string suppressed);
+        ILogger log, KernelReplyKind kind, uint sequence, string error, InetEndpoint local, string suppressed);
 
     [LoggerMessage(122, LogLevel.Warning, "kernel: HELLO not answered ({Error}): sent again in 10 s")]
-    private static partial void KernelUnanswered(ILogger log, Os.Errno error);
+    private static partial void KernelUnanswered(ILogger log, string error);
 
     [LoggerMessage(114, LogLevel.Debug, "kernel: dropped: {Reason}")]
     public static partial void KernelDropped(ILogger log, string? reason);
@@ -168,7 +168,7 @@ internal static partial class Log
     public static partial void KernelForeign(ILogger log, uint source);
 
     [LoggerMessage(116, LogLevel.Warning, "kernel: receive failed: {Error}: restart the daemon if this repeats")]
-    public static partial void KernelReceiveFailed(ILogger log, Os.Errno error);
+    public static partial void KernelReceiveFailed(ILogger log, string error);
 
     [LoggerMessage(120, LogLevel.Debug, "kernel: audit: {Devices} iWARP devices, {Endpoints} endpoints: {Result}")]
     public static partial void AuditTaken(ILogger log, int devices, ulong endpoints, string result);
@@ -188,7 +188,7 @@ internal static partial class Log
 
     [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Remedy}{Suppressed}")]
     public static partial void PeerSendFailed(
-        ILogger log, PeerMessageType type, InetEndpoint peer, Os.Errno error, string remedy, string suppressed);
+        ILogger log, PeerMessageType type, InetEndpoint peer, string error, string remedy, string suppressed);
 
     [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Reason}: {Remedy}{Suppressed}")]
     public static partial void ClaimFailed(ILogger log, string reason, string remedy, string suppressed);
@@ -198,7 +198,7 @@ internal static partial class Log
     public static partial void PortsChanged(ILogger log, int low, int high, int reserved);
 
     [LoggerMessage(402, LogLevel.Information, "host: {Family} is not available ({Error}): continuing without it")]
-    public static partial void FamilyMissing(ILogger log, IpFamily family, Os.Errno error);
+    public static partial void FamilyMissing(ILogger log, IpFamily family, string error);
 
     [LoggerMessage(403, LogLevel.Warning,
         "host: only {Limit} descriptors are allowed, max_mappings={Wanted} needs one for each mapping: raise "
@@ -210,7 +210,7 @@ internal static partial class Log
     public static partial void ProcMissing(ILogger log);
 
     [LoggerMessage(407, LogLevel.Warning, "privileges: CAP_NET_ADMIN: {Error}: continuing with it")]
-    public static partial void NetAdminKept(ILogger log, Os.Errno error);
+    public static partial void NetAdminKept(ILogger log, string error);
 
     [LoggerMessage(404, LogLevel.Warning,
         "host: the netlink receive buffer has {Actual} bytes instead of {Wanted}: raise net.core.rmem_max or "
@@ -234,7 +234,7 @@ internal static partial class Log
     public static partial void Failed(ILogger log, string fault);
 
     [LoggerMessage(505, LogLevel.Warning, "daemon: notify failed: {Error}")]
-    public static partial void NotifyFailed(ILogger log, Os.Errno error);
+    public static partial void NotifyFailed(ILogger log, string error);
 
     [LoggerMessage(506, LogLevel.Information,
         "daemon: taking over: netlink port {PortId}, {Udp} UDP sockets and {Ports} TCP ports of the previous "
@@ -248,16 +248,16 @@ internal static partial class Log
     public static partial void HandedOver(ILogger log, int ports, string receiver);
 
     [LoggerMessage(509, LogLevel.Warning, "daemon: handover failed: {Step}: {Error}: {Consequence}")]
-    public static partial void HandOverFailed(ILogger log, string step, Os.Errno error, string consequence);
+    public static partial void HandOverFailed(ILogger log, string step, string error, string consequence);
 
     [LoggerMessage(512, LogLevel.Warning, "daemon: request of user {User} refused: {Reason}")]
     public static partial void RequestRefused(ILogger log, uint user, string reason);
 
     [LoggerMessage(513, LogLevel.Warning, "daemon: request not accepted: {Error}: retrying every 2 s")]
-    public static partial void RequestNotAccepted(ILogger log, Os.Errno error);
+    public static partial void RequestNotAccepted(ILogger log, string error);
 
     [LoggerMessage(510, LogLevel.Warning, "daemon: no sandbox: seccomp: {Error}: continuing without it")]
-    public static partial void NoSandbox(ILogger log, Os.Errno error);
+    public static partial void NoSandbox(ILogger log, string error);
 
     [LoggerMessage(601, LogLevel.Warning, "configuration: {Path}:{Complaint}")]
     public static partial void ConfigurationComplaint(ILogger log, string path, string complaint);
@@ -280,7 +280,7 @@ internal static partial class Log
     [LoggerMessage(604, LogLevel.Warning,
         "state: {Path}: {Operation}: {Error}: continuing without it: mappings made from now on are lost at the "
         + "next restart")]
-    public static partial void StateUnavailable(ILogger log, string path, string operation, Os.Errno error);
+    public static partial void StateUnavailable(ILogger log, string path, string operation, string error);
 
     [LoggerMessage(606, LogLevel.Information, "state: {Path}: migrated from iwpmd {Build}: {Count} mappings")]
     public static partial void StateConverted(ILogger log, string path, FixedName build, int count);
@@ -295,12 +295,11 @@ internal static partial class Log
 
     public static void KernelUndelivered(
         ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed) =>
-        KernelUndelivered(
-            log, kind, sequence, result == 0 ? "not sent" : ErrorOf(result).ToString(), local, suppressed);
+        KernelUndelivered(log, kind, sequence, result == 0 ? "not sent" : ErrorOf(result), local, suppressed);
 
     public static void KernelAckUnknown(
         ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed) =>
         KernelAckUnknown(log, kind, sequence, ErrorOf(result), local, suppressed);
 
-    private static Os.Errno ErrorOf(int result) => new(-result);
+    private static string ErrorOf(int result) => ((Errno)(-result)).Text();
 }

@@ -54,7 +54,7 @@ internal sealed class DaemonProcess
         {
             _ = NetlinkSocket.TryOpen(
                 KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup, machine.BufferBytes ?? BufferBytes,
-                out opened, out _);
+                out opened);
         }
         _netlink = opened ?? throw new SetupException(ExitStatus.Failure, "no netlink socket");
         PeerSockets peers = PeerSockets.Open(

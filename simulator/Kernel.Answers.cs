@@ -25,7 +25,7 @@ internal sealed partial class Kernel
         bool isKnown = header.Client == RDMA_NL_IWCM && IsLoaded && !(IsOld && header.Operation == RDMA_NL_IWPM_HELLO);
         if (!isKnown)
         {
-            Refuse(from, bytes, Errno.Invalid);
+            Refuse(from, bytes, Errno.EINVAL);
             return;
         }
         if (header.PortId != from.PortId)
@@ -41,13 +41,13 @@ internal sealed partial class Kernel
             RDMA_NL_IWPM_REMOTE_INFO => OnRemoteInfo(payload),
             RDMA_NL_IWPM_HANDLE_ERR => OnError(payload),
             RDMA_NL_IWPM_MAPINFO_NUM => 0,
-            _ => -Errno.Invalid.Number,
+            _ => -(int)Errno.EINVAL,
         };
         _ = from.TryEnqueue(WriteOutcome(NLMSG_DONE, header, from.PortId, result), DoneCost);
     }
 
     public void Refuse(NetlinkEnd from, byte[] bytes, Errno error) =>
-        _ = from.TryEnqueue(WriteOutcome(NLMSG_ERROR, NetlinkHeader.Read(bytes), from.PortId, -error.Number), DoneCost);
+        _ = from.TryEnqueue(WriteOutcome(NLMSG_ERROR, NetlinkHeader.Read(bytes), from.PortId, -(int)error), DoneCost);
 
     private int OnHello(NetlinkEnd from, ReadOnlySpan<byte> payload)
     {
@@ -55,7 +55,7 @@ internal sealed partial class Kernel
         _abi = Math.Min((ushort)4, new Attributes(payload).Number16(IWPM_NLA_HELLO_ABI_VERSION));
         World.Tell($"{machine.Name} kernel <- HELLO, ABI {_abi}");
         machine.DisturbedAt = World.Now;
-        return from.TryEnqueue(WriteHello(_next++), RequestCost) ? 0 : -Errno.Again.Number;
+        return from.TryEnqueue(WriteHello(_next++), RequestCost) ? 0 : -(int)Errno.EAGAIN;
     }
 
     private int OnMapInfo(NetlinkEnd from, ReadOnlySpan<byte> payload)
@@ -64,7 +64,7 @@ internal sealed partial class Kernel
         if (!IsOurLibrary(attributes.Name(IWPM_NLA_MAPINFO_ULIB_NAME))
             || attributes.Number16(IWPM_NLA_MAPINFO_ULIB_VER) < 3)
         {
-            return -Errno.Invalid.Number;
+            return -(int)Errno.EINVAL;
         }
         (_registration, _pid) = (Registration.Incomplete, from.PortId);
         Endpoint[] recorded = [.. Endpoints.Where(one => one.IsRecorded)];
@@ -75,16 +75,16 @@ internal sealed partial class Kernel
             byte[] datagram = WriteReplay(recorded.AsSpan(at, Math.Min(ReplayedAtOnce, most - at)));
             if (!from.TryEnqueue(datagram, ReplayCost))
             {
-                return -Errno.Again.Number;
+                return -(int)Errno.EAGAIN;
             }
         }
         if (most < recorded.Length)
         {
-            return -Errno.NoMemory.Number;
+            return -(int)Errno.ENOMEM;
         }
         return most == 0 || from.TryEnqueue(WriteReplayNumber(_next++, (uint)most), RequestCost)
             ? 0
-            : -Errno.Again.Number;
+            : -(int)Errno.EAGAIN;
     }
 
     private int OnRegistered(NetlinkEnd from, ReadOnlySpan<byte> payload)
@@ -92,7 +92,7 @@ internal sealed partial class Kernel
         var attributes = new Attributes(payload);
         if (!TryFind(attributes.Number32(IWPM_NLA_RREG_PID_SEQ), "REG_PID", out Question question))
         {
-            return -Errno.Invalid.Number;
+            return -(int)Errno.EINVAL;
         }
         if (question.Operation != KernelOperation.RegisterPid)
         {
@@ -123,7 +123,7 @@ internal sealed partial class Kernel
         string name = isQuery ? "QUERY" : "ADD";
         if (!TryFind(attributes.Number32(1), name, out Question question))
         {
-            return -Errno.Invalid.Number;
+            return -(int)Errno.EINVAL;
         }
         Endpoint endpoint = question.Endpoint;
         InetEndpoint mapped = attributes.Endpoint(
@@ -189,7 +189,7 @@ internal sealed partial class Kernel
         InetEndpoint remote = attributes.Endpoint(IWPM_NLA_RQUERY_REMOTE_ADDR);
         World.Tell($"{machine.Name} kernel <- REMOTE_INFO {mapped} from {mappedRemote}, which is {remote}");
         RemoteInfos[(mapped, mappedRemote)] = remote;
-        return -Errno.Invalid.Number;
+        return -(int)Errno.EINVAL;
     }
 
     private bool TryFind(uint sequence, string name, out Question question)

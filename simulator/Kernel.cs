@@ -225,7 +225,7 @@ internal sealed partial class Kernel(Machine machine)
 
     private void SendBlocking(byte[] bytes, Action sent, Action? failed = null, bool forgets = true)
     {
-        Errno error = Errno.ConnectionRefused;
+        Errno error = Errno.ECONNREFUSED;
         if (machine.Netlink.TryGetValue(_pid, out NetlinkEnd? end))
         {
             end.EnqueueWhenPossible(bytes, RequestCost, outcome => Outcome(outcome));

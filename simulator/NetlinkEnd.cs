@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Simulation;
 
@@ -57,7 +58,7 @@ internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, in
     {
         if (!IsFull && _senders.Count == 0)
         {
-            outcome(TryEnqueue(bytes, cost) ? Errno.None : Errno.Again);
+            outcome(TryEnqueue(bytes, cost) ? Errno.None : Errno.EAGAIN);
             return;
         }
         bool isOver = false;
@@ -66,18 +67,18 @@ internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, in
             if (!isOver)
             {
                 isOver = true;
-                outcome(error == Errno.None && !TryEnqueue(bytes, cost) ? Errno.Again : error);
+                outcome(error == Errno.None && !TryEnqueue(bytes, cost) ? Errno.EAGAIN : error);
             }
         }
         _senders.Enqueue(End);
-        machine.World.After(Kernel.Patience, () => End(Errno.Again));
+        machine.World.After(Kernel.Patience, () => End(Errno.EAGAIN));
     }
 
     public void Send(byte[] bytes)
     {
         if (_kept is not null)
         {
-            machine.Kernel.Refuse(this, bytes, Errno.Busy);
+            machine.Kernel.Refuse(this, bytes, Errno.EBUSY);
         }
         else if (IsFull)
         {
@@ -95,11 +96,11 @@ internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, in
         if (IsOverrun)
         {
             IsOverrun = false;
-            return Errno.NoBufferSpace;
+            return Errno.ENOBUFS;
         }
         if (!_waiting.TryDequeue(out (byte[] Bytes, int Cost) first))
         {
-            return Errno.Again;
+            return Errno.EAGAIN;
         }
         _used -= first.Cost;
         length = first.Bytes.Length;
@@ -114,7 +115,7 @@ internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, in
         machine.Netlink.Remove(portId);
         while (_senders.TryDequeue(out Action<Errno>? sender))
         {
-            sender(Errno.ConnectionRefused);
+            sender(Errno.ECONNREFUSED);
         }
     }
 

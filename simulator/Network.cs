@@ -36,7 +36,7 @@ internal sealed class Network(World world)
         InetEndpoint[] own = Array.FindAll(from.Machine.Addresses, address => address.Family == asked.Family);
         if (own.Length == 0)
         {
-            return Errno.NetworkUnreachable;
+            return Errno.ENETUNREACH;
         }
         InetEndpoint routed = IsAsymmetric ? own[^1] : own[0];
         InetEndpoint by = (source.Family == IpFamily.None ? routed : source).WithPort(from.Port);
@@ -107,7 +107,7 @@ internal sealed class Network(World world)
         bool isV6 = datagram.To.Family == IpFamily.V6;
         var error =
             new UdpError(
-                datagram.To, Errno.ConnectionRefused, isV6 ? (byte)3 : (byte)2, isV6 ? (byte)1 : (byte)3, (byte)code,
+                datagram.To, Errno.ECONNREFUSED, isV6 ? (byte)3 : (byte)2, isV6 ? (byte)1 : (byte)3, (byte)code,
                 datagram.Bytes.Length) { Source = datagram.To };
         world.After(after, () => end.DeliverError(error, datagram.Bytes));
     }

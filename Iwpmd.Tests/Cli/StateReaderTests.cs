@@ -21,8 +21,7 @@ public sealed class StateReaderTests : IDisposable
 
     public StateReaderTests()
     {
-        Assert.Equal(
-            Errno.None, StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out _));
+        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file));
         _file = file;
         Assert.True(new HostSettings().TryReadBootId(out Guid boot));
         _state = new StateLayout(_file!.Address, Capacity);
@@ -98,7 +97,7 @@ public sealed class StateReaderTests : IDisposable
     public void A_reader_takes_no_lock()
     {
         Leave();
-        Assert.Equal(Errno.None, StateView.TryOpen(FilePath, out StateView? view, out _));
+        Assert.Null(StateView.TryOpen(FilePath, out StateView? view));
         using (view)
         {
             _ = view!.FindHolder();
@@ -152,7 +151,7 @@ public sealed class StateReaderTests : IDisposable
     public void A_file_that_is_replaced_meanwhile_is_read_to_its_end_and_the_next_look_finds_the_new_one()
     {
         AddRow(0, "10.0.0.1:5000");
-        Assert.Equal(Errno.None, StateView.TryOpen(FilePath, out StateView? view, out _));
+        Assert.Null(StateView.TryOpen(FilePath, out StateView? view));
         using StateView open = view!;
         File.Delete(FilePath);
         using StateFile fresh = Reopen();
@@ -177,11 +176,7 @@ public sealed class StateReaderTests : IDisposable
 
     private StateFile Reopen()
     {
-        Assert.Equal(
-            Errno.None,
-            StateFile.TryOpen(
-                _directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file, out string operation));
-        Assert.Equal("mmap", operation);
+        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file));
         return file!;
     }
 

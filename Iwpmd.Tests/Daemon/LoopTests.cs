@@ -46,7 +46,7 @@ public sealed class LoopTests : IDisposable
 
     private static ushort FreeUdpPort()
     {
-        Assert.Equal(Errno.None, UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? socket, out _));
+        Assert.Null(UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? socket));
         using (socket)
         {
             return socket!.Port;
@@ -122,7 +122,7 @@ public sealed class LoopTests : IDisposable
     {
         _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done });
         // "Insufficient skbs for map info"
-        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.NoMemory.Number });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -(int)Errno.ENOMEM });
         _kernel.Say(Register(1));
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
         Assert.Equal(KernelReplyKind.MapInfo, _kernel.Next().Kind);
@@ -136,7 +136,7 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_lost_HELLO_is_sent_again_and_is_no_refusal()
     {
-        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -(int)Errno.EBUSY });
         _kernel.Say(Register(1));
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind); // a kernel that counts from 1 again is a new one
         Assert.Equal(KernelReplyKind.Hello, _kernel.Next().Kind);
@@ -150,7 +150,7 @@ public sealed class LoopTests : IDisposable
         _kernel.Say(Add(5000, 7));
         KernelReply reply = _kernel.Next();
         Assert.Equal((KernelReplyKind.AddMapping, 7u), (reply.Kind, reply.RequestSequence));
-        Assert.Equal(Errno.AddressInUse, TryBind(reply.MappedLocal.Port));
+        Assert.Equal(Errno.EADDRINUSE, TryBind(reply.MappedLocal.Port));
 
         _kernel.Say(Remove(5000), Add(5001, 8)); // served in order: after the second answer the first is done
         Assert.Equal(8u, _kernel.Next().RequestSequence);
@@ -171,7 +171,7 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_reply_that_the_kernel_lost_is_sent_again()
     {
-        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -Errno.Busy.Number });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Error, Result = -(int)Errno.EBUSY });
         _kernel.Say(Add(5000, 7));
         Assert.Equal(_kernel.Next(), _kernel.Next());
         Assert.Equal(MappingState.Held, _state.Mappings[0].State);
@@ -305,7 +305,7 @@ public sealed class LoopTests : IDisposable
     [Fact]
     public void A_reply_that_the_kernel_refuses_gives_the_port_back()
     {
-        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -Errno.Invalid.Number });
+        _kernel.Acks.Enqueue(new KernelRequest { Operation = KernelOperation.Done, Result = -(int)Errno.EINVAL });
         _kernel.Say(Add(5000, 7));
         ushort port = _kernel.Next().MappedLocal.Port;
         _kernel.Say(Add(5001, 8));
@@ -393,7 +393,7 @@ public sealed class LoopTests : IDisposable
 
     private static UdpSocket OpenPeer()
     {
-        Assert.Equal(Errno.None, UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? socket, out _));
+        Assert.Null(UdpSocket.TryOpen(IpFamily.V4, 0, out UdpSocket? socket));
         return socket!;
     }
 

@@ -159,11 +159,11 @@ public class HandshakeTests
     public void A_refused_answer_is_sent_again_while_the_kernel_is_busy()
     {
         using Scene scene = new Scene().Ready();
-        scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.Invalid);
+        scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.EINVAL);
         scene.Kernel.Send(Scene.Add("10.0.0.1:5000"));
         scene.Daemon.ExpectLog("rejected (Invalid argument (EINVAL)): 10.0.0.1:5000 continues unmapped");
 
-        scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.Busy);
+        scene.Kernel.Refuse(KernelReplyKind.AddMapping, Errno.EBUSY);
         uint add = scene.Kernel.Send(Scene.Add("10.0.0.1:5001"));
         scene.Kernel.ExpectMessage(
             message => message.Kind == KernelReplyKind.AddMapping && message.Verdict == -16, "a refused answer");

@@ -156,7 +156,7 @@ public sealed class StartTests : IDisposable
     [Fact]
     public void A_host_without_RDMA_netlink_is_told_how_to_get_it()
     {
-        _kernel.RefuseSockets(Errno.ProtocolNotSupported);
+        _kernel.RefuseSockets(Errno.EPROTONOSUPPORT);
 
         (int status, string line) = Fail();
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os;
 using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;
@@ -57,7 +58,7 @@ public sealed class EpollTests : IDisposable
         Assert.Equal(Errno.None, _sockets[1].Send("x"u8));
         Assert.Equal(Errno.None, _epoll.Remove(_sockets[0].Fd));
         Assert.Equal(0, _epoll.Wait(_ready, TimeSpan.Zero));
-        Assert.Equal(Errno.NoSuchEntry, _epoll.Remove(_sockets[0].Fd));
+        Assert.Equal(Errno.ENOENT, _epoll.Remove(_sockets[0].Fd));
     }
 
     [Fact]

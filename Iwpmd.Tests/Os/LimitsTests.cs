@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;

@@ -4,6 +4,7 @@ using Iwpmd.Os.Interop;
 using Iwpmd.Os;
 using Iwpmd.Tests.Native;
 using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;
@@ -64,7 +65,7 @@ public sealed unsafe class StateFileTests : IDisposable
     {
         StateFile first = Open();
         Content(first)[7] = 1;
-        AssertRefused(Errno.Again, "lock");
+        AssertRefused(Errno.EAGAIN, "lock");
         Assert.Equal(1, Content(first)[7]);
     }
 
@@ -86,7 +87,7 @@ public sealed unsafe class StateFileTests : IDisposable
     public void Of_a_new_file_the_parts_that_come_first_are_set_aside_first() => OnTmpfs("2m", () =>
     {
         FileRange[] first = [new(0, 5000), new(Capacity / 2, 100), new(Capacity - 100, 100)];
-        Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
+        Assert.Null(StateFile.TryOpen(Directory, Capacity, first, out StateFile? file));
         using StateFile opened = file!;
         Assert.Equal(
             (Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, Preallocate()));
@@ -102,10 +103,9 @@ public sealed unsafe class StateFileTests : IDisposable
     {
         FileRange[] first = [new(0, 1), new(Capacity - 1, 1)];
         Assert.Equal(
-            (Errno.NoSpace, "fallocate"),
-            (StateFile.TryOpen(Directory, Capacity, first, out _, out string operation), operation));
+            new OpError("fallocate", Errno.ENOSPC), StateFile.TryOpen(Directory, Capacity, first, out _));
         File.WriteAllText(FilePath, "a");
-        Assert.Equal(Errno.None, StateFile.TryOpen(Directory, 256 * 1024, first, out StateFile? file, out _));
+        Assert.Null(StateFile.TryOpen(Directory, 256 * 1024, first, out StateFile? file));
         file!.Dispose();
         Assert.Equal(256 * 1024, Preallocate());
     });
@@ -114,10 +114,10 @@ public sealed unsafe class StateFileTests : IDisposable
     public void Room_that_another_took_meanwhile_is_an_error() => OnTmpfs("2m", () =>
     {
         FileRange[] first = [new(0, 1), new(Capacity - 1, 1)];
-        Assert.Equal(Errno.None, StateFile.TryOpen(Directory, Capacity, first, out StateFile? file, out _));
+        Assert.Null(StateFile.TryOpen(Directory, Capacity, first, out StateFile? file));
         using StateFile opened = file!;
         File.WriteAllBytes(Path.Combine(Directory, "other"), new byte[(2 << 20) - (16 * 4096)]);
-        Assert.Equal(Errno.NoSpace, opened.PreallocateRest());
+        Assert.Equal(Errno.ENOSPC, opened.PreallocateRest());
     });
 
     [Fact]
@@ -126,7 +126,7 @@ public sealed unsafe class StateFileTests : IDisposable
         System.IO.Directory.CreateDirectory(Directory);
         File.WriteAllText(FilePath, "theirs");
         TestLibc.Succeed(TestLibc.chown(FilePath, 1, 1));
-        AssertRefused(Errno.NotPermitted, "owner");
+        AssertRefused(Errno.EPERM, "owner");
         Assert.Equal("theirs", File.ReadAllText(FilePath));
     }
 
@@ -135,7 +135,7 @@ public sealed unsafe class StateFileTests : IDisposable
     {
         System.IO.Directory.CreateDirectory(Directory);
         TestLibc.Succeed(TestLibc.mkfifo(FilePath, 0x180));
-        AssertRefused(Errno.Invalid, "type");
+        AssertRefused(Errno.EINVAL, "type");
     }
 
     [Fact]
@@ -144,22 +144,22 @@ public sealed unsafe class StateFileTests : IDisposable
         System.IO.Directory.CreateDirectory(Directory);
         File.WriteAllText(_temporary["elsewhere"], "theirs");
         File.CreateSymbolicLink(FilePath, _temporary["elsewhere"]);
-        AssertRefused(Errno.TooManySymbolicLinks, "open");
+        AssertRefused(Errno.ELOOP, "open");
         Assert.Equal("theirs", File.ReadAllText(_temporary["elsewhere"]));
     }
 
     [Fact]
     public void A_directory_that_cannot_be_made_says_so()
     {
-        Errno error = StateFile.TryOpen(_temporary["no/iwpmd"], Capacity, out StateFile? file, out string operation);
-        Assert.Equal((Errno.NoSuchEntry, "mkdir"), (error, operation));
+        OpError? error = StateFile.TryOpen(_temporary["no/iwpmd"], Capacity, out StateFile? file);
+        Assert.Equal(new OpError("mkdir", Errno.ENOENT), error);
         Assert.Null(file);
     }
 
     [Fact]
     public void A_full_file_system_is_found_out_before_the_first_touch() => OnTmpfs("512k", () =>
     {
-        AssertRefused(Errno.NoSpace, "fallocate");
+        AssertRefused(Errno.ENOSPC, "fallocate");
         using StateFile small = Open(256 * 1024, dispose: false);
         Content(small).Fill(1);
         Assert.Equal(Errno.None, small.Clear());
@@ -200,17 +200,16 @@ public sealed unsafe class StateFileTests : IDisposable
         return int.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
     }
 
-    private void AssertRefused(Errno expected, string expectedOperation)
+    private void AssertRefused(Errno expected, string operation)
     {
-        Errno error = StateFile.TryOpen(Directory, Capacity, out StateFile? file, out string operation);
-        Assert.Equal((expected, expectedOperation), (error, operation));
+        OpError? error = StateFile.TryOpen(Directory, Capacity, out StateFile? file);
+        Assert.Equal(new OpError(operation, expected), error);
         Assert.Null(file);
     }
 
     private StateFile Open(long capacity = Capacity, bool dispose = true)
     {
-        Errno error = StateFile.TryOpen(Directory, capacity, out StateFile? file, out string operation);
-        Assert.True(error == Errno.None, $"{operation}: {error}");
+        Assert.Null(StateFile.TryOpen(Directory, capacity, out StateFile? file));
         _open.AddRange(dispose ? [file!] : []);
         return file!;
     }

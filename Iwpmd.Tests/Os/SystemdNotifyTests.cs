@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using Iwpmd.Os;
 using Iwpmd.Tests.Support;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Os;
@@ -50,14 +51,14 @@ public sealed class SystemdNotifyTests : IDisposable
     public void A_manager_that_is_not_there_is_an_error_and_then_silence()
     {
         using var notify = new SystemdNotify(_directory["nobody"], null, null);
-        Assert.Equal((Errno.NoSuchEntry, Errno.None), (notify.ConnectError, notify.Send("READY=1")));
+        Assert.Equal((Errno.ENOENT, Errno.None), (notify.ConnectError, notify.Send("READY=1")));
     }
 
     [Fact]
     public void A_path_that_is_too_long_is_an_error()
     {
         using var notify = new SystemdNotify("/" + new string('x', 107), null, null);
-        Assert.Equal(Errno.Invalid, notify.ConnectError);
+        Assert.Equal(Errno.EINVAL, notify.ConnectError);
     }
 
     [Theory]
@@ -85,7 +86,7 @@ public sealed class SystemdNotifyTests : IDisposable
         Assert.Equal(Errno.None, notify.Send("READY=1\nSTATUS=3 mappings"));
         byte[] buffer = new byte[256];
         Assert.Equal("READY=1\nSTATUS=3 mappings", Encoding.UTF8.GetString(buffer, 0, _manager.Receive(buffer)));
-        Assert.Equal(Errno.MessageTooLong, notify.Send(new string('x', 2000)));
+        Assert.Equal(Errno.EMSGSIZE, notify.Send(new string('x', 2000)));
         Allocations.AssertNone(() =>
         {
             _ = notify.Send("WATCHDOG=1");

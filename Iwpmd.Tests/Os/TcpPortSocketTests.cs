@@ -22,7 +22,7 @@ public sealed class TcpPortSocketTests : IDisposable
     internal void A_held_port_is_in_use_for_both_families(IpFamily holder, IpFamily late)
     {
         ushort port = Bind(Open(holder), holder);
-        Assert.Equal(Errno.AddressInUse, TcpPortSocket.Bind(Open(late), late, port));
+        Assert.Equal(Errno.EADDRINUSE, TcpPortSocket.Bind(Open(late), late, port));
     }
 
     [Fact]
@@ -30,7 +30,7 @@ public sealed class TcpPortSocketTests : IDisposable
     {
         ushort taken = Bind(Open(IpFamily.V4), IpFamily.V4);
         int fd = Open(IpFamily.V4);
-        Assert.Equal(Errno.AddressInUse, TcpPortSocket.Bind(fd, IpFamily.V4, taken));
+        Assert.Equal(Errno.EADDRINUSE, TcpPortSocket.Bind(fd, IpFamily.V4, taken));
         ushort other = Bind(fd, IpFamily.V4);
         Assert.NotEqual(taken, other);
     }
@@ -66,7 +66,7 @@ public sealed class TcpPortSocketTests : IDisposable
             {
                 return port;
             }
-            Assert.Equal(Errno.AddressInUse, error);
+            Assert.Equal(Errno.EADDRINUSE, error);
         }
         throw new InvalidOperationException("no free port");
     }

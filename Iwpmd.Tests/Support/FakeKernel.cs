@@ -50,12 +50,12 @@ internal sealed class FakeKernel : IDisposable
     public void SayBytes(byte[] datagram)
     {
         Errno error;
-        while ((error = _end.Send(datagram)) == Errno.Again && !_ended)
+        while ((error = _end.Send(datagram)) == Errno.EAGAIN && !_ended)
         {
             Thread.Yield();
         }
         // refused: the daemon has ended
-        Assert.True(_ended || error == Errno.None || error == Errno.ConnectionRefused, error.ToString());
+        Assert.True(_ended || error is Errno.None or Errno.ECONNREFUSED, error.Text());
     }
 
     /// <summary>The next message of the daemon; fails when there is none.</summary>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.InteropServices;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Support;

@@ -137,7 +137,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     public void SetReplayDatagram(int mappings) => _memory->ReplayPerDatagram = (uint)mappings;
 
     /// <summary>socket() fails, as without ib_core.</summary>
-    public void RefuseSockets(Errno error) => _memory->SocketErrno = error.Number;
+    public void RefuseSockets(Errno error) => _memory->SocketErrno = (int)error;
 
     /// <summary>So many port ids are taken.</summary>
     public void TakePortIds(int count) => _memory->BindsInUse = (uint)count;
@@ -167,7 +167,7 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
 
     public void LetGoReceive() => Volatile.Write(ref _memory->HoldReceive, 0);
 
-    public void Refuse(KernelReplyKind kind, Errno error) => _memory->Action[(int)kind] = -error.Number;
+    public void Refuse(KernelReplyKind kind, Errno error) => _memory->Action[(int)kind] = -(int)error;
 
     /// <summary>A fresh iw_cm counts from 1 again.</summary>
     public void RestartSequence() => _memory->NextSequence = 1;

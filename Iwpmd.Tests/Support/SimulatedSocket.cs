@@ -2,6 +2,7 @@
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Tests.Support;
 
@@ -110,7 +111,7 @@ internal sealed unsafe class SimulatedSocket : IDisposable
         }
         if (size < RecordSize)
         {
-            return size < 0 && Errno.Last == Errno.Again ? null : new DaemonMessage(default, 0, []);
+            return size < 0 && Errno.Last == Errno.EAGAIN ? null : new DaemonMessage(default, 0, []);
         }
         long nanoseconds = BitConverter.ToInt64(_buffer);
         return new DaemonMessage(

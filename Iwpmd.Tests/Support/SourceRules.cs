@@ -2,6 +2,7 @@
 using System.Text.RegularExpressions;
 using Iwpmd.Os.Interop;
 using Iwpmd.State;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Tests.Support;
 
@@ -21,7 +22,7 @@ internal static partial class SourceRules
         ["Os"] = ["Wire", "Log"],
         ["Daemon"] = ["Wire", "State", "Core", "Os", "Log"],
         ["Cli"] = ["Wire", "State", "Core", "Os", "Daemon", "Log"],
-        ["Log"] = ["Wire", "Os.Errno", "State.MappingState"], // values that it prints, by name and no others
+        ["Log"] = ["Wire", "State.MappingState"], // values that it prints, by name and no others
         ["Program"] = ["Wire", "State", "Core", "Os", "Daemon", "Cli", "Log"],
     };
 

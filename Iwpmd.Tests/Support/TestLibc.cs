@@ -2,6 +2,7 @@
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Xunit;
 
 namespace Iwpmd.Tests.Support;

@@ -4,6 +4,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Cli;
@@ -28,7 +29,7 @@ internal static partial class CommandLine
         }
         catch (OutputException e)
         {
-            if (e.Error != Errno.BrokenPipe) // whoever closed it knows
+            if (e.Error != Errno.EPIPE) // whoever closed it knows
             {
                 Output.Complain(e.Message);
             }

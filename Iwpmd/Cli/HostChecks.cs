@@ -50,7 +50,7 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
         Errno error = NetlinkSocket.Probe(KernelProtocol.NetlinkProtocol);
         return error == Errno.None ? Finding.Ok("netlink", "the kernel has NETLINK_RDMA")
             : Finding.Failure(
-                "netlink", $"NETLINK_RDMA is not available: {error}", "load ib_core and iw_cm (modprobe iw_cm)");
+                "netlink", $"NETLINK_RDMA is not available: {error.Text()}", "load ib_core and iw_cm (modprobe iw_cm)");
     }
 
     private Finding CheckNamespace() =>

@@ -40,7 +40,7 @@ internal static class Metrics
         {
             return ExitStatus.Ended;
         }
-        Output.Complain($"{outputPath} cannot be written: {error}");
+        Output.Complain($"{outputPath} cannot be written: {error.Text()}");
         return ExitStatus.Output;
     }
 

@@ -42,13 +42,12 @@ internal sealed class Ping : IDisposable
             return ExitStatus.Failure;
         }
         InetEndpoint peer = address.WithPort(PortMapper.Port);
-        Errno error = UdpSocket.TryFindSource(peer, out InetEndpoint source);
-        string operation = "connect";
         UdpSocket? socket = null;
-        error = error != Errno.None ? error : UdpSocket.TryOpen(peer.Family, 0, out socket, out operation);
+        OpError? error = OpError.Check("connect", UdpSocket.TryFindSource(peer, out InetEndpoint source))
+            ?? UdpSocket.TryOpen(peer.Family, 0, out socket);
         if (socket is null)
         {
-            Output.Complain($"{peer.AddressText()}: {operation}: {error}");
+            Output.Complain($"{peer.AddressText()}: {error}");
             return ExitStatus.Failure;
         }
         using var ping = new Ping(options, peer, source.WithPort(socket.Port), socket);
@@ -95,7 +94,7 @@ internal sealed class Ping : IDisposable
         if (error != Errno.None)
         {
             string remedy = FallbackWords.Remedy(FallbackCauses.Of(error));
-            return $"not sent: {error}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
+            return $"not sent: {error.Text()}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
         }
         while (sent + AnswerWithin - Clock.Now is { Ticks: > 0 } left && _socket.WaitReadable(left))
         {
@@ -121,7 +120,7 @@ internal sealed class Ping : IDisposable
         string says = failure.Source.Family == IpFamily.None || failure.Source.SameAddress(_peer)
             ? ""
             : $", says {failure.Source.AddressText()}";
-        return cause == FallbackCause.Unreachable ? $"no port mapper (ICMP unreachable{says}): {failure.Error}"
+        return cause == FallbackCause.Unreachable ? $"no port mapper (ICMP unreachable{says}): {failure.Error.Text()}"
             : $"it {FallbackWords.Describe(cause)}{says}: {FallbackWords.Remedy(cause)}";
     }
 

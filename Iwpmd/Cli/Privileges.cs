@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
 
@@ -22,14 +23,13 @@ internal static class Privileges
             return;
         }
         HandedOnFile.HandOn(options.ConfigPath ?? Configuration.DefaultPath);
-        string operation = "state_dir";
-        Errno error = PrivilegeDrop.TryFind(User, out uint userId, out uint groupId)
-            ? PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId)
-            : Errno.None;
-        error = error != Errno.None ? error : PrivilegeDrop.To(userId, groupId, out operation);
-        if (error != Errno.None)
+        OpError? error = PrivilegeDrop.TryFind(User, out uint userId, out uint groupId)
+            ? OpError.Check("state_dir", PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId))
+            : null;
+        error ??= PrivilegeDrop.To(userId, groupId);
+        if (error is not null)
         {
-            Output.Complain($"privileges: {operation}: {error}: continuing with the present ones");
+            Output.Complain($"privileges: {error}: continuing with the present ones");
         }
     }
 

@@ -2,6 +2,7 @@
 using System.Text;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
 
@@ -22,7 +23,7 @@ internal static class Reload
             string text = Configuration.ReadText(path, isRequired: configPath is not null);
             string socket = HandOver.PathIn(ConfigurationParser.Parse(text.Split('\n')).Configuration.StateDirectory);
             Errno error = UnixMessageSocket.Connect(socket, out connection);
-            if (error == Errno.NoSuchEntry || error == Errno.ConnectionRefused)
+            if (error is Errno.ENOENT or Errno.ECONNREFUSED)
             {
                 Output.Complain($"no daemon listens at {socket}: start it; if state_dir was changed, restart it");
                 return ExitStatus.NotRunning;
@@ -34,8 +35,8 @@ internal static class Reload
             }
             if (error != Errno.None)
             {
-                bool isForRoot = error == Errno.AccessDenied;
-                Output.Complain($"{socket}: {error}{(isForRoot ? ": run this as root" : "")}");
+                bool isForRoot = error == Errno.EACCES;
+                Output.Complain($"{socket}: {error.Text()}{(isForRoot ? ": run this as root" : "")}");
                 return isForRoot ? ExitStatus.NotPermitted : ExitStatus.Failure;
             }
             return Report(connection);

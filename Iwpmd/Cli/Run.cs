@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Daemon;
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Cli;
@@ -52,10 +53,10 @@ internal static class Run
     private static int Detach(RunOptions options)
     {
         Privileges.Drop(options);
-        Errno error = DetachedLaunch.Run(options.Arguments, out int status, out string operation);
-        if (error != Errno.None)
+        OpError? error = DetachedLaunch.Run(options.Arguments, out int status);
+        if (error is not null)
         {
-            Output.Complain(File.Exists("/dev/null") ? $"detach: {operation}: {error}: try --foreground"
+            Output.Complain(File.Exists("/dev/null") ? $"detach: {error}: try --foreground"
                 : "detach: there is no /dev/null: mount /dev, or try --foreground");
         }
         return status;

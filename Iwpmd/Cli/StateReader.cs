@@ -5,6 +5,7 @@ using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
 using Iwpmd.State;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Cli;
 
@@ -68,14 +69,14 @@ internal sealed class StateReader(string directory)
     public StateReading Read()
     {
         string path = Path.Combine(directory, "state");
-        Errno error = StateView.TryOpen(path, out StateView? view, out string operation);
+        OpError? error = StateView.TryOpen(path, out StateView? view);
         if (view is null)
         {
             (DaemonCondition condition, string problem) =
-                error == Errno.NoSuchEntry ? (DaemonCondition.Absent, $"there is no {path}")
-                : error == Errno.AccessDenied ? (
+                error?.Errno == Errno.ENOENT ? (DaemonCondition.Absent, $"there is no {path}")
+                : error?.Errno == Errno.EACCES ? (
                     DaemonCondition.NotPermitted, $"{path} is for root and the daemon's user only")
-                : (DaemonCondition.Unreadable, $"{path}: {operation}: {error}");
+                : (DaemonCondition.Unreadable, $"{path}: {error}");
             return new StateReading(condition, null, problem, 0, Clock.Now);
         }
         using (view)
@@ -131,7 +132,7 @@ internal sealed class StateReader(string directory)
             Errno error = StateFile.TryMapAnonymous(StateLayout.SizeOf(capacity), out nint address);
             _memory = error == Errno.None
                 ? new StateLayout(address, capacity)
-                : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}");
+                : throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error.Text()}");
         }
         return _memory;
     }

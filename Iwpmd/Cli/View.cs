@@ -40,7 +40,7 @@ internal static class View
         {
             if (StandardOutput.AwaitClosing(interval))
             {
-                throw new OutputException(Errno.BrokenPipe);
+                throw new OutputException(Errno.EPIPE);
             }
             page.Text.Write(options.Json ? "" : page.HasColour ? ClearScreen : "\n");
             status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);

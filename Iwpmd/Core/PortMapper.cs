@@ -297,7 +297,7 @@ internal sealed class PortMapper
         in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now) =>
         _queries.HandleUnreachable(peer, handle, cause, source, now);
 
-    /// <summary>The host refused to send an Accept: a host that asked waits in vain.</summary>
+    /// <summary>The host refused to send an Accept: a host that asked gets no answer.</summary>
     public void CountUnsentAccept(TimeSpan now) => _statistics.Lose(LossCause.PeersNotAnswered, now);
 
     /// <summary>Counts a datagram that is dropped.</summary>

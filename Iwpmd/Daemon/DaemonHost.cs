@@ -64,7 +64,7 @@ internal sealed class DaemonHost
         Errno kept = NetAdmin.GiveUp(); // before there are threads for signals and of the pool
         if (kept != Errno.None)
         {
-            Log.NetAdminKept(_log, kept);
+            Log.NetAdminKept(_log, kept.Text());
         }
         return Serve(new DaemonResources(netlink, peers, ports, state, opening.File, opening.Origin), handed, started);
     }
@@ -78,8 +78,8 @@ internal sealed class DaemonHost
         var dump = new EndpointDump(mapper, _log);
         var status = new ServiceStatus(_notify, _readyPipe, mapper, _policy, resources, _log);
         using var kernel = new KernelLink(netlink, resources.Heartbeat, state, _log);
-        using Signals signals = Expect(Signals.TryInstall(out Signals? installed), installed, "eventfd");
-        using Epoll epoll = Expect(Epoll.TryCreate(out Epoll? created), created, "epoll_create");
+        using Signals signals = Expect(OpError.Check("eventfd", Signals.TryInstall(out Signals? installed)), installed);
+        using Epoll epoll = Expect(OpError.Check("epoll_create", Epoll.TryCreate(out Epoll? created)), created);
         using var handOver = new HandOver(resources, _configuration.StateDirectory, _log);
         var exchange =
             new Exchange(mapper, kernel, peers, _log) { From = new NamedInterfaces(_configuration.Interfaces) };
@@ -98,7 +98,7 @@ internal sealed class DaemonHost
             TakeFrom = from => exchange.From = from,
             SetLogLevel = SetLogLevel,
         };
-        _ = Expect(loop.Register(), epoll, "epoll_ctl");
+        _ = Expect(OpError.Check("epoll_ctl", loop.Register()), epoll);
         EnterSandbox();
 
         handOver.Store(_notify);
@@ -207,7 +207,7 @@ internal sealed class DaemonHost
             resources.State.Invalidate();
             throw new SetupException(
                 ExitStatus.Failure,
-                $"state: fallocate: {error}: its space was used up in the meantime: start it again");
+                $"state: fallocate: {error.Text()}: its space was used up in the meantime: start it again");
         }
     }
 
@@ -221,10 +221,10 @@ internal sealed class DaemonHost
         {
             return;
         }
-        Errno error = Sandbox.IsSupported ? Sandbox.Enter(_configuration.Sandbox) : Errno.OperationNotSupported;
+        Errno error = Sandbox.IsSupported ? Sandbox.Enter(_configuration.Sandbox) : Errno.EOPNOTSUPP;
         if (error != Errno.None)
         {
-            Log.NoSandbox(_log, error);
+            Log.NoSandbox(_log, error.Text());
         }
     }
 
@@ -240,22 +240,21 @@ internal sealed class DaemonHost
     private NetlinkSocket OpenNetlink()
     {
         int bytes = _configuration.NetlinkBufferBytes;
-        Errno error = NetlinkSocket.TryOpen(
-            KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup, bytes, out NetlinkSocket? socket,
-            out string operation);
-        if (error == Errno.ProtocolNotSupported || error == Errno.FamilyNotSupported)
+        OpError? failed = NetlinkSocket.TryOpen(
+            KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup, bytes, out NetlinkSocket? socket);
+        if (failed is { Errno: Errno.EPROTONOSUPPORT or Errno.EAFNOSUPPORT })
         {
             throw new SetupException(
                 ExitStatus.Unavailable,
                 "netlink: NETLINK_RDMA is not available: load ib_core and iw_cm (modprobe iw_cm)");
         }
-        if (error == Errno.NotPermitted || error == Errno.AccessDenied)
+        if (failed is { Errno: Errno.EPERM or Errno.EACCES })
         {
             throw new SetupException(
                 ExitStatus.Failure,
-                $"netlink: {operation}: {error}: run it as root, or with the capability CAP_NET_ADMIN");
+                $"netlink: {failed}: run it as root, or with the capability CAP_NET_ADMIN");
         }
-        NetlinkSocket opened = Expect(error, socket, operation);
+        NetlinkSocket opened = Expect(failed, socket);
         int granted = opened.ReceiveBufferBytes / 2; // the kernel reports twice the requested size
         if (granted < bytes - 1)
         {
@@ -264,8 +263,8 @@ internal sealed class DaemonHost
         return opened;
     }
 
-    private static T Expect<T>(Errno error, T? value, string operation)
-        where T : class => error == Errno.None && value is not null
-            ? value
-            : throw new SetupException(ExitStatus.Failure, $"{operation} failed: {error}");
+    private static T Expect<T>(OpError? failed, T? value)
+        where T : class =>
+        failed is not OpError error ? value! : throw new SetupException(
+            ExitStatus.Failure, $"{error.Operation} failed: {error.Errno.Text()}");
 }

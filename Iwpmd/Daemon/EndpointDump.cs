@@ -61,7 +61,7 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         }
         else if (_socket is not null && now >= _answerBy)
         {
-            End(Errno.TimedOut.ToString(), now);
+            End(Errno.ETIMEDOUT.Text(), now);
         }
         return _socket is null ? TimeSpan.MaxValue : _answerBy;
     }
@@ -72,13 +72,13 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         for (int i = 0; i < DatagramsPerTurn && _socket is not null; i++)
         {
             Errno error = _socket.Receive(_buffer, out int length, out uint source);
-            if (error == Errno.Again)
+            if (error == Errno.EAGAIN)
             {
                 return;
             }
-            if (error != Errno.None && error != Errno.Interrupted)
+            if (error is not (Errno.None or Errno.EINTR))
             {
-                End(error.ToString(), now);
+                End(error.Text(), now);
             }
             else if (error == Errno.None && source == 0)
             {
@@ -95,15 +95,11 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         _isShared = true;
         _devices.Clear();
         _endBy = now + s_lookLimit;
-        Errno error = NetlinkSocket.TryOpen(
-            KernelProtocol.NetlinkProtocol, 0, ReceiveBuffer, out _socket, out string operation);
-        if (error == Errno.None)
+        OpError? error = NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, ReceiveBuffer, out _socket)
+            ?? OpError.Check("epoll_ctl", Watch(_socket!.Fd));
+        if (error is not null)
         {
-            (error, operation) = (Watch(_socket!.Fd), "epoll_ctl");
-        }
-        if (error != Errno.None)
-        {
-            End($"{operation}: {error}", now);
+            End($"{error}", now);
             return;
         }
         Ask(Question.System, now);
@@ -121,7 +117,7 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
             bool isAck = KernelRequest.TryReadAck(messages.Header, messages.Payload, out _, out int result);
             if (isAck && result != 0)
             {
-                End(new Errno(-result).ToString(), now);
+                End(((Errno)(-result)).Text(), now);
                 return;
             }
             if (!isAck)
@@ -205,7 +201,7 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
         Errno error = _socket.Send(_buffer.AsSpan(0, length));
         if (error != Errno.None)
         {
-            End(error.ToString(), now);
+            End(error.Text(), now);
         }
     }
 

@@ -235,7 +235,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         UdpSocket? socket = sockets.Find(effect.To.Family, effect.Via);
         int length = effect.Message.Write(_datagram);
         Errno error = socket is null
-            ? Errno.FamilyNotSupported
+            ? Errno.EAFNOSUPPORT
             : socket.Send(_datagram.AsSpan(0, length), effect.To, effect.From);
         if (error == Errno.None)
         {
@@ -247,7 +247,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         if (_sendLimiter.TryPass(now, out string suppressed))
         {
             string remedy = cause == FallbackCause.None ? "" : $": {FallbackWords.Remedy(cause)}";
-            Log.PeerSendFailed(log, type, effect.To, error, remedy, suppressed);
+            Log.PeerSendFailed(log, type, effect.To, error.Text(), remedy, suppressed);
         }
         if (type == PeerMessageType.Request && cause != FallbackCause.None)
         {

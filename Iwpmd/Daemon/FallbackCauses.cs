@@ -2,6 +2,7 @@
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.State;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Daemon;
 
@@ -15,12 +16,11 @@ internal static class FallbackCauses
     /// <summary>Of a send that failed; none when the error is not about the peer.</summary>
     public static FallbackCause Of(Errno error) =>
         // netfilter and cgroups; a route of type prohibit
-        error == Errno.NotPermitted || error == Errno.AccessDenied ? FallbackCause.LocalRule
-        : error == Errno.HostUnreachable ? FallbackCause.HostUnreachable
-        : error == Errno.NetworkUnreachable || error == Errno.NetworkDown || error == Errno.AddressNotAvailable
-            ? FallbackCause.NoRoute
+        error is Errno.EPERM or Errno.EACCES ? FallbackCause.LocalRule
+        : error == Errno.EHOSTUNREACH ? FallbackCause.HostUnreachable
+        : error is Errno.ENETUNREACH or Errno.ENETDOWN or Errno.EADDRNOTAVAIL ? FallbackCause.NoRoute
         // a route of type blackhole
-        : error == Errno.FamilyNotSupported || error == Errno.Invalid ? FallbackCause.NoRoute
+        : error is Errno.EAFNOSUPPORT or Errno.EINVAL ? FallbackCause.NoRoute
         : FallbackCause.None;
 
     private static FallbackCause OfV4(byte code) => code switch

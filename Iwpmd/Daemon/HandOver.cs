@@ -3,6 +3,7 @@ using System.Text;
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.State;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
@@ -62,7 +63,8 @@ internal sealed class HandOver : IDisposable
         Errno error = _listener.Open(PathIn(directory));
         if (error != Errno.None)
         {
-            Log.HandOverFailed(log, $"listening at {PathIn(directory)}", error, "--takeover will not find this daemon");
+            Log.HandOverFailed(
+                log, $"listening at {PathIn(directory)}", error.Text(), "--takeover will not find this daemon");
         }
     }
 
@@ -177,8 +179,9 @@ internal sealed class HandOver : IDisposable
         else
         {
             _resources.Heartbeat.TakeBackEnd();
-            Errno cause = error == Errno.None ? Errno.TimedOut : error;
-            Log.HandOverFailed(_log, "handover to another daemon", cause, "aborted: this daemon continues to serve");
+            Errno cause = error == Errno.None ? Errno.ETIMEDOUT : error;
+            Log.HandOverFailed(
+                _log, "handover to another daemon", cause.Text(), "aborted: this daemon continues to serve");
             _listener.EndConnection();
         }
         return given;
@@ -210,7 +213,7 @@ internal sealed class HandOver : IDisposable
     {
         if (error != Errno.None)
         {
-            Log.HandOverFailed(_log, step, error, "the next daemon claims the ports again");
+            Log.HandOverFailed(_log, step, error.Text(), "the next daemon claims the ports again");
         }
     }
 }

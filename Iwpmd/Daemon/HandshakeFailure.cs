@@ -2,6 +2,7 @@
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.State;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Daemon;
 
@@ -13,7 +14,7 @@ internal static class HandshakeFailure
 {
     public static SetupException Of(PortMapper mapper, HostSettings host)
     {
-        var error = new Errno(-mapper.KernelResult);
+        string error = ((Errno)(-mapper.KernelResult)).Text();
         return mapper.Kernel == HandshakeState.Unusable
             ? new SetupException(ExitStatus.Unavailable, WhyRefused(host, error))
             : new SetupException(
@@ -22,7 +23,7 @@ internal static class HandshakeFailure
                     + "(dmesg)");
     }
 
-    private static string WhyRefused(HostSettings host, Errno error) =>
+    private static string WhyRefused(HostSettings host, string error) =>
         host.HasIwCmInThisNamespace ? $"kernel: iw_cm refuses the daemon ({error}): its log says why (dmesg)"
         : host.HasIwCm
             ? $"kernel: this is not the initial network namespace ({error}), the only one with RDMA port mapping: run "

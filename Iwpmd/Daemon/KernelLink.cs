@@ -96,14 +96,14 @@ internal sealed class KernelLink(
             int had = Inbox.Count;
             Errno error = ReceiveOne(socket, awaited: null, out _);
             dropped += Inbox.Count == had ? 1 : 0;
-            if (error == Errno.Again)
+            if (error == Errno.EAGAIN)
             {
                 heartbeat.SeenEmpty = before;
                 return;
             }
-            if (error != Errno.None && error != Errno.NoBufferSpace && error != Errno.Interrupted)
+            if (error is not (Errno.None or Errno.ENOBUFS or Errno.EINTR))
             {
-                Log.KernelReceiveFailed(log, error);
+                Log.KernelReceiveFailed(log, error.Text());
                 return;
             }
         }
@@ -116,7 +116,7 @@ internal sealed class KernelLink(
     /// </summary>
     public bool TryAnswerAside() =>
         _aside is not null
-            || NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, AsideBuffer, out _aside, out _) == Errno.None;
+            || NetlinkSocket.TryOpen(KernelProtocol.NetlinkProtocol, 0, AsideBuffer, out _aside) is null;
 
     /// <summary>Ends <see cref="TryAnswerAside"/> and <see cref="LeavesAcksUnread"/>.</summary>
     public void EndAnswerAside()
@@ -152,8 +152,7 @@ internal sealed class KernelLink(
     /// <summary>
     /// The kernel's errors while our receive buffer is full: the message is lost, and must be sent again.
     /// </summary>
-    private static bool IsLost(int code) =>
-        code == -Errno.Busy.Number || code == -Errno.NoBufferSpace.Number || code == -Errno.Again.Number;
+    private static bool IsLost(int code) => (Errno)(-code) is Errno.EBUSY or Errno.ENOBUFS or Errno.EAGAIN;
 
     /// <summary>One try after the other.</summary>
     private SendResult? Complete(SendResult? result)
@@ -184,8 +183,8 @@ internal sealed class KernelLink(
         (_sentAt, _ackBy, _dropped, _wasCrowded) = (now, default, 0, false);
         Errno error = Via.Send(_reply.AsSpan(0, _length));
         bool leaves = LeavesAcksUnread && !_isAside;
-        return leaves ? new SendResult(Delivery.AckLeft, -error.Number)
-            : error != Errno.None ? new SendResult(Delivery.Unsent, -error.Number)
+        return leaves ? new SendResult(Delivery.AckLeft, -(int)error)
+            : error != Errno.None ? new SendResult(Delivery.Unsent, -(int)error)
             : null;
     }
 
@@ -211,16 +210,15 @@ internal sealed class KernelLink(
                 }
                 return new SendResult(code == 0 ? Delivery.Taken : Delivery.Refused, code);
             }
-            bool isEmpty = error == Errno.Again;
+            bool isEmpty = error == Errno.EAGAIN;
             if ((isEmpty || (Inbox.Count == had && ++_dropped % DroppedPerClock == 0)) && !WaitsOn(isEmpty))
             {
                 _wasSilent = !_overrun;
-                return new SendResult(Delivery.Unknown, -Errno.TimedOut.Number);
+                return new SendResult(Delivery.Unknown, -(int)Errno.ETIMEDOUT);
             }
-            if (error != Errno.None && error != Errno.Again && error != Errno.Interrupted
-                && error != Errno.NoBufferSpace)
+            if (error is not (Errno.None or Errno.EAGAIN or Errno.EINTR or Errno.ENOBUFS))
             {
-                return new SendResult(Delivery.Unknown, -error.Number);
+                return new SendResult(Delivery.Unknown, -(int)error);
             }
         }
     }
@@ -241,7 +239,7 @@ internal sealed class KernelLink(
     {
         ack = null;
         Errno error = from.Receive(_buffer, out int length, out uint source);
-        if (error == Errno.NoBufferSpace)
+        if (error == Errno.ENOBUFS)
         {
             _overrun |= from != _aside; // the second socket can only lose ACKs
         }

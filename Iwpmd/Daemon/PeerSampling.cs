@@ -79,7 +79,7 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
                 oneIn == 1 ? null : _filter.Make(socket.Family, _validated.AsSpan(0, count), oneIn));
             if (error != Errno.None && _limiter.TryPass(now, out _))
             {
-                Log.FloodNotFiltered(log, error);
+                Log.FloodNotFiltered(log, error.Text());
             }
         }
         if (SampleOneIn == 1 && oneIn > 1 && _limiter.TryPass(now, out string suppressed))

@@ -28,21 +28,18 @@ internal sealed class PeerSockets : IDisposable
         }
         foreach (IpFamily family in (ReadOnlySpan<IpFamily>)[IpFamily.V4, IpFamily.V6])
         {
-            Errno error = result.OpenMissing(family, PeerSocket.Answering, port, out string operation);
-            if (error == Errno.None)
+            OpError? failed = result.OpenMissing(family, PeerSocket.Answering, port)
+                ?? result.OpenMissing(family, PeerSocket.Asking, 0);
+            if (failed is { Errno: Errno.EAFNOSUPPORT or Errno.EADDRNOTAVAIL } missing)
             {
-                error = result.OpenMissing(family, PeerSocket.Asking, 0, out operation);
+                Log.FamilyMissing(log, family, missing.Errno.Text());
             }
-            if (error == Errno.FamilyNotSupported || error == Errno.AddressNotAvailable)
+            else if (failed is OpError error)
             {
-                Log.FamilyMissing(log, family, error);
-            }
-            else if (error != Errno.None)
-            {
-                throw new SetupException(ExitStatus.Failure, error == Errno.AddressInUse
+                throw new SetupException(ExitStatus.Failure, error.Errno == Errno.EADDRINUSE
                     ? $"udp: port {port} is in use: another port mapper runs on this host: stop it first (ss -ulpn "
                         + $"'sport = {port}' shows it)"
-                    : $"udp: {operation} of port {port} failed: {error}");
+                    : $"udp: {error.Operation} of port {port} failed: {error.Errno.Text()}");
             }
         }
         return result.All.IsEmpty
@@ -64,11 +61,10 @@ internal sealed class PeerSockets : IDisposable
         }
     }
 
-    private Errno OpenMissing(IpFamily family, PeerSocket via, ushort port, out string operation)
+    private OpError? OpenMissing(IpFamily family, PeerSocket via, ushort port)
     {
-        operation = "";
         ref UdpSocket? place = ref _sockets[Index(family, via)];
-        return place is not null ? Errno.None : UdpSocket.TryOpen(family, port, out place, out operation);
+        return place is not null ? null : UdpSocket.TryOpen(family, port, out place);
     }
 
     private static int Index(IpFamily family, PeerSocket via) => (family == IpFamily.V4 ? 0 : 2) + (int)via;

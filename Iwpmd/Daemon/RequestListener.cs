@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
@@ -70,7 +71,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
             return false;
         }
         Errno error = PassedFds.Receive(Connection, _text, [], out int length, out _);
-        if (error == Errno.Again)
+        if (error == Errno.EAGAIN)
         {
             return false;
         }
@@ -121,7 +122,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
         {
             if (!_isTold)
             {
-                Log.RequestNotAccepted(log, error);
+                Log.RequestNotAccepted(log, error.Text());
             }
             _isTold = true;
             CloseAll(connection);

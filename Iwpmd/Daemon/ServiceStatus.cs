@@ -2,6 +2,7 @@
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.State;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Daemon;
@@ -84,7 +85,7 @@ internal sealed class ServiceStatus(
         Errno error = notify.SendSurely("READY=1");
         if (error != Errno.None)
         {
-            Log.NotifyFailed(log, error);
+            Log.NotifyFailed(log, error.Text());
         }
         readyPipe?.ReportReady();
     }
@@ -94,7 +95,7 @@ internal sealed class ServiceStatus(
         Errno error = notify.Send(line);
         if (error != Errno.None)
         {
-            Log.NotifyFailed(log, error);
+            Log.NotifyFailed(log, error.Text());
         }
     }
 }

@@ -31,10 +31,10 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     /// </summary>
     public string? TryAdopt(int fd)
     {
-        Errno error = StateFile.TryAdopt(fd, out StateFile? file, out string operation);
+        OpError? error = StateFile.TryAdopt(fd, out StateFile? file);
         File = file;
         StateGeometry geometry = default;
-        string? problem = file is null ? $"{operation}: {error}"
+        string? problem = file is null ? $"{error}"
             : StateLayout.WhyUnusable(file.Existing, bootId, out geometry);
         bool isReloaded = problem is null
             && StateMigration.TryReadHealth(file!.Existing, geometry, out HealthRow health)
@@ -68,8 +68,8 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             new(geometry.ConversationsAt, geometry.ConversationSize),
             new(geometry.PeersAt, geometry.Length - geometry.PeersAt),
         ];
-        Errno error = StateFile.TryOpen(Directory, geometry.Length, first, out StateFile? file, out string operation);
-        if (error == Errno.Again && operation == "lock")
+        OpError? failed = StateFile.TryOpen(Directory, geometry.Length, first, out StateFile? file);
+        if (failed is { Errno: Errno.EAGAIN, Operation: "lock" })
         {
             throw new SetupException(
                 ExitStatus.Failure,
@@ -77,9 +77,9 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
                     + "(--takeover)");
         }
         File = file;
-        if (file is null)
+        if (failed is OpError error)
         {
-            Log.StateUnavailable(log, FilePath, operation, error);
+            Log.StateUnavailable(log, FilePath, error.Operation, error.Errno.Text());
         }
         return file is not null;
     }
@@ -112,8 +112,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     {
         StateFile old = File!;
         var previous = new StateLayout(old.Address, capacity);
-        Errno error = StateFile.TryCreateBeside(
-            Directory, StateLayout.SizeOf(capacity), out StateFile? fresh, out string operation);
+        OpError? failed = StateFile.TryCreateBeside(Directory, StateLayout.SizeOf(capacity), out StateFile? fresh);
         StateLayout state = fresh is null ? InMemory(capacity) : new StateLayout(fresh.Address, capacity);
         if (fresh is not null)
         {
@@ -125,13 +124,10 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             Log.StateRowsDropped(log, dropped);
         }
         Log.StateConverted(log, FilePath, previous.Header.Build, (int)state.Header.MappingsHighWater);
-        if (fresh is not null)
+        failed ??= StateFile.Replace(Directory);
+        if (failed is OpError error)
         {
-            (error, operation) = (StateFile.Replace(Directory), "rename");
-        }
-        if (error != Errno.None)
-        {
-            Log.StateUnavailable(log, FilePath, operation, error);
+            Log.StateUnavailable(log, FilePath, error.Operation, error.Errno.Text());
             previous.Invalidate(); // from now on it is out of date
         }
         old.Dispose();
@@ -145,7 +141,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         Errno error = File!.ExistingLength == 0 ? Errno.None : File.Clear();
         if (error != Errno.None)
         {
-            Log.StateUnavailable(log, FilePath, "clear", error);
+            Log.StateUnavailable(log, FilePath, "clear", error.Text());
             return InMemory(capacity);
         }
         var state = new StateLayout(File.Address, capacity);
@@ -158,7 +154,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         Errno error = StateFile.TryMapAnonymous(StateLayout.SizeOf(capacity), out nint memory);
         if (error != Errno.None)
         {
-            throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error}: lower max_mappings");
+            throw new SetupException(ExitStatus.Failure, $"state: mmap failed: {error.Text()}: lower max_mappings");
         }
         var state = new StateLayout(memory, capacity);
         state.Format(_identity);

@@ -22,13 +22,13 @@ internal sealed class TakeOver : IDisposable
     {
         string path = HandOver.PathIn(directory);
         Errno error = UnixMessageSocket.Connect(path, out int connection);
-        if (error == Errno.NoSuchEntry || error == Errno.ConnectionRefused)
+        if (error is Errno.ENOENT or Errno.ECONNREFUSED)
         {
             return null;
         }
         var result = new TakeOver(connection, new HandedOverFds());
         error = error != Errno.None ? error : PassedFds.Send(connection, [HandOver.Request], [], HandOver.Timeout);
-        string? problem = error != Errno.None ? error.ToString() : result.ReceiveAll();
+        string? problem = error != Errno.None ? error.Text() : result.ReceiveAll();
         if (problem is null)
         {
             return result;
@@ -63,7 +63,7 @@ internal sealed class TakeOver : IDisposable
             Errno error = PassedFds.Receive(_connection, text, fds, out int length, out int count);
             if (error != Errno.None)
             {
-                return error.ToString();
+                return error.Text();
             }
             foreach (int fd in fds[..count])
             {

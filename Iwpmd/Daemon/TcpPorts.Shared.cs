@@ -42,7 +42,7 @@ internal sealed partial class TcpPorts
         }
         IpFamily family = IpFamily.V6;
         Errno error = TcpPortSocket.Open(family, out int fd);
-        if (error == Errno.FamilyNotSupported)
+        if (error == Errno.EAFNOSUPPORT)
         {
             family = IpFamily.V4;
             error = TcpPortSocket.Open(family, out fd);
@@ -58,14 +58,14 @@ internal sealed partial class TcpPorts
             return ClaimResult.Claimed;
         }
         TcpPortSocket.Close(fd);
-        if (error == Errno.AddressInUse)
+        if (error == Errno.EADDRINUSE)
         {
             return ClaimResult.Taken;
         }
         if (_limiter.TryPass(Clock.Now, out string suppressed))
         {
             Log.ClaimFailed(
-                _log, $"bind of {port}: {error}",
+                _log, $"bind of {port}: {error.Text()}",
                 "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE", suppressed);
         }
         return ClaimResult.Failed;

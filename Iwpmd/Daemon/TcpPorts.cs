@@ -88,7 +88,7 @@ internal sealed partial class TcpPorts : ITcpPorts
                 port = candidate;
                 return ClaimResult.Claimed;
             }
-            if (error != Errno.AddressInUse && error != Errno.AccessDenied)
+            if (error is not (Errno.EADDRINUSE or Errno.EACCES))
             {
                 break;
             }
@@ -122,7 +122,7 @@ internal sealed partial class TcpPorts : ITcpPorts
         if (error != Errno.None)
         {
             TcpPortSocket.Close(fd);
-            return error == Errno.AddressInUse ? ClaimResult.Taken : ClaimResult.Failed;
+            return error == Errno.EADDRINUSE ? ClaimResult.Taken : ClaimResult.Failed;
         }
         _fds[port] = fd + 1;
         return ClaimResult.Claimed;
@@ -189,13 +189,13 @@ internal sealed partial class TcpPorts : ITcpPorts
 
     private ClaimResult RefusedSocket(Errno error)
     {
-        bool isLimit = error == Errno.TooManyOpenFiles || error == Errno.TooManyOpenFilesInSystem;
+        bool isLimit = error is Errno.EMFILE or Errno.ENFILE;
         if (_limiter.TryPass(Clock.Now, out string suppressed))
         {
             string remedy = isLimit
                 ? "raise the limit of open files (LimitNOFILE)"
                 : "the host lacks memory, or the address family";
-            Log.ClaimFailed(_log, $"socket: {error}", remedy, suppressed);
+            Log.ClaimFailed(_log, $"socket: {error.Text()}", remedy, suppressed);
         }
         return isLimit ? ClaimResult.NoDescriptor : ClaimResult.Failed;
     }
@@ -203,13 +203,14 @@ internal sealed partial class TcpPorts : ITcpPorts
     /// <param name="error">Of the last port that was tried; none if all were claimed already, or reserved.</param>
     private ClaimResult RefusedPort(Errno error)
     {
-        bool isNoneFree = error == Errno.AddressInUse || error == Errno.None;
+        bool isNoneFree = error is Errno.EADDRINUSE or Errno.None;
         if (_limiter.TryPass(Clock.Now, out string suppressed))
         {
             string reserved = Reserved > 0 && _owner == RangeOwner.Host ? $", {Reserved} of them are reserved" : "";
-            string reason =
-                isNoneFree ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}" : $"bind: {error}";
-            string remedy = error == Errno.AccessDenied
+            string reason = isNoneFree
+                ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}"
+                : $"bind: {error.Text()}";
+            string remedy = error == Errno.EACCES
                 ? "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
                 : _owner == RangeOwner.Configuration ? "widen port_range"
                 : "widen net.ipv4.ip_local_port_range, or set port_range";

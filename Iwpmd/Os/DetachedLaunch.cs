@@ -2,6 +2,7 @@
 using System.Collections;
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -18,50 +19,46 @@ internal static unsafe class DetachedLaunch
     /// Launches this program; <paramref name="arguments"/> are without the program's name. For the rest see the other
     /// overload.
     /// </summary>
-    public static Errno Run(ReadOnlySpan<string> arguments, out int exitStatus, out string operation)
+    public static OpError? Run(ReadOnlySpan<string> arguments, out int exitStatus)
     {
         string[] argv = [Environment.GetCommandLineArgs()[0], .. arguments];
-        Errno error = Run(ThisProgram, argv, out exitStatus, out operation);
-        if (error != Errno.NoSuchEntry)
+        OpError? error = Run(ThisProgram, argv, out exitStatus);
+        if (error?.Errno != Errno.ENOENT)
         {
             return error;
         }
         // No /proc: the kernel has told at the start which file it runs.
         string? executable = Marshal.PtrToStringUTF8((nint)Libc.getauxval(Libc.AT_EXECFN));
-        return executable is null ? error : Run(executable, argv, out exitStatus, out operation);
+        return executable is null ? error : Run(executable, argv, out exitStatus);
     }
 
     /// <summary>
     /// The exit status to end with is 0 only when the daemon said that it is ready, else its own; 128 and the number
     /// when a signal killed it.
     /// </summary>
-    public static Errno Run(string executable, string[] argv, out int exitStatus, out string operation)
+    public static OpError? Run(string executable, string[] argv, out int exitStatus)
     {
         exitStatus = Failure;
-        operation = "pipe";
         int* pipe = stackalloc int[2];
         if (Libc.pipe2(pipe, Libc.O_CLOEXEC) != 0)
         {
-            return Errno.Last;
+            return OpError.Of("pipe");
         }
         (int readEnd, int writeEnd) = (pipe[0], pipe[1]);
         _ = Libc.fcntl(writeEnd, Libc.F_SETFD, 0); // this one the daemon inherits
-        operation = "posix_spawn";
         Errno error = Spawn(executable, argv, writeEnd, out int pid);
         _ = Libc.close(writeEnd);
-        if (error == Errno.None)
+        OpError? failed = OpError.Check("posix_spawn", error);
+        if (failed is null && AwaitVerdict(readEnd))
         {
-            operation = "waitpid";
-            error = AwaitVerdict(readEnd) ? Ready(out exitStatus) : ReadExitStatus(pid, out exitStatus);
+            exitStatus = 0;
+        }
+        else if (failed is null)
+        {
+            failed = ReadExitStatus(pid, out exitStatus);
         }
         _ = Libc.close(readEnd);
-        return error;
-    }
-
-    private static Errno Ready(out int exitStatus)
-    {
-        exitStatus = 0;
-        return Errno.None;
+        return failed;
     }
 
     private static bool AwaitVerdict(int readEnd)
@@ -70,29 +67,29 @@ internal static unsafe class DetachedLaunch
         while (true)
         {
             nint count = Libc.read(readEnd, &verdict, 1);
-            if (count >= 0 || Errno.Last != Errno.Interrupted)
+            if (count >= 0 || Errno.Last != Errno.EINTR)
             {
                 return count > 0;
             }
         }
     }
 
-    private static Errno ReadExitStatus(int pid, out int exitStatus)
+    private static OpError? ReadExitStatus(int pid, out int exitStatus)
     {
         int status = 0;
         exitStatus = Failure;
         while (Libc.waitpid(pid, &status, 0) != pid)
         {
             Errno error = Errno.Last;
-            if (error != Errno.Interrupted)
+            if (error != Errno.EINTR)
             {
-                return error;
+                return new OpError("waitpid", error);
             }
         }
         int signal = status & 0x7f; // WTERMSIG, and WEXITSTATUS below
         int code = (status >> 8) & 0xff;
         exitStatus = signal != 0 ? SignalBase + signal : code != 0 ? code : Failure;
-        return Errno.None;
+        return null;
     }
 
     private static Errno Spawn(string executable, string[] argv, int readyFd, out int pid)
@@ -116,7 +113,7 @@ internal static unsafe class DetachedLaunch
         _ = Libc.posix_spawnattr_destroy(attributes);
         _ = Libc.posix_spawn_file_actions_destroy(actions);
         pid = child;
-        return new Errno(result);
+        return (Errno)result;
     }
 
     private static List<string> EnvironmentWith(int readyFd)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -12,9 +13,9 @@ internal static class Entropy
         while (Libc.getrandom(&value, sizeof(ulong), 0) != sizeof(ulong))
         {
             Errno error = Errno.Last;
-            if (error != Errno.Interrupted)
+            if (error != Errno.EINTR)
             {
-                throw new InvalidOperationException($"getrandom: {error}");
+                throw new InvalidOperationException($"getrandom: {error.Text()}");
             }
         }
         return value;

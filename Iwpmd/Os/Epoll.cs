@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.CompilerServices;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -52,7 +53,7 @@ internal sealed unsafe class Epoll : IDisposable
         if (count < 0)
         {
             Errno error = Errno.Last;
-            return error == Errno.Interrupted ? 0 : throw new InvalidOperationException($"epoll_wait: {error}");
+            return error == Errno.EINTR ? 0 : throw new InvalidOperationException($"epoll_wait: {error.Text()}");
         }
         for (int i = 0; i < count; i++)
         {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -17,16 +18,13 @@ internal static unsafe class FileStatus
         }
     }
 
-    /// <summary>The same of a plain file; of anything else <see cref="Errno.Invalid"/> with operation "type".</summary>
-    public static Errno ReadPlain(int fd, out Libc.statx status, out string operation)
+    /// <summary>The same of a plain file; of anything else <see cref="Errno.EINVAL"/> with operation "type".</summary>
+    public static OpError? ReadPlain(int fd, out Libc.statx status)
     {
-        operation = "statx";
         Errno error = Read(fd, out status);
-        if (error == Errno.None && (status.stx_mode & Libc.S_IFMT) != Libc.S_IFREG)
-        {
-            (error, operation) = (Errno.Invalid, "type");
-        }
-        return error;
+        return error != Errno.None ? new OpError("statx", error)
+            : (status.stx_mode & Libc.S_IFMT) != Libc.S_IFREG ? new OpError("type", Errno.EINVAL)
+            : null;
     }
 
     /// <summary>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -53,7 +54,7 @@ internal sealed class HandedOverFds
         while (true)
         {
             Errno error = PassedFds.Receive(carrier, text, _received, out int length, out int count);
-            if (error == Errno.Interrupted)
+            if (error == Errno.EINTR)
             {
                 continue;
             }
@@ -64,7 +65,7 @@ internal sealed class HandedOverFds
             }
             if (error != Errno.None || length == 0)
             {
-                return error == Errno.Again ? Errno.None : error;
+                return error == Errno.EAGAIN ? Errno.None : error;
             }
         }
     }
@@ -106,7 +107,7 @@ internal sealed class HandedOverFds
 
     private void AddFile(int fd)
     {
-        if (File < 0 && FileStatus.ReadPlain(fd, out _, out _) == Errno.None)
+        if (File < 0 && FileStatus.ReadPlain(fd, out _) is null)
         {
             File = fd;
             return;

@@ -2,6 +2,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -34,20 +35,18 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     /// </summary>
     public int ReceiveBufferBytes { get; }
 
-    /// <summary>Group 0 is none. <paramref name="operation"/> names the step that failed.</summary>
-    public static Errno TryOpen(
-        int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
+    /// <summary>Group 0 is none.</summary>
+    public static OpError? TryOpen(int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket)
     {
         socket = null;
-        operation = "socket";
         Errno error = SocketFd.Open(
             Libc.AF_NETLINK, Libc.SOCK_RAW | Libc.SOCK_CLOEXEC | Libc.SOCK_NONBLOCK, protocol, out int fd);
         if (error != Errno.None)
         {
-            return error;
+            return new OpError("socket", error);
         }
         SocketFd.SetReceiveBuffer(fd, receiveBufferBytes);
-        operation = "bind";
+        string operation = "bind";
         error = BindPositive(fd, group);
         uint portId = 0;
         if (error == Errno.None)
@@ -58,10 +57,10 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         if (error != Errno.None)
         {
             SocketFd.Close(fd);
-            return error;
+            return new OpError(operation, error);
         }
         socket = new NetlinkSocket(fd, portId);
-        return Errno.None;
+        return null;
     }
 
     /// <summary>Whether this kernel has the protocol; hears and says nothing.</summary>
@@ -82,7 +81,7 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     public static Errno TryAdopt(int fd, out NetlinkSocket? socket)
     {
         Errno error = ReadPortId(fd, out uint portId);
-        error = error == Errno.None && portId is 0 or > int.MaxValue ? Errno.Invalid : error;
+        error = error == Errno.None && portId is 0 or > int.MaxValue ? Errno.EINVAL : error;
         socket = error == Errno.None ? new NetlinkSocket(fd, portId) : null;
         return error;
     }
@@ -134,8 +133,8 @@ internal sealed unsafe class NetlinkSocket : IDisposable
             nl_family = Libc.AF_NETLINK,
             nl_groups = group == 0 ? 0 : 1u << (group - 1),
         };
-        Errno error = Errno.AddressInUse;
-        for (uint i = 0; i < PortIdTries && error == Errno.AddressInUse; i++)
+        Errno error = Errno.EADDRINUSE;
+        for (uint i = 0; i < PortIdTries && error == Errno.EADDRINUSE; i++)
         {
             address.nl_pid = ((uint)Libc.getpid() + (i * PortIdStep)) & int.MaxValue;
             error = SocketFd.Bind(fd, MemoryMarshal.AsBytes(new ReadOnlySpan<Libc.sockaddr_nl>(in address)));
@@ -149,6 +148,6 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         Errno error = SocketFd.ReadLocalAddress(
             fd, MemoryMarshal.AsBytes(new Span<Libc.sockaddr_nl>(ref address)), out _);
         portId = address.nl_pid;
-        return error != Errno.None || address.nl_family == Libc.AF_NETLINK ? error : Errno.Invalid;
+        return error != Errno.None || address.nl_family == Libc.AF_NETLINK ? error : Errno.EINVAL;
     }
 }

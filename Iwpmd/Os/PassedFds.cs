@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -35,8 +36,8 @@ internal static unsafe class PassedFds
             while (Libc.sendmsg(socket, &message, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) < 0)
             {
                 Errno error = Errno.Last;
-                if (error == Errno.Interrupted
-                    || ((error == Errno.Again || error == Errno.NoBufferSpace)
+                if (error == Errno.EINTR
+                    || (error is Errno.EAGAIN or Errno.ENOBUFS
                         && SocketFd.WaitWritable(socket, deadline - Clock.Now)))
                 {
                     continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -43,7 +44,7 @@ internal static unsafe class PrivilegeDrop
     public static Errno GiveDirectory(string path, uint userId, uint groupId)
     {
         const uint Mode = 0x1ed; // 0755
-        if (Libc.mkdir(path, Mode) != 0 && Errno.Last is var failure && failure != Errno.Exists)
+        if (Libc.mkdir(path, Mode) != 0 && Errno.Last is var failure && failure != Errno.EEXIST)
         {
             return failure;
         }
@@ -86,10 +87,9 @@ internal static unsafe class PrivilegeDrop
     /// Keeps the right to settings of the network, which the kernel's announcements need; the others can never be had
     /// again. With user 0 the user stays.
     /// </summary>
-    public static Errno To(uint userId, uint groupId, out string operation)
+    public static OpError? To(uint userId, uint groupId)
     {
         const int Kept = Libc.CAP_NET_ADMIN;
-        operation = "capset";
         for (int other = 0; other <= Libc.CAP_LAST_CAP; other++)
         {
             if (other != Kept)
@@ -100,20 +100,18 @@ internal static unsafe class PrivilegeDrop
         }
         if (userId != 0)
         {
-            operation = "setresuid";
             _ = Libc.prctl(Libc.PR_SET_KEEPCAPS, 1, 0, 0, 0);
             if (!TrySetIds(userId, groupId))
             {
-                return Errno.Last;
+                return OpError.Of("setresuid");
             }
         }
-        operation = "capset";
         var header = new Libc.__user_cap_header_struct { version = Libc._LINUX_CAPABILITY_VERSION_3 };
         Libc.__user_cap_data_struct* data = stackalloc Libc.__user_cap_data_struct[2];
         data[0].effective = data[0].permitted = data[0].inheritable = 1u << Kept;
         data[1] = default;
         return Libc.syscall(Libc.SYS_capset, (nint)(&header), (nint)data, null) != 0
             || Libc.prctl(Libc.PR_CAP_AMBIENT, Libc.PR_CAP_AMBIENT_RAISE, Kept, 0, 0) != 0
-            || Libc.prctl(Libc.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? Errno.Last : Errno.None;
+            || Libc.prctl(Libc.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? OpError.Of("capset") : null;
     }
 }

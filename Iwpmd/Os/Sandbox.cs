@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -44,7 +45,7 @@ internal static unsafe class Sandbox
             : Rules(Libc.SECCOMP_RET_KILL_PROCESS, Failure).AttachSeccomp(Libc.SECCOMP_FILTER_FLAG_LOG);
     }
 
-    private static uint Failure(Errno error) => Libc.SECCOMP_RET_ERRNO | (uint)error.Number;
+    private static uint Failure(Errno error) => Libc.SECCOMP_RET_ERRNO | (uint)error;
 
     /// <summary>
     /// What every new thread asks for fails without a line in the log: clone3, whose flags are behind a pointer, so
@@ -53,7 +54,7 @@ internal static unsafe class Sandbox
     private static BpfProgram QuietRules()
     {
         var rules = new SandboxRules();
-        rules.Each([Libc.SYS_clone3], Failure(Errno.NotImplemented));
+        rules.Each([Libc.SYS_clone3], Failure(Errno.ENOSYS));
         rules.Return(Libc.SECCOMP_RET_ALLOW);
         return rules.Program;
     }
@@ -73,16 +74,16 @@ internal static unsafe class Sandbox
         rules.Allow(Libc.SYS_clone, argument: 0, Libc.CLONE_THREAD, attack, Libc.CLONE_THREAD);
         rules.Allow(Libc.SYS_tgkill, argument: 0, -1, attack, (uint)Libc.getpid()); // abort()
         rules.Allow(Libc.SYS_kill, argument: 0, -1, attack, (uint)Libc.getpid());
-        rules.Allow(Libc.SYS_setsockopt, argument: 2, FirewallOptions, unneeded(Errno.Invalid), 0);
-        rules.Allow(Libc.SYS_prctl, argument: 0, -1, unneeded(Errno.Invalid), Libc.PR_SET_NAME);
+        rules.Allow(Libc.SYS_setsockopt, argument: 2, FirewallOptions, unneeded(Errno.EINVAL), 0);
+        rules.Allow(Libc.SYS_prctl, argument: 0, -1, unneeded(Errno.EINVAL), Libc.PR_SET_NAME);
         // the rest of a new state file
-        rules.Allow(Libc.SYS_fallocate, argument: 1, -1, unneeded(Errno.OperationNotSupported), 0);
-        rules.Allow(Libc.SYS_prlimit64, argument: 2, -1, unneeded(Errno.NotPermitted), 0); // only to read
-        AddSockets(rules, unneeded(Errno.AccessDenied));
-        AddDevices(rules, attack, unneeded(new Errno(Libc.ENOTTY)));
+        rules.Allow(Libc.SYS_fallocate, argument: 1, -1, unneeded(Errno.EOPNOTSUPP), 0);
+        rules.Allow(Libc.SYS_prlimit64, argument: 2, -1, unneeded(Errno.EPERM), 0); // only to read
+        AddSockets(rules, unneeded(Errno.EACCES));
+        AddDevices(rules, attack, unneeded(Errno.ENOTTY));
         rules.Each(SandboxCalls.Attacks, attack);
         rules.RefuseFrom(OtherNumbers, attack);
-        rules.Return(unneeded(Errno.NotImplemented));
+        rules.Return(unneeded(Errno.ENOSYS));
         return rules.Program;
     }
 

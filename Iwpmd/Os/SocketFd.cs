@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -90,9 +91,9 @@ internal static unsafe class SocketFd
                 return ready > 0;
             }
             Errno error = Errno.Last;
-            if (error != Errno.Interrupted)
+            if (error != Errno.EINTR)
             {
-                throw new InvalidOperationException($"poll: {error}");
+                throw new InvalidOperationException($"poll: {error.Text()}");
             }
             timeout = deadline - Clock.Now;
         }

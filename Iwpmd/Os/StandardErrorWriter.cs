@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Text;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -26,11 +27,11 @@ internal sealed unsafe class StandardErrorWriter : TextWriter
             {
                 nint count = Libc.write(Stderr, first + written, (nuint)(bytes.Length - written));
                 Errno error = count < 0 ? Errno.Last : Errno.None;
-                if (error == Errno.Again)
+                if (error == Errno.EAGAIN)
                 {
                     _ = SocketFd.WaitWritable(Stderr, TimeSpan.FromSeconds(1));
                 }
-                else if (error != Errno.None && error != Errno.Interrupted)
+                else if (error is not (Errno.None or Errno.EINTR))
                 {
                     return; // nobody reads it
                 }

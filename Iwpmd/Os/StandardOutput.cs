@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
 /// <summary>Standard output could not be written to.</summary>
-internal sealed class OutputException(Errno error) : IOException($"stdout: {error}")
+internal sealed class OutputException(Errno error) : IOException($"stdout: {error.Text()}")
 {
     public Errno Error { get; } = error;
 }
@@ -59,12 +60,12 @@ internal sealed unsafe class StandardOutput : Stream
             {
                 nint count = Libc.write(fd, first, (nuint)bytes.Length);
                 Errno error = count < 0 ? Errno.Last : Errno.None;
-                if (error == Errno.Again)
+                if (error == Errno.EAGAIN)
                 {
                     var output = new Libc.pollfd { fd = fd, events = Libc.POLLOUT };
                     _ = Libc.poll(&output, 1, -1);
                 }
-                else if (error != Errno.None && error != Errno.Interrupted)
+                else if (error is not (Errno.None or Errno.EINTR))
                 {
                     return error;
                 }

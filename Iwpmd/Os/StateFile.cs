@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -39,66 +40,60 @@ internal sealed unsafe class StateFile : IDisposable
     public ReadOnlySpan<byte> Existing => new((void*)Address, checked((int)ExistingLength));
 
     /// <summary>
-    /// Maps <paramref name="capacityBytes"/>, or more when the file is longer. <see cref="Errno.Again"/> with operation
-    /// "lock": another process has it open. "owner" and "type": it is not ours, or not a plain file, and is left as it
-    /// is.
+    /// Maps <paramref name="capacityBytes"/>, or more when the file is longer. <see cref="Errno.EAGAIN"/> of the
+    /// operation "lock": another process has it open. "owner" and "type": it is not ours, or not a plain file, and is
+    /// left as it is.
     /// </summary>
-    public static Errno TryOpen(string directory, long capacityBytes, out StateFile? file, out string operation) =>
-        TryOpen(directory, capacityBytes, [], out file, out operation);
+    public static OpError? TryOpen(string directory, long capacityBytes, out StateFile? file) =>
+        TryOpen(directory, capacityBytes, [], out file);
 
     /// <summary>
     /// The same, where of a new file only the parts in <paramref name="first"/> are set aside if there is room for all
     /// of it; the last of them reaches to its end. The others must not be touched before <see cref="PreallocateRest"/>.
     /// </summary>
-    public static Errno TryOpen(
-        string directory, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file, out string operation)
+    public static OpError? TryOpen(
+        string directory, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file)
     {
         file = null;
-        operation = "mkdir";
-        if (Libc.mkdir(directory, DirectoryMode) != 0 && Errno.Last is var failure && failure != Errno.Exists)
+        if (Libc.mkdir(directory, DirectoryMode) != 0 && Errno.Last is var failure && failure != Errno.EEXIST)
         {
-            return failure;
+            return new OpError("mkdir", failure);
         }
-        operation = "open";
         int fd = Libc.open(
             Path.Combine(directory, Name), Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
         if (fd < 0)
         {
-            return Errno.Last;
+            return OpError.Of("open");
         }
-        Errno error = Secure(fd, out long existing, out operation);
-        return error != Errno.None
+        return Secure(fd, out long existing) is OpError error
             ? Closed(fd, error)
-            : Map(fd, Math.Max(existing, capacityBytes), existing, existing == 0 ? first : [], out file, out operation);
+            : Map(fd, Math.Max(existing, capacityBytes), existing, existing == 0 ? first : [], out file);
     }
 
     /// <summary>Maps a file that another process has open, and its lock with it.</summary>
-    public static Errno TryAdopt(int fd, out StateFile? file, out string operation)
+    public static OpError? TryAdopt(int fd, out StateFile? file)
     {
         file = null;
-        operation = "statx";
         Errno error = FileStatus.Read(fd, out Libc.statx status);
         return error != Errno.None
-            ? Closed(fd, error)
-            : Map(fd, (long)status.stx_size, (long)status.stx_size, [], out file, out operation);
+            ? Closed(fd, new OpError("statx", error))
+            : Map(fd, (long)status.stx_size, (long)status.stx_size, [], out file);
     }
 
     /// <summary>
     /// A new file beside the one that is there; <see cref="Replace"/> puts it in that one's place, in one step.
     /// </summary>
-    public static Errno TryCreateBeside(string directory, long bytes, out StateFile? file, out string operation)
+    public static OpError? TryCreateBeside(string directory, long bytes, out StateFile? file)
     {
         file = null;
-        operation = "open";
         string path = Path.Combine(directory, NewName);
         _ = Libc.unlink(path); // of a start that did not come to its end
         int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CREAT | Libc.O_EXCL | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
         if (fd < 0)
         {
-            return Errno.Last;
+            return OpError.Of("open");
         }
-        Errno error = Secure(fd, out _, out operation);
-        return error != Errno.None ? Closed(fd, error) : Map(fd, bytes, 0, [], out file, out operation);
+        return Secure(fd, out _) is OpError error ? Closed(fd, error) : Map(fd, bytes, 0, [], out file);
     }
 
     /// <summary>
@@ -112,8 +107,8 @@ internal sealed unsafe class StateFile : IDisposable
         return error;
     }
 
-    public static Errno Replace(string directory) =>
-        Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? Errno.Last : Errno.None;
+    public static OpError? Replace(string directory) =>
+        Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? OpError.Of("rename") : null;
 
     /// <summary>Whose the file is now: root can give it to another user while we have it open.</summary>
     public bool IsOwnedBy(uint user) =>
@@ -130,7 +125,7 @@ internal sealed unsafe class StateFile : IDisposable
             new Span<byte>((byte*)Address, checked((int)Length)).Clear(); // a file system that cannot
             return Errno.None;
         }
-        return new Errno(Libc.posix_fallocate(Fd, 0, (nint)Length));
+        return (Errno)Libc.posix_fallocate(Fd, 0, (nint)Length);
     }
 
     /// <summary>
@@ -149,52 +144,42 @@ internal sealed unsafe class StateFile : IDisposable
         _ = Libc.close(Fd);
     }
 
-    private static Errno Secure(int fd, out long existing, out string operation)
+    private static OpError? Secure(int fd, out long existing)
     {
         existing = 0;
-        operation = "lock";
         if (Libc.flock(fd, Libc.LOCK_EX | Libc.LOCK_NB) != 0)
         {
-            return Errno.Last;
+            return OpError.Of("lock");
         }
-        Errno error = FileStatus.ReadPlain(fd, out Libc.statx status, out operation);
-        if (error != Errno.None)
+        if (FileStatus.ReadPlain(fd, out Libc.statx status) is OpError error)
         {
             return error;
         }
-        operation = "owner";
         if (status.stx_uid != Libc.geteuid())
         {
-            return Errno.NotPermitted;
-        }
-        operation = "chmod";
-        if (Libc.fchmod(fd, FileMode) != 0)
-        {
-            return Errno.Last;
+            return new OpError("owner", Errno.EPERM);
         }
         existing = (long)status.stx_size;
-        return Errno.None;
+        return Libc.fchmod(fd, FileMode) != 0 ? OpError.Of("chmod") : null;
     }
 
-    private static Errno Map(
-        int fd, long length, long existing, ReadOnlySpan<FileRange> first, out StateFile? file, out string operation)
+    private static OpError? Map(
+        int fd, long length, long existing, ReadOnlySpan<FileRange> first, out StateFile? file)
     {
         file = null;
-        operation = "fallocate";
         bool isPartial = first.Length > 0 && FileStatus.HasMemoryFor(fd, length);
         Errno error = Preallocate(fd, isPartial ? first : [new FileRange(0, length)]);
         if (error != Errno.None)
         {
-            return Closed(fd, error);
+            return Closed(fd, new OpError("fallocate", error));
         }
-        operation = "mmap";
         nint address = Libc.mmap(0, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, fd, 0);
         if (address == -1)
         {
-            return Closed(fd, Errno.Last);
+            return Closed(fd, OpError.Of("mmap"));
         }
         file = new StateFile(fd, address, length, existing) { _isPartial = isPartial };
-        return Errno.None;
+        return null;
     }
 
     /// <summary>A hole that finds no space when it is first touched is a SIGBUS.</summary>
@@ -203,12 +188,12 @@ internal sealed unsafe class StateFile : IDisposable
         Errno error = Errno.None;
         for (int i = 0; i < parts.Length && error == Errno.None; i++)
         {
-            error = new Errno(Libc.posix_fallocate(fd, (nint)parts[i].At, (nint)parts[i].Length));
+            error = (Errno)Libc.posix_fallocate(fd, (nint)parts[i].At, (nint)parts[i].Length);
         }
         return error;
     }
 
-    private static Errno Closed(int fd, Errno error)
+    private static OpError Closed(int fd, OpError error)
     {
         _ = Libc.close(fd);
         return error;

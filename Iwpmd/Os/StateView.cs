@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -20,37 +21,34 @@ internal sealed unsafe class StateView : IDisposable
     /// <summary>The process that has the file as its daemon, as far as it is shown; not for free.</summary>
     public int FindHolder() => FileLocks.FindHolder(_status.stx_dev_major, _status.stx_dev_minor, _status.stx_ino);
 
-    public static Errno TryOpen(string path, out StateView? view, out string operation)
+    public static OpError? TryOpen(string path, out StateView? view)
     {
         view = null;
-        operation = "open";
         int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, 0);
         if (fd < 0)
         {
-            return Errno.Last;
+            return OpError.Of("open");
         }
-        Errno error = Map(fd, out view, out operation);
+        OpError? error = Map(fd, out view);
         _ = Libc.close(fd);
         return error;
     }
 
     public void Dispose() => _ = Libc.munmap(_address, (nuint)_status.stx_size);
 
-    private static Errno Map(int fd, out StateView? view, out string operation)
+    private static OpError? Map(int fd, out StateView? view)
     {
         view = null;
-        Errno error = FileStatus.ReadPlain(fd, out Libc.statx status, out operation);
-        if (error != Errno.None)
+        if (FileStatus.ReadPlain(fd, out Libc.statx status) is OpError error)
         {
             return error;
         }
-        operation = "mmap";
         nint address = Libc.mmap(0, (nuint)status.stx_size, Libc.PROT_READ, Libc.MAP_SHARED, fd, 0);
         if (address == -1)
         {
-            return Errno.Last; // an empty file, too
+            return OpError.Of("mmap"); // an empty file, too
         }
         view = new StateView(address, status);
-        return Errno.None;
+        return null;
     }
 }

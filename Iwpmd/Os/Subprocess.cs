@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Text;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -27,7 +28,7 @@ internal static unsafe class Subprocess
         {
             output = ReadAll(pipe[0]);
             int status = 0;
-            while (Libc.waitpid(pid, &status, 0) != pid && Errno.Last == Errno.Interrupted)
+            while (Libc.waitpid(pid, &status, 0) != pid && Errno.Last == Errno.EINTR)
             {
             }
             isGood = status == 0;
@@ -55,7 +56,7 @@ internal static unsafe class Subprocess
         }
         _ = Libc.posix_spawn_file_actions_destroy(actions);
         pid = child;
-        return new Errno(result);
+        return (Errno)result;
     }
 
     private static string ReadAll(int fd)
@@ -63,7 +64,7 @@ internal static unsafe class Subprocess
         var bytes = new List<byte>();
         byte* chunk = stackalloc byte[ChunkSize];
         nint count;
-        while ((count = Libc.read(fd, chunk, ChunkSize)) > 0 || (count < 0 && Errno.Last == Errno.Interrupted))
+        while ((count = Libc.read(fd, chunk, ChunkSize)) > 0 || (count < 0 && Errno.Last == Errno.EINTR))
         {
             bytes.AddRange(new ReadOnlySpan<byte>(chunk, (int)Math.Max(count, 0)));
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Text;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Os;
@@ -98,8 +99,8 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
 
     private void Send(ReadOnlySpan<byte> line)
     {
-        Errno error = _fd < 0 ? Errno.ConnectionRefused : UnixDatagramSocket.Send(_fd, line);
-        if (error != Errno.None && error != Errno.Again)
+        Errno error = _fd < 0 ? Errno.ECONNREFUSED : UnixDatagramSocket.Send(_fd, line);
+        if (error is not (Errno.None or Errno.EAGAIN))
         {
             Disconnect(); // the service was restarted: its socket is another one now
             error = UnixDatagramSocket.TryConnect(path, out _fd);

@@ -2,6 +2,7 @@
 using System.Globalization;
 using System.Text;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -49,7 +50,7 @@ internal sealed class SystemdNotify : IDisposable
         Span<byte> bytes = stackalloc byte[MaxMessage];
         return Encoding.UTF8.TryGetBytes(state, bytes, out int length)
             ? UnixDatagramSocket.Send(_fd, bytes[..length])
-            : Errno.MessageTooLong;
+            : Errno.EMSGSIZE;
     }
 
     /// <summary>The same for what must not be lost: waits a second at most when the manager has much to read.</summary>
@@ -88,7 +89,7 @@ internal sealed class SystemdNotify : IDisposable
         SocketFd.Close(writeEnd);
         if (error == Errno.None && !SocketFd.WaitReadable(readEnd, timeout))
         {
-            error = Errno.TimedOut;
+            error = Errno.ETIMEDOUT;
         }
         SocketFd.Close(readEnd);
         return error;

@@ -55,7 +55,7 @@ internal sealed unsafe class UdpBatch
             _messages[i].msg_hdr.msg_controllen = ControlSize;
         }
         int count = Libc.recvmmsg(socket.Fd, _messages, (uint)_capacity, Libc.MSG_DONTWAIT, null);
-        if (count < 0 && Errno.Last != Errno.Again)
+        if (count < 0 && Errno.Last != Errno.EAGAIN)
         {
             count = Libc.recvmmsg(socket.Fd, _messages, (uint)_capacity, Libc.MSG_DONTWAIT, null);
         }

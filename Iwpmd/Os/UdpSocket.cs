@@ -64,25 +64,24 @@ internal sealed unsafe partial class UdpSocket : IDisposable
 
     public ushort Port { get; }
 
-    /// <summary>Port 0 lets the kernel choose. <paramref name="operation"/> names the step that failed.</summary>
-    public static Errno TryOpen(IpFamily family, ushort port, out UdpSocket? socket, out string operation)
+    /// <summary>Port 0 lets the kernel choose.</summary>
+    public static OpError? TryOpen(IpFamily family, ushort port, out UdpSocket? socket)
     {
         socket = null;
-        operation = "socket";
         int domain = family == IpFamily.V4 ? Libc.AF_INET : Libc.AF_INET6;
         Errno error = SocketFd.Open(domain, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC | Libc.SOCK_NONBLOCK, 0, out int fd);
         if (error != Errno.None)
         {
-            return error;
+            return new OpError("socket", error);
         }
-        error = Prepare(fd, family, port, out ushort bound, out operation);
-        if (error != Errno.None)
+        OpError? failed = Prepare(fd, family, port, out ushort bound);
+        if (failed is not null)
         {
             SocketFd.Close(fd);
-            return error;
+            return failed;
         }
         socket = new UdpSocket(fd, family, bound);
-        return Errno.None;
+        return null;
     }
 
     /// <summary>Takes over an open socket, with the port and the options it has.</summary>
@@ -119,7 +118,7 @@ internal sealed unsafe partial class UdpSocket : IDisposable
                 message.msg_controllen = (nuint)WriteSource(new Span<byte>(control, ControlSize), from);
             }
             Errno error = SendOnce(&message);
-            return error == Errno.None || error == Errno.Again ? error : SendOnce(&message);
+            return error is Errno.None or Errno.EAGAIN ? error : SendOnce(&message);
         }
     }
 
@@ -132,7 +131,7 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         byte* name = stackalloc byte[Sockaddr.In6Size];
         byte* control = stackalloc byte[ControlSize];
         Errno error = ReceiveOnce(buffer, name, control, 0, out Received received);
-        if (error != Errno.None && error != Errno.Again)
+        if (error is not (Errno.None or Errno.EAGAIN))
         {
             error = ReceiveOnce(buffer, name, control, 0, out received);
         }
@@ -168,7 +167,7 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         var data = new ReadOnlySpan<byte>(control, received.ControlLength);
         Libc.sock_extended_err extended = ReadExtendedError(data, out InetEndpoint source);
         error = new UdpError(
-            to, new Errno((int)extended.ee_errno), extended.ee_origin, extended.ee_type, extended.ee_code,
+            to, (Errno)((int)extended.ee_errno), extended.ee_origin, extended.ee_type, extended.ee_code,
             received.Length)
         {
             Source = source,
@@ -196,7 +195,7 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         error = error != Errno.None ? error : SocketFd.ReadLocalAddress(fd, address, out length);
         SocketFd.Close(fd);
         return error == Errno.None && !Sockaddr.TryRead(address[..length], out source)
-            ? Errno.FamilyNotSupported
+            ? Errno.EAFNOSUPPORT
             : error;
     }
 
@@ -206,35 +205,32 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         Errno error = program is null
             ? SocketFd.SetOption(Fd, Libc.SOL_SOCKET, Libc.SO_DETACH_FILTER, 0)
             : program.AttachToSocket(Fd);
-        return error == Errno.NoSuchEntry ? Errno.None : error; // there was none
+        return error == Errno.ENOENT ? Errno.None : error; // there was none
     }
 
     public void Dispose() => SocketFd.Close(Fd);
 
-    private static Errno Prepare(int fd, IpFamily family, ushort port, out ushort bound, out string operation)
+    private static OpError? Prepare(int fd, IpFamily family, ushort port, out ushort bound)
     {
         bound = 0;
-        operation = "setsockopt";
         Errno error = family == IpFamily.V4 ? SetV4Options(fd) : SetV6Options(fd);
         if (error != Errno.None)
         {
-            return error;
+            return new OpError("setsockopt", error);
         }
         SocketFd.SetReceiveBuffer(fd, ReceiveBufferBytes);
         Span<byte> address = stackalloc byte[Sockaddr.In6Size];
         int length = Sockaddr.Write(address, new InetEndpoint(family, 0, 0, port));
-        operation = "bind";
         error = SocketFd.Bind(fd, address[..length]);
         if (error != Errno.None)
         {
-            return error;
+            return new OpError("bind", error);
         }
-        operation = "getsockname";
         error = SocketFd.ReadLocalAddress(fd, address, out length);
         bound = error == Errno.None && Sockaddr.TryRead(address[..length], out InetEndpoint local)
             ? local.Port
             : (ushort)0;
-        return error;
+        return OpError.Check("getsockname", error);
     }
 
     private static Errno SetV4Options(int fd)

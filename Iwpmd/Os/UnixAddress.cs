@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Text;
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -35,7 +36,7 @@ internal static class UnixAddress
         fd = -1;
         Span<byte> address = stackalloc byte[Libc.sizeof_sockaddr_un];
         int length = Write(address, path);
-        Errno error = length == 0 ? Errno.Invalid : SocketFd.Open(Libc.AF_UNIX, typeAndFlags, 0, out fd);
+        Errno error = length == 0 ? Errno.EINVAL : SocketFd.Open(Libc.AF_UNIX, typeAndFlags, 0, out fd);
         if (error != Errno.None)
         {
             return error;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Os.Interop;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -33,7 +34,7 @@ internal static unsafe class UnixMessageSocket
         fd = -1;
         Span<byte> address = stackalloc byte[Libc.sizeof_sockaddr_un];
         int length = UnixAddress.Write(address, path);
-        Errno error = length == 0 ? Errno.Invalid : SocketFd.Open(Libc.AF_UNIX, Flags, 0, out fd);
+        Errno error = length == 0 ? Errno.EINVAL : SocketFd.Open(Libc.AF_UNIX, Flags, 0, out fd);
         if (error != Errno.None)
         {
             return error;

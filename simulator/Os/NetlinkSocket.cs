@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Simulation;
+using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
@@ -18,19 +19,17 @@ internal sealed class NetlinkSocket : IDisposable
 
     public int ReceiveBufferBytes => End.Limit;
 
-    public static Errno TryOpen(
-        int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket, out string operation)
+    public static OpError? TryOpen(int protocol, int group, int receiveBufferBytes, out NetlinkSocket? socket)
     {
         Machine machine = Machine.Current!;
-        operation = "socket";
         socket = null;
         if (!machine.HasDescriptors)
         {
-            return Errno.TooManyOpenFiles;
+            return new OpError("socket", Errno.EMFILE);
         }
         var end = new NetlinkEnd(machine, machine.NewPortId(), group != 0, receiveBufferBytes);
         socket = Adopt(machine, machine.Open(end), end);
-        return Errno.None;
+        return null;
     }
 
     public static Errno Probe(int protocol) => Errno.None;
@@ -38,7 +37,7 @@ internal sealed class NetlinkSocket : IDisposable
     public static Errno TryAdopt(int fd, out NetlinkSocket? socket)
     {
         socket = Machine.Current!.Find(fd) is NetlinkEnd end ? Adopt(Machine.Current!, fd, end) : null;
-        return socket is null ? Errno.Invalid : Errno.None;
+        return socket is null ? Errno.EINVAL : Errno.None;
     }
 
     public static NetlinkSocket Adopt(Machine machine, int fd, NetlinkEnd end) => new(machine, fd, end);

@@ -23,7 +23,7 @@ internal static class TcpPortSocket
         Machine machine = Machine.Current!;
         machine.StepOrStop();
         fd = machine.HasDescriptors ? machine.Open(new TcpPort(family)) : -1;
-        return fd < 0 ? Errno.TooManyOpenFiles : Errno.None;
+        return fd < 0 ? Errno.EMFILE : Errno.None;
     }
 
     public static Errno Bind(int fd, IpFamily family, ushort port)
@@ -33,7 +33,7 @@ internal static class TcpPortSocket
         var socket = (TcpPort)machine.Find(fd)!;
         if (socket.Family != family || socket.Port != 0 || !machine.Ports.TryAdd(port, socket))
         {
-            return socket.Port != 0 ? Errno.Invalid : Errno.AddressInUse;
+            return socket.Port != 0 ? Errno.EINVAL : Errno.EADDRINUSE;
         }
         socket.Port = port;
         return Errno.None;

@@ -69,19 +69,18 @@ internal sealed class UdpSocket : IDisposable
 
     public ushort Port => End.Port;
 
-    public static Errno TryOpen(IpFamily family, ushort port, out UdpSocket? socket, out string operation)
+    public static OpError? TryOpen(IpFamily family, ushort port, out UdpSocket? socket)
     {
         Machine machine = Machine.Current!;
-        operation = "bind";
         socket = null;
         port = port != 0 ? port : machine.NewUdpPort();
         var end = new UdpEnd(machine, family, port);
         if (!machine.Udp.TryAdd((family, port), end))
         {
-            return Errno.AddressInUse;
+            return new OpError("bind", Errno.EADDRINUSE);
         }
         socket = new UdpSocket(machine, machine.Open(end), end);
-        return Errno.None;
+        return null;
     }
 
     public static UdpSocket? Adopt(int fd) =>
@@ -90,7 +89,7 @@ internal sealed class UdpSocket : IDisposable
     public static Errno TryFindSource(in InetEndpoint to, out InetEndpoint source)
     {
         source = default;
-        return Errno.NetworkUnreachable;
+        return Errno.ENETUNREACH;
     }
 
     public Errno Send(ReadOnlySpan<byte> bytes, in InetEndpoint to, in InetEndpoint from)
