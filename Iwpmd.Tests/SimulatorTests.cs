@@ -9,7 +9,7 @@ namespace Iwpmd.Tests;
 public class SimulatorTests(ITestOutputHelper output)
 {
     [Theory]
-    [InlineData("--seeds", "400")]
+    [InlineData("--seeds", "1000")]
     public void No_history_of_these_seeds_has_a_violation(params string[] arguments)
     {
         var said = new StringWriter();

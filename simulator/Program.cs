@@ -8,8 +8,10 @@ namespace Iwpmd.Simulation;
 /// </summary>
 public static class Program
 {
-    private static readonly Plot s_short = new(Phases: 1, Actions: 150, MostGap: TimeSpan.FromSeconds(10));
-    private static readonly Plot s_long = new(Phases: 4, Actions: 60, MostGap: TimeSpan.FromHours(20));
+    private static readonly Plot s_short =
+        new(Phases: 1, Actions: 150, MostPause: TimeSpan.FromSeconds(5), MostGap: TimeSpan.FromSeconds(10));
+    private static readonly Plot s_long =
+        new(Phases: 4, Actions: 60, MostPause: TimeSpan.FromHours(1), MostGap: TimeSpan.FromDays(10));
 
     public static int Main(string[] arguments) => Run(arguments, Console.Out);
 

@@ -35,9 +35,7 @@ internal sealed partial class Story
                 machine.StopFor = Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(5), TimeSpan.FromSeconds(30));
                 break;
             case 8:
-                machine.BootOffset += Dice.TimeOfAnyOrder(TimeSpan.FromSeconds(1), TimeSpan.FromDays(3)); // suspended
-                machine.DisturbedAt = _world.Now;
-                machine.WakeSoon();
+                Suspend(machine);
                 break;
             case 9:
                 OccupyPorts(machine);
@@ -78,6 +76,17 @@ internal sealed partial class Story
         {
             _ = machine.Enter(machine.Crash);
         }
+    }
+
+    /// <summary>Processes are frozen first; threads of the kernel go on a little longer.</summary>
+    private void Suspend(Machine machine)
+    {
+        machine.Stop(TimeSpan.FromMilliseconds(50));
+        TimeSpan time = Dice.TimeOfAnyOrder(TimeSpan.FromSeconds(1), TimeSpan.FromDays(3));
+        _world.Tell($"{machine.Name} was suspended for {time.TotalSeconds:0} s");
+        machine.BootOffset += time;
+        machine.DisturbedAt = _world.Now;
+        machine.WakeSoon();
     }
 
     /// <summary>Again while it recovers.</summary>

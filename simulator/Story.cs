@@ -7,7 +7,9 @@ namespace Iwpmd.Simulation;
 /// <summary>What a history has.</summary>
 /// <param name="Phases">Times of turmoil, each followed by one of rest.</param>
 /// <param name="Actions">In each of them.</param>
-internal sealed record Plot(int Phases, int Actions, TimeSpan MostGap);
+/// <param name="MostPause">Between two of them.</param>
+/// <param name="MostGap">Behind a rest.</param>
+internal sealed record Plot(int Phases, int Actions, TimeSpan MostPause, TimeSpan MostGap);
 
 /// <summary>What programs, administrators and accidents do to the hosts of a history.</summary>
 internal sealed partial class Story
@@ -70,7 +72,7 @@ internal sealed partial class Story
         _world.RunUntil(_world.Now + TimeSpan.FromSeconds(2));
         for (int phase = 0; phase < _plot.Phases; phase++)
         {
-            TimeSpan pause = Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(5));
+            TimeSpan pause = Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(1), _plot.MostPause);
             for (int i = 0; i < _plot.Actions; i++)
             {
                 Act();

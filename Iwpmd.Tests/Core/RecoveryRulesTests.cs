@@ -50,6 +50,22 @@ public class RecoveryRulesTests
         return world;
     }
 
+    /// <summary>HELLO was sent: the whole replay comes.</summary>
+    private static void Replay(World world, params (string Local, string Mapped)[] mappings)
+    {
+        Hello(world, 60);
+        KernelReply replay = world.LastToKernel;
+        foreach ((string local, string mapped) in mappings)
+        {
+            world.MapInfo(local, mapped);
+        }
+        if (mappings.Length > 0)
+        {
+            world.MapInfoNumber((uint)mappings.Length);
+        }
+        Done(world, replay);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -220,5 +236,128 @@ public class RecoveryRulesTests
             (40000, MappingState.Held), (world.Row("10.0.0.1:5000").MappedPort, world.Row("10.0.0.1:5000").State));
         Assert.NotEqual(40000, world.Row("[fd00::1]:5001").MappedPort);
         Assert.Equal(2, world.Ports.Held.Count);
+    }
+
+    /// <summary>Long histories 1151 and 1153.</summary>
+    [Fact]
+    public void A_listener_in_the_place_of_one_whose_remove_was_lost_is_mapped()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000", sequence: 50);
+        world.Add("10.0.0.1:5000", sequence: 51);
+        Assert.Equal(
+            (KernelReplyKind.AddMapping, 51u, 40000),
+            (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.MappedLocal.Port));
+        Assert.Equal([40000], world.Ports.Held);
+    }
+
+    /// <summary>Long history 2862.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_young_listener_that_the_replay_does_not_name_is_asked_for_again(bool listens)
+    {
+        var before = new World();
+        if (listens)
+        {
+            before.Add("10.0.0.1:5000");
+        }
+        else
+        {
+            before.Query("10.0.0.1:5000", "10.0.0.2:7174");
+        }
+        before.Now += TimeSpan.FromSeconds(1);
+        World world = Restarted(before);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Replay(world);
+        Assert.True(world.HasRow("10.0.0.1:5000"));
+        int said = world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello);
+        world.Pass(s_apart);
+        Assert.Equal(listens ? said + 1 : said, world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello));
+        if (listens)
+        {
+            Replay(world);
+        }
+        Assert.Equal(!listens, world.HasRow("10.0.0.1:5000"));
+    }
+
+    /// <summary>Long histories 1329, 1894 and 3180: another process said HELLO behind ours, and got REMOVEs.</summary>
+    [Fact]
+    public void The_first_registration_behind_HELLO_brings_an_audit()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        World world = Restarted(before);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Replay(world, ("10.0.0.1:5000", "10.0.0.1:40000"));
+        AuditTwice(world, ("10.0.0.1:5000", EndpointUse.Listening));
+        Register(world, 70, age: TimeSpan.Zero);
+        AuditTwice(world);
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    /// <summary>Long histories 848, 994, 2838: ports that the kernel uses come before connections without one.</summary>
+    [Fact]
+    public void A_replayed_port_gets_the_last_row_before_an_unmapped_connection()
+    {
+        var world = new World(mappings: 16, handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        (string, string)[] unmapped = [.. Enumerable.Range(1, 20).Select(i => ($"10.0.0.1:{i}", $"10.0.0.1:{i}"))];
+        Replay(world, [.. unmapped, ("10.0.0.1:5000", "10.0.0.1:40007")]);
+        Assert.Equal(
+            (MappingState.Held, MappingState.Fallback, 16),
+            (world.Row("10.0.0.1:5000").State, world.Row("10.0.0.1:1").State, world.Mapper.Mappings.Count));
+    }
+
+    /// <summary>Long histories 1683 and 3715.</summary>
+    [Fact]
+    public void A_replayed_port_gets_the_row_of_a_connection_that_the_replay_does_not_name()
+    {
+        var before = new World(mappings: 16);
+        for (int i = 0; i < 16; i++)
+        {
+            before.Add($"10.0.0.1:{5000 + i}");
+        }
+        before.Now += s_settled;
+        World world = Restarted(before);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Replay(world, ("10.0.0.1:6000", "10.0.0.1:41000"));
+        Assert.Equal(
+            (1, MappingState.Held, 41000),
+            (world.Mapper.Mappings.Count, world.Row("10.0.0.1:6000").State, world.Row("10.0.0.1:6000").MappedPort));
+        Assert.Equal(0ul, world.Counter(Counter.TableFull));
+    }
+
+    /// <summary>Long history 3914: max_mappings was lowered.</summary>
+    [Fact]
+    public void A_smaller_table_has_room_for_a_damaged_row_too()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.Add("10.0.0.1:5001");
+        before.State.Mappings[0].Sequence |= 1;
+        Assert.Equal(2, StateMigration.CountMappings(before.State.Bytes, before.State.Geometry));
+    }
+
+    /// <summary>Long history 1770: the kernel records a mapping a moment after our answer.</summary>
+    [Fact]
+    public void Where_a_row_was_lost_HELLO_waits_a_moment()
+    {
+        var before = new World();
+        before.Add("0.0.0.0:5000");
+        before.State.Mappings[0].Sequence |= 1;
+        World world = Restarted(before);
+        world.Mapper.Start(world.Now);
+        world.Add("10.0.0.1:5001");
+        Assert.Empty(world.ToKernel);
+        world.Pass(TimeSpan.FromMilliseconds(100));
+        Replay(world, ("0.0.0.0:5000", "0.0.0.0:40000"));
+        Assert.Equal(40000, world.Row("0.0.0.0:5000").MappedPort);
+        Assert.Equal(KernelReplyKind.AddMapping, world.LastToKernel.Kind);
+        Assert.NotEqual(40000, world.LastToKernel.MappedLocal.Port);
     }
 }

@@ -12,6 +12,7 @@ internal sealed partial class KernelSession
 {
     private readonly Replay[] _replays = new Replay[2];
     private readonly int[] _replayed; // by slot: how often it was received in this replay
+    private readonly Fifo<KernelRequest> _setAside = new(16);
     private int _openReplays;
     private TimeSpan _replayStartedAt;
     private Replay _noReplay;
@@ -34,6 +35,10 @@ internal sealed partial class KernelSession
     {
         SetKernel(HandshakeState.MapInfoSent);
         _replays.AsSpan().Clear();
+        while (_setAside.Count > 0)
+        {
+            _setAside.Dequeue(); // of a replay that did not come to its end
+        }
         _openReplays = clients.Length;
         for (int i = 0; i < clients.Length; i++)
         {
@@ -54,6 +59,13 @@ internal sealed partial class KernelSession
         }
         _statistics.Count(Counter.Replayed);
         replay.Received++;
+        bool mayWait = IsUnmapped(request) || _mappings.Count == _mappings.Capacity;
+        if (mayWait && _mappings.FindExactLocal(request.Local) < 0)
+        {
+            _setAside.Enqueue() = request;
+            replay.Accepted++;
+            return;
+        }
         MappingError error = ApplyReplayedMapping(request, now);
         if (error == MappingError.None)
         {
@@ -164,10 +176,23 @@ internal sealed partial class KernelSession
         }
         if (State == HandshakeState.MapInfoSent && _openReplays == 0)
         {
+            ApplySetAside(now);
             bool usable = _replays[0].Client != 0 || _replays[1].Client != 0;
             SetKernel(usable ? HandshakeState.Ready : HandshakeState.Unusable);
             WasReady |= usable;
             MayServeDeferred = true;
+        }
+    }
+
+    /// <summary>
+    /// Connections that run unmapped need a row only so that their REMOVE finds it; others came when the table was full
+    /// of rows that have been released since.
+    /// </summary>
+    private void ApplySetAside(TimeSpan now)
+    {
+        for (; _setAside.Count > 0; _setAside.Dequeue())
+        {
+            _ = ApplyReplayedMapping(_setAside.Peek(), now);
         }
     }
 
@@ -189,6 +214,11 @@ internal sealed partial class KernelSession
                 continue;
             }
             bool young = now - row.LastChangedAt < Mappings.RecordingTime;
+            if (_replayed[slot] == 0 && complete && young && row.Purpose == MappingPurpose.Listening)
+            {
+                // Another listener may have its address, unmapped: peers would be told a port where nobody listens.
+                _timers.Set(Timer.Hello, now + Mappings.RecordingTime);
+            }
             if (_replayed[slot] == 0 && complete && !young)
             {
                 _mappings.Remove(slot);

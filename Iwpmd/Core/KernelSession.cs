@@ -30,6 +30,9 @@ internal sealed partial class KernelSession
     /// </summary>
     public static readonly TimeSpan HelloPause = TimeSpan.FromSeconds(10);
 
+    /// <summary>Mostly the kernel has recorded what was answered.</summary>
+    private static readonly TimeSpan RecordingPause = TimeSpan.FromMilliseconds(100);
+
     private readonly StateLayout _state;
     private readonly Mappings _mappings;
     private readonly EndpointAudit _audit;
@@ -95,6 +98,16 @@ internal sealed partial class KernelSession
     /// </summary>
     public void Probe() => _replies.Send(
         new KernelReply { Kind = KernelReplyKind.MapInfoNumber, Client = KernelProtocol.IwCm }, TimeSpan.MaxValue);
+
+    /// <summary>
+    /// As <see cref="Start"/>, a moment later: a row was lost half written, and the kernel may not have recorded yet
+    /// what an earlier process answered for it.
+    /// </summary>
+    public void StartLater(TimeSpan now)
+    {
+        SetKernel(HandshakeState.HelloSent);
+        _timers.Set(Timer.Hello, now + RecordingPause);
+    }
 
     /// <summary>Sends HELLO: at start, after messages were lost, and when iw_cm was reloaded.</summary>
     public void Start(TimeSpan now)

@@ -146,7 +146,17 @@ internal sealed class PortMapper
     public bool TryResume(PredecessorExit exit, TimeSpan now) => _session.TryResume(exit, now);
 
     /// <summary>Sends HELLO, at start.</summary>
-    public void Start(TimeSpan now) => _session.Start(now);
+    public void Start(TimeSpan now)
+    {
+        if (_session.State == HandshakeState.None && _mappings.HighWater > 0)
+        {
+            _session.StartLater(now); // a row of an earlier process was dropped
+        }
+        else
+        {
+            _session.Start(now);
+        }
+    }
 
     /// <summary>Has the kernel send an ACK, which bounds the age of the requests in the socket.</summary>
     public void Probe() => _session.Probe();

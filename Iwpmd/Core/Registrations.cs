@@ -67,9 +67,9 @@ internal sealed class Registrations(
         {
             OnHijacked(now);
         }
-        else if (client.IsRegistered && mappings.Count > 0)
+        else if (mappings.Count > 0)
         {
-            audit.Schedule(now); // it may have waited: whether another process sent HELLO is unknown
+            audit.Schedule(now); // whether another process sent HELLO in the meantime is unknown
         }
         if (!client.IsRegistered)
         {

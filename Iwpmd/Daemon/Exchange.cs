@@ -132,6 +132,10 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             _ = ServeInbox(BatchLimit, Clock.Now);
             mapper.Expire(Clock.Now);
             Drain();
+            if (mapper.IsInHandshake)
+            {
+                Thread.Sleep(1); // HELLO may be sent later
+            }
         }
         kernel.LeavesAcksUnread = true;
         do

@@ -13,7 +13,10 @@ internal static class StateMigration
 {
     private const int ReadTries = 1000;
 
-    /// <summary>How many mappings the state has: the new one needs at least so many rows.</summary>
+    /// <summary>
+    /// How many mappings the state has, damaged rows included, since the kernel may name theirs again: the new state
+    /// needs at least so many rows.
+    /// </summary>
     public static int CountMappings(ReadOnlySpan<byte> source, in StateGeometry geometry)
     {
         int count = 0;
@@ -21,7 +24,7 @@ internal static class StateMigration
         {
             bool isWhole = TryRead(
                 source, geometry.MappingsAt, geometry.MappingSize, i, out MappingRow row, out bool isNeverWritten);
-            if (isWhole && row.IsUsed)
+            if (!isWhole || row.IsUsed)
             {
                 count++;
             }
