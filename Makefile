@@ -53,7 +53,7 @@ PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v qui
 	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
 .PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist doc
-.PHONY: worlds sysext source offline reproduce simulate clean FORCE
+.PHONY: worlds sysext oci source offline reproduce simulate clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 
@@ -82,7 +82,7 @@ $(BUILT_WITH):
 
 # What a target asked for must have installed comes first, with -j too.
 NEEDED_FIRST = $(addsuffix -deps,$(filter \
-	lab lab-lasting fuzz bench bench-lab deb rpm sysext source offline reproduce,$(MAKECMDGOALS)))
+	lab lab-lasting fuzz bench bench-lab deb rpm sysext oci source offline reproduce,$(MAKECMDGOALS)))
 
 $(OUT)/iwpmd: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
 	@dist/need --check $(if $(CROSS),cross,build)
@@ -126,14 +126,29 @@ $(OUT)/image/usr/sbin/iwpmd: $(OUT)/iwpmd-static iwpmd.conf LICENSE dist/sbom di
 	dist/notices $(IMAGE_DOC)/iwpmd.spdx.json $(STATIC_ASSETS) > $(IMAGE_DOC)/THIRD-PARTY-NOTICES
 	install -D -m 755 $(OUT)/iwpmd-static $@
 
+# As an image that engines take, of one layer, made without an engine: podman pull oci:out/oci:VERSION
+IMAGE = --image $(OUT)/oci:$(VERSION)
+CREATED = $$(date --utc --date=@$$SOURCE_DATE_EPOCH +%FT%TZ)
+oci: oci-deps image ## builds the image of a container, the OCI layout out/oci
+	rm -rf $(OUT)/oci $(OUT)/oci-tree
+	cp -r $(OUT)/image $(OUT)/oci-tree
+	find $(OUT)/oci-tree -exec touch --no-dereference --date=@$$SOURCE_DATE_EPOCH {} +
+	umoci init --layout $(OUT)/oci
+	umoci new $(IMAGE)
+	umoci insert --rootless $(IMAGE) --history.created "$(CREATED)" --history.created_by 'make oci' $(OUT)/oci-tree /
+	umoci config --no-history $(IMAGE) --created "$(CREATED)" --os linux --architecture $(ARCH) \
+		--config.env PATH=/usr/sbin --config.entrypoint /usr/sbin/iwpmd --config.entrypoint --foreground
+	umoci gc --layout $(OUT)/oci
+	rm -r $(OUT)/oci-tree
+
 # The lists are in dist/packages. FOR: build, install, demo, lab, lasting, deb, rpm, bench, or all of it.
 FOR ?= check
 deps: ## installs Debian's packages for FOR=build, install, demo, lab, lasting, deb, rpm, bench or (all tests) check
 	@dist/need $(FOR)
 
 .PHONY: lab-deps lab-lasting-deps fuzz-deps bench-deps bench-lab-deps deb-deps rpm-deps sysext-deps source-deps
-.PHONY: offline-deps reproduce-deps
-lab-deps fuzz-deps bench-deps deb-deps rpm-deps sysext-deps offline-deps: %-deps:
+.PHONY: oci-deps offline-deps reproduce-deps
+lab-deps fuzz-deps bench-deps deb-deps rpm-deps sysext-deps oci-deps offline-deps: %-deps:
 	@dist/need $*
 lab-lasting-deps:
 	@dist/need lasting
