@@ -38,19 +38,22 @@ public class ConfigurationTests
             "state_dir=/var/lib/x",
             "log_level=debug");
         Assert.Empty(complaints);
-        Assert.Equal([(4420, 4420), (3260, 3262)], c.KeptPorts.Ranges);
+        Assert.Equal([(4420, 4420), (3260, 3262)], c.PortMapper.KeptPorts.Ranges);
         Assert.Equal(
             new Configuration
             {
                 NetlinkBufferBytes = 1048576,
-                QueryDeadline = TimeSpan.FromSeconds(2),
-                QueryRetry = TimeSpan.FromMilliseconds(250),
-                UnreachableMemory = TimeSpan.Zero,
                 PortRange = new PortRange(20000, 30000),
                 MaxMappings = 16,
-                KeptPorts = c.KeptPorts, // compared above
-                AnswersFrom = AnswerSource.Asked,
-                Admission = new AdmissionSettings { RequestRate = 5000, SourceRate = 50, RemoteInfoRate = 20 },
+                PortMapper = new PortMapperSettings
+                {
+                    QueryDeadline = TimeSpan.FromSeconds(2),
+                    QueryRetry = TimeSpan.FromMilliseconds(250),
+                    UnreachableMemory = TimeSpan.Zero,
+                    KeptPorts = c.PortMapper.KeptPorts, // compared above
+                    AnswersFrom = AnswerSource.Asked,
+                    Admission = new AdmissionSettings { RequestRate = 5000, SourceRate = 50, RemoteInfoRate = 20 },
+                },
                 Interfaces = c.Interfaces,
                 StateDirectory = "/var/lib/x",
                 LogLevel = LogLevel.Debug,

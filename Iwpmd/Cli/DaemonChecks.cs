@@ -121,7 +121,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
             if (row.Purpose == MappingPurpose.Listening && row.State is MappingState.Held or MappingState.Unprotected
                 && !row.IsKept)
             {
-                (configuration.KeptPorts.Contains(row.Local.Port) ? notKept : mapped).Add(
+                (configuration.PortMapper.KeptPorts.Contains(row.Local.Port) ? notKept : mapped).Add(
                     $"{row.Local} (mapped to {row.MappedPort})");
             }
         }

@@ -27,38 +27,39 @@ internal sealed record Configuration
             "nl_sock_rbuf_size", "bytes", 64 * 1024, 1024 * 1024 * 1024, c => c.NetlinkBufferBytes,
             (c, v) => c with { NetlinkBufferBytes = v }),
         ConfigurationKey.Number(
-            "query_deadline", "ms", 100, 9000, c => (int)c.QueryDeadline.TotalMilliseconds,
-            (c, v) => c with { QueryDeadline = TimeSpan.FromMilliseconds(v) }),
+            "query_deadline", "ms", 100, 9000, c => (int)c.PortMapper.QueryDeadline.TotalMilliseconds,
+            (c, v) => c with { PortMapper = c.PortMapper with { QueryDeadline = TimeSpan.FromMilliseconds(v) } }),
         ConfigurationKey.Number(
-            "query_retry", "ms", 100, 5000, c => (int)c.QueryRetry.TotalMilliseconds,
-            (c, v) => c with { QueryRetry = TimeSpan.FromMilliseconds(v) }),
+            "query_retry", "ms", 100, 5000, c => (int)c.PortMapper.QueryRetry.TotalMilliseconds,
+            (c, v) => c with { PortMapper = c.PortMapper with { QueryRetry = TimeSpan.FromMilliseconds(v) } }),
         ConfigurationKey.Number(
-            "unreachable_memory", "ms", 0, 60000, c => (int)c.UnreachableMemory.TotalMilliseconds,
-            (c, v) => c with { UnreachableMemory = TimeSpan.FromMilliseconds(v) }),
+            "unreachable_memory", "ms", 0, 60000, c => (int)c.PortMapper.UnreachableMemory.TotalMilliseconds,
+            (c, v) => c with { PortMapper = c.PortMapper with { UnreachableMemory = TimeSpan.FromMilliseconds(v) } }),
         new(
             "port_range", "LOW-HIGH, each 1 to 65535", "the host's",
             (c, text) => TryParseRange(text, out PortRange range) ? c with { PortRange = range } : null),
         new(
             "keep_ports", "ports like 3260, 4420-4430", "none",
-            (c, text) => TryParsePorts(text, out PortSet ports) ? c with { KeptPorts = ports } : null),
+            (c, text) => TryParsePorts(text, out PortSet ports)
+                ? c with { PortMapper = c.PortMapper with { KeptPorts = ports } } : null),
         ConfigurationKey.Number(
             "max_mappings", "mappings", 16, 1048576, c => c.MaxMappings, (c, v) => c with { MaxMappings = v }),
         ConfigurationKey.Number(
-            "request_rate", "Requests a second", 1, 1000000, c => c.Admission.RequestRate,
-            (c, v) => c with { Admission = c.Admission with { RequestRate = v } }),
+            "request_rate", "Requests a second", 1, 1000000, c => c.PortMapper.Admission.RequestRate,
+            (c, v) => c.WithAdmission(c.PortMapper.Admission with { RequestRate = v })),
         ConfigurationKey.Number(
-            "source_rate", "Requests a second", 1, 1000000, c => c.Admission.SourceRate,
-            (c, v) => c with { Admission = c.Admission with { SourceRate = v } }),
+            "source_rate", "Requests a second", 1, 1000000, c => c.PortMapper.Admission.SourceRate,
+            (c, v) => c.WithAdmission(c.PortMapper.Admission with { SourceRate = v })),
         ConfigurationKey.Number(
-            "remote_info_rate", "peers a second", 1, 100000, c => c.Admission.RemoteInfoRate,
-            (c, v) => c with { Admission = c.Admission with { RemoteInfoRate = v } }),
+            "remote_info_rate", "peers a second", 1, 100000, c => c.PortMapper.Admission.RemoteInfoRate,
+            (c, v) => c.WithAdmission(c.PortMapper.Admission with { RemoteInfoRate = v })),
         new("allow", NetworkList, "all", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
-                ? c.WithAccess(c.Admission.Access with { Allowed = networks }) : null)
+                ? c.WithAccess(c.PortMapper.Admission.Access with { Allowed = networks }) : null)
         { OtherWords = ["allow", "permit", "access", "acl"] },
         new("deny", NetworkList, "none", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks)
-                ? c.WithAccess(c.Admission.Access with { Denied = networks }) : null)
+                ? c.WithAccess(c.PortMapper.Admission.Access with { Denied = networks }) : null)
         { OtherWords = ["deny", "denied", "block", "reject", "forbid"] },
         new("interface", "names of network interfaces", "any", (c, text) =>
             TryParseInterfaces(text, out string[] names)
@@ -66,7 +67,7 @@ internal sealed record Configuration
         { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind"] },
         new("answers_from", "any or asked", "any", (c, text) =>
             TryParseAnswers(text, out AnswerSource from)
-                ? c with { AnswersFrom = from } : null)
+                ? c with { PortMapper = c.PortMapper with { AnswersFrom = from } } : null)
         { OtherWords = ["answer"] },
         new(
             "state_dir", "an absolute path", "/run/iwpmd",
@@ -84,16 +85,11 @@ internal sealed record Configuration
 
     public int NetlinkBufferBytes { get; init; } = 8 * 1024 * 1024;
 
-    public TimeSpan QueryDeadline { get; init; } = TimeSpan.FromMilliseconds(3000);
-
-    public TimeSpan QueryRetry { get; init; } = TimeSpan.FromMilliseconds(500);
-
-    public TimeSpan UnreachableMemory { get; init; } = TimeSpan.FromMilliseconds(5000);
+    /// <summary>Those of the core, with their defaults.</summary>
+    public PortMapperSettings PortMapper { get; init; } = new();
 
     /// <summary>Null: the host's ip_local_port_range.</summary>
     public PortRange? PortRange { get; init; }
-
-    public PortSet KeptPorts { get; init; } = PortSet.None;
 
     public int MaxMappings { get; init; } = 65536;
 
@@ -101,26 +97,11 @@ internal sealed record Configuration
 
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
-    public AdmissionSettings Admission { get; init; } = new();
-
     /// <summary>Requests are accepted from these network interfaces only; empty: from all.</summary>
     public string[] Interfaces { get; init; } = [];
 
-    public AnswerSource AnswersFrom { get; init; } = AnswerSource.Any;
-
     /// <summary>From the command line.</summary>
     public SandboxMode Sandbox { get; init; } = SandboxMode.On;
-
-    public PortMapperSettings PortMapper =>
-        new()
-        {
-            QueryDeadline = QueryDeadline,
-            QueryRetry = QueryRetry,
-            UnreachableMemory = UnreachableMemory,
-            Admission = Admission,
-            AnswersFrom = AnswersFrom,
-            KeptPorts = KeptPorts,
-        };
 
     /// <summary>
     /// The file's content; the defaults when it does not exist and <paramref name="isRequired"/> is false. Then they
@@ -221,7 +202,11 @@ internal sealed record Configuration
         return text is "any" or "asked";
     }
 
-    private Configuration WithAccess(AccessList access) => this with { Admission = Admission with { Access = access } };
+    private Configuration WithAccess(AccessList access) =>
+        WithAdmission(PortMapper.Admission with { Access = access });
+
+    private Configuration WithAdmission(AdmissionSettings admission) =>
+        this with { PortMapper = PortMapper with { Admission = admission } };
 
     /// <summary>The items of a list, separated by commas or blanks; null if there are only commas.</summary>
     private static bool TrySplit(string text, out string[] parts)

@@ -20,7 +20,9 @@ internal static class Contradictions
 
     private static IEnumerable<Contradiction> OfNumbers(Configuration c)
     {
-        (int retry, int deadline) = ((int)c.QueryRetry.TotalMilliseconds, (int)c.QueryDeadline.TotalMilliseconds);
+        int retry = (int)c.PortMapper.QueryRetry.TotalMilliseconds;
+        int deadline = (int)c.PortMapper.QueryDeadline.TotalMilliseconds;
+        AdmissionSettings rates = c.PortMapper.Admission;
         if (retry > deadline)
         {
             yield return new(
@@ -28,10 +30,10 @@ internal static class Contradictions
                 "each host is asked only once",
                 "query_retry", "query_deadline");
         }
-        if (c.Admission.SourceRate > c.Admission.RequestRate)
+        if (rates.SourceRate > rates.RequestRate)
         {
             yield return new(
-                $"source_rate ({c.Admission.SourceRate}) is above request_rate ({c.Admission.RequestRate})",
+                $"source_rate ({rates.SourceRate}) is above request_rate ({rates.RequestRate})",
                 "one unvalidated host can use up the rate of all",
                 "source_rate", "request_rate");
         }
@@ -56,7 +58,7 @@ internal static class Contradictions
 
     private static IEnumerable<Contradiction> OfAccess(Configuration c)
     {
-        AccessList access = c.Admission.Access;
+        AccessList access = c.PortMapper.Admission.Access;
         bool isForAll = access.Allowed.Length == 0;
         foreach (InetNetwork allowed in isForAll ? s_everyone : access.Allowed)
         {
@@ -83,7 +85,7 @@ internal static class Contradictions
         {
             yield return new($"port_range has privileged ports, those below {lowest}", Consequence, "port_range");
         }
-        if (Array.Exists(c.KeptPorts.Ranges, kept => kept.Low < lowest))
+        if (Array.Exists(c.PortMapper.KeptPorts.Ranges, kept => kept.Low < lowest))
         {
             yield return new($"keep_ports has privileged ports, those below {lowest}", Consequence, "keep_ports");
         }

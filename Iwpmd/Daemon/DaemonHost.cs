@@ -59,7 +59,7 @@ internal sealed class DaemonHost
         // next: a second daemon must not change the state of the first
         using PeerSockets peers = PeerSockets.Open(PortMapper.Port, handed.Udp, _log);
         StateLayout state = opening.Open();
-        TcpPorts ports = _policy.Open(_configuration.KeptPorts);
+        TcpPorts ports = _policy.Open(_configuration.PortMapper.KeptPorts);
         ports.Adopt(handed.TcpPorts);
         Errno kept = NetAdmin.GiveUp(); // before there are threads for signals and of the pool
         if (kept != Errno.None)

@@ -77,7 +77,7 @@ internal sealed class Reconfiguration(
     {
         mapper.Apply(wanted.PortMapper);
         policy.Configure(wanted.PortRange, resources.Ports, resources.State);
-        resources.Ports.Kept = wanted.KeptPorts;
+        resources.Ports.Kept = wanted.PortMapper.KeptPorts;
         TakeFrom(new NamedInterfaces(wanted.Interfaces));
         SetLogLevel?.Invoke(wanted.LogLevel);
         _inForce = wanted with
