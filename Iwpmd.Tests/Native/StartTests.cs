@@ -96,6 +96,16 @@ public sealed class StartTests : IDisposable
         Assert.Matches(@"(?m)^<6>daemon: ready: .* \(event 502\)$", daemon.Errors);
     }
 
+    [Fact]
+    public void A_service_manager_that_cannot_be_reached_is_told()
+    {
+        using var daemon = DaemonProcess.Start(
+            _host, _kernel, [Binaries.Ours, "-s"], ("NOTIFY_SOCKET", _host["nobody"]));
+        _kernel.ExpectHandshake();
+        daemon.Stop();
+        Assert.Contains("daemon: notify failed: No such file or directory (ENOENT)", daemon.Errors);
+    }
+
     [Theory]
     [InlineData(TestLibc.SIGTERM, 0)]
     [InlineData(TestLibc.SIGINT, 0)]

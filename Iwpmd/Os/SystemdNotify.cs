@@ -15,20 +15,19 @@ internal sealed class SystemdNotify : IDisposable
     private const int MaxMessage = 1024;
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(1);
 
+    private readonly Errno _connectError;
     private int _fd = -1;
 
     /// <summary>
-    /// A socket that cannot be reached makes this one silent, with the reason in <see cref="ConnectError"/>.
+    /// A socket that cannot be reached makes this one silent, but for <see cref="SendSurely"/>, which has the reason.
     /// </summary>
     public SystemdNotify(string? socketPath, string? watchdogMicroseconds, string? watchdogPid)
     {
-        ConnectError = string.IsNullOrEmpty(socketPath)
+        _connectError = string.IsNullOrEmpty(socketPath)
             ? Errno.None
             : UnixDatagramSocket.TryConnect(socketPath, out _fd);
         WatchdogInterval = IntervalFor(watchdogMicroseconds, watchdogPid);
     }
-
-    public Errno ConnectError { get; }
 
     public bool IsActive => _fd >= 0;
 
@@ -55,7 +54,7 @@ internal sealed class SystemdNotify : IDisposable
 
     /// <summary>The same for what must not be lost: waits a second at most when the manager has much to read.</summary>
     public Errno SendSurely(string state) =>
-        !IsActive ? Errno.None : PassedFds.Send(_fd, Encoding.UTF8.GetBytes(state), [], Timeout);
+        !IsActive ? _connectError : PassedFds.Send(_fd, Encoding.UTF8.GetBytes(state), [], Timeout);
 
     /// <summary>
     /// Has the manager keep copies of descriptors for the next start, whatever becomes of this process. Not polled: a
