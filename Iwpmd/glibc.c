@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Linked into the dynamic executable, so that it starts on glibc 2.28 and later, whatever glibc it is linked with. The linker takes the newest version of a
- * function; each of these has an older one, which does the same, and --wrap (in Iwpmd.csproj) leads all calls here. In glibc before 2.34 the functions of threads
- * and of shared objects are in libraries of their own, which are linked for that.
+ * Linked into the dynamic executable, so that it starts on glibc 2.28 and later, whatever glibc it is linked with.
+ * The linker takes the newest version of a function; each of these has an older one, which does the same, and
+ * --wrap (in Iwpmd.csproj) leads all calls here. In glibc before 2.34 the functions of threads and of shared
+ * objects are in libraries of their own, which are linked for that.
  */
 #define _GNU_SOURCE
 #include <stddef.h>
@@ -48,7 +49,8 @@ SINCE("2.12", "pthread_setname_np")
 SINCE("2.2.5", "pthread_setspecific")
 SINCE("2.2.5", "pthread_sigmask")
 
-/* The start file of glibc 2.34 and later leaves the initializers of the program to this function, the older version to the program. */
+/* The start file of glibc 2.34 and later leaves the initializers of the program to this function, the older version
+ * to the program. */
 typedef void initializer(int, char **, char **);
 
 extern initializer *__init_array_start[], *__init_array_end[];
@@ -63,7 +65,8 @@ static void initialize(int count, char **words, char **environment)
 		(*one)(count, words, environment);
 }
 
-int __wrap___libc_start_main(int (*main)(int, char **, char **), int count, char **words, initializer *init, void (*fini)(void), void (*end)(void), void *stack)
+int __wrap___libc_start_main(int (*main)(int, char **, char **), int count, char **words, initializer *init,
+	void (*fini)(void), void (*end)(void), void *stack)
 {
 	return older_start(main, count, words, init ? init : initialize, fini, end, stack);
 }

@@ -71,7 +71,8 @@ static void start(struct subject *s, enum program program, const struct options 
 
 static void memory(struct subject *subjects, int count, int size, const char *what, const char *key)
 {
-	struct row *rss = add_row("Memory", key, size, MEGABYTES, "RSS, %s", what), *pss = add_row("Memory", NULL, size, MEGABYTES, "PSS, %s", what);
+	struct row *rss = add_row("Memory", key, size, MEGABYTES, "RSS, %s", what);
+	struct row *pss = add_row("Memory", NULL, size, MEGABYTES, "PSS, %s", what);
 	double resident, share;
 
 	for (int i = 0; i < count; i++) {
@@ -91,8 +92,10 @@ static void stop_all(struct subject *subjects, int count)
 
 static void peers(struct subject *subjects, int count, int size, const char *kind, const char *one, const char *sixteen)
 {
-	measure(add_row("Peers", one, size, LOAD, "Request, Accept, Ack: %s, 1 outstanding", kind), subjects, count, load_requests, 1, 0);
-	measure(add_row("Peers", sixteen, size, LOAD, "Request, Accept, Ack: %s, 16 outstanding", kind), subjects, count, load_requests, 16, 0);
+	measure(add_row("Peers", one, size, LOAD, "Request, Accept, Ack: %s, 1 outstanding", kind), subjects, count,
+		load_requests, 1, 0);
+	measure(add_row("Peers", sixteen, size, LOAD, "Request, Accept, Ack: %s, 16 outstanding", kind), subjects,
+		count, load_requests, 16, 0);
 	measure(add_row("Peers", NULL, size, LOAD, "Request, Reject: %s", kind), subjects, count, load_rejects, 1, 0);
 }
 
@@ -114,7 +117,8 @@ static void real_ports(void)
 		measure(add_row("Kernel, real ports", "add", size, LOAD, "ADD, 1 outstanding"), subjects, 2, load_adds, 1, 0);
 		measure(add_row("Kernel, real ports", "add64", size, LOAD, "ADD, 64 outstanding"), subjects, 2, load_adds, 64, 0);
 		measure(add_row("Kernel, real ports", NULL, size, LOAD, "ADD and REMOVE in turn"), subjects, 2, load_churn, 1, 0);
-		measure(add_row("Kernel, real ports", NULL, size, LOAD, "QUERY with its peer, and REMOVE"), subjects, 2, load_queries, 1, 0);
+		measure(add_row("Kernel, real ports", NULL, size, LOAD, "QUERY with its peer, and REMOVE"), subjects, 2,
+			load_queries, 1, 0);
 		if (size == 100 || size == 5000)
 			peers(subjects, 2, size, "real ports", "real-request", "real-request16");
 		memory(subjects, 2, size, "real ports", NULL);
@@ -136,9 +140,12 @@ static void no_port_map(void)
 			continue;
 		for (int j = 0; j < count; j++)
 			fill(&subjects[j], size, NO_PORT_MAP);
-		measure(add_row("Kernel, NO_PORT_MAP", "advertise", size, LOAD, "ADD, 1 outstanding"), subjects, count, load_adds, 1, NO_PORT_MAP);
-		measure(add_row("Kernel, NO_PORT_MAP", "advertise64", size, LOAD, "ADD, 64 outstanding"), subjects, count, load_adds, 64, NO_PORT_MAP);
-		measure(add_row("Kernel, NO_PORT_MAP", NULL, size, LOAD, "ADD and REMOVE in turn"), subjects, count, load_churn, 1, NO_PORT_MAP);
+		measure(add_row("Kernel, NO_PORT_MAP", "advertise", size, LOAD, "ADD, 1 outstanding"), subjects, count,
+			load_adds, 1, NO_PORT_MAP);
+		measure(add_row("Kernel, NO_PORT_MAP", "advertise64", size, LOAD, "ADD, 64 outstanding"), subjects, count,
+			load_adds, 64, NO_PORT_MAP);
+		measure(add_row("Kernel, NO_PORT_MAP", NULL, size, LOAD, "ADD and REMOVE in turn"), subjects, count,
+			load_churn, 1, NO_PORT_MAP);
 		if (size != 5000)
 			peers(subjects, count, size, "NO_PORT_MAP", "request", "request16");
 		memory(subjects, count, size, "NO_PORT_MAP", "memory");
@@ -150,7 +157,8 @@ static void no_port_map(void)
 static void default_range(void)
 {
 	int size = quick ? 15000 : 18000;
-	struct row *row = add_row("Kernel, real ports", "range", size, MILLISECONDS, "all of them, default port range, 64 outstanding");
+	struct row *row = add_row(
+		"Kernel, real ports", "range", size, MILLISECONDS, "all of them, default port range, 64 outstanding");
 
 	for (int i = 0; i < 2; i++) {
 		struct subject s;
@@ -166,7 +174,8 @@ static void default_range(void)
 }
 
 /* From exec, in turn. From a state: that of a daemon that was killed; only ours has one. */
-static void starts(struct row *row, struct row *processor, const struct options *options, bool from_state, int size, uint32_t flags)
+static void starts(struct row *row, struct row *processor, const struct options *options, bool from_state, int size,
+	uint32_t flags)
 {
 	int count = from_state ? 1 : 2;
 	double times[2][64], used[2][64];
@@ -196,8 +205,9 @@ static void starts(struct row *row, struct row *processor, const struct options 
 	print_row(processor);
 }
 
-#define STARTS(key, size, options, from_state, count, flags, name) \
-	starts(add_row("Start", key, size, MILLISECONDS, name), add_row("Start", NULL, size, MILLISECONDS, name ": CPU"), options, from_state, count, flags)
+#define STARTS(key, size, options, from_state, count, flags, name)                                                 \
+	starts(add_row("Start", key, size, MILLISECONDS, name),                                                        \
+		add_row("Start", NULL, size, MILLISECONDS, name ": CPU"), options, from_state, count, flags)
 
 static void starting(void)
 {
@@ -206,17 +216,21 @@ static void starting(void)
 	rounds = quick ? 11 : 21;
 	STARTS("hello", 0, (&(struct options){ 0 }), false, 0, 0, "exec to HELLO");
 	rounds = quick ? 1 : 3;
-	STARTS("replay", ports, (&(struct options){ .replay = ports }), false, 0, 0, "exec to the end of a replay, real ports");
-	STARTS("replay-advertised", 25000, (&(struct options){ .replay = 25000, .replay_flags = NO_PORT_MAP }), false, 0, 0, "exec to the end of a replay, NO_PORT_MAP");
+	STARTS("replay", ports, (&(struct options){ .replay = ports }), false, 0, 0,
+		"exec to the end of a replay, real ports");
+	STARTS("replay-advertised", 25000, (&(struct options){ .replay = 25000, .replay_flags = NO_PORT_MAP }), false,
+		0, 0, "exec to the end of a replay, NO_PORT_MAP");
 	STARTS(NULL, ports, (&(struct options){ 0 }), true, ports, 0, "exec to HELLO, from the state file, real ports");
-	STARTS(NULL, 25000, (&(struct options){ 0 }), true, 25000, NO_PORT_MAP, "exec to HELLO, from the state file, NO_PORT_MAP");
+	STARTS(NULL, 25000, (&(struct options){ 0 }), true, 25000, NO_PORT_MAP,
+		"exec to HELLO, from the state file, NO_PORT_MAP");
 	rounds = kept;
 }
 
 /* From SIGTERM to the end, while each answer brings another request. */
 static void ending(void)
 {
-	struct row *row = add_row("End", "end", OUTSTANDING, MILLISECONDS, "SIGTERM to the end, requests outstanding, NO_PORT_MAP");
+	struct row *row =
+		add_row("End", "end", OUTSTANDING, MILLISECONDS, "SIGTERM to the end, requests outstanding, NO_PORT_MAP");
 	double times[2][64];
 
 	for (int round = 0; round < rounds; round++) {
@@ -249,7 +263,8 @@ static void detached(void)
 
 static void sizes(void)
 {
-	struct row *row = add_row("Size", "binary", 0, BYTES, "executable (rdma-core's needs libnl-3, libsystemd and their libraries)");
+	struct row *row = add_row(
+		"Size", "binary", 0, BYTES, "executable (rdma-core's needs libnl-3, libsystemd and their libraries)");
 	struct stat file;
 
 	for (int i = 0; i < 2; i++)
@@ -293,8 +308,13 @@ static double time_of(const struct subject *s, const char *command, const char *
 /* How long a look at 25,000 mappings takes, and what the daemon's requests feel of one look after the other. */
 static void readers(void)
 {
-	static const struct { const char *command, *form, *key; } looks[] = {
-		{ "mappings", "--json", "look-mappings" }, { "status", NULL, "look-status" }, { "peers", NULL, "look-peers" }, { "metrics", NULL, "look-metrics" },
+	static const struct {
+		const char *command, *form, *key;
+	} looks[] = {
+		{ "mappings", "--json", "look-mappings" },
+		{ "status", NULL, "look-status" },
+		{ "peers", NULL, "look-peers" },
+		{ "metrics", NULL, "look-metrics" },
 	};
 	struct subject s;
 	double values[64], with[64], without[64];
@@ -303,7 +323,8 @@ static void readers(void)
 	start(&s, OURS, &(struct options){ 0 });
 	fill(&s, 25000, NO_PORT_MAP);
 	for (int i = 0; i < 4; i++) {
-		struct row *row = add_row("Looks at the state", looks[i].key, 25000, MILLISECONDS, "iwpmd %s%s%s", looks[i].command, looks[i].form ? " " : "", looks[i].form ? looks[i].form : "");
+		struct row *row = add_row("Looks at the state", looks[i].key, 25000, MILLISECONDS, "iwpmd %s%s%s",
+			looks[i].command, looks[i].form ? " " : "", looks[i].form ? looks[i].form : "");
 
 		for (int round = 0; round < rounds; round++)
 			values[round] = time_of(&s, looks[i].command, looks[i].form);
@@ -322,7 +343,8 @@ static void readers(void)
 		waitpid(watcher, &status, 0);
 		values[round] = with[round] / without[round];
 	}
-	struct row *row = add_row("Looks at the state", "look-p99", 25000, QUOTIENT, "ADD, p99 while one look follows the other, to without");
+	struct row *row = add_row(
+		"Looks at the state", "look-p99", 25000, QUOTIENT, "ADD, p99 while one look follows the other, to without");
 
 	note(row, OURS, median_of(values, rounds));
 	print_row(row);
@@ -338,7 +360,8 @@ static pid_t flood(const struct subject *s, int seed)
 	snprintf(number, sizeof number, "%d", seed);
 	if ((pid = fork()) == 0) {
 		freopen("/dev/null", "w", stdout);
-		setpriority(PRIO_PROCESS, 0, 19); /* it shares the generator's processor, and must not be what the generator waits for */
+		/* it shares the generator's processor, and must not be what the generator waits for */
+		setpriority(PRIO_PROCESS, 0, 19);
 		execl(getenv("BENCH_FLOOD"), "flood", target, "10.0.0.1", "1000", "1000000", number, (char *)NULL);
 		_exit(127);
 	}
@@ -348,8 +371,10 @@ static pid_t flood(const struct subject *s, int seed)
 /* A million Requests of strangers at full speed: what they cost those who are known. */
 static void flooded(void)
 {
-	struct row *row = add_row("Under a flood", "flood-p99", 100, QUOTIENT, "ADD, p99 during a million Requests of strangers, to idle");
-	struct row *missed = add_row("Under a flood", "flood-missed", 100, PERCENT, "Requests of known hosts not answered within 1 s");
+	struct row *row = add_row(
+		"Under a flood", "flood-p99", 100, QUOTIENT, "ADD, p99 during a million Requests of strangers, to idle");
+	struct row *missed =
+		add_row("Under a flood", "flood-missed", 100, PERCENT, "Requests of known hosts not answered within 1 s");
 	double ratios[64], shares[64];
 	int asked, answered;
 	struct subject s;
@@ -369,7 +394,8 @@ static void flooded(void)
 	subject_stop(&s, SIGTERM);
 }
 
-/* Against programs in C that do the same (reference), or only make the same calls (floor): see README.md. The floor also shows what the generator can do. */
+/* Against programs in C that do the same (reference), or only make the same calls (floor): see README.md. The floor
+ * also shows what the generator can do. */
 static void floors(void)
 {
 	struct subject subjects[4];
@@ -383,9 +409,12 @@ static void floors(void)
 			fill(&subjects[i], 1000, flags);
 		}
 		measure(add_row(group, flags ? NULL : "floor", 1000, LOAD, "ADD, 1 outstanding"), subjects, 4, load_adds, 1, flags);
-		measure(add_row(group, flags ? NULL : "floor64", 1000, LOAD, "ADD, 64 outstanding"), subjects, 4, load_adds, 64, flags);
-		measure(add_row(group, NULL, 1000, LOAD, "Request, Accept, Ack: 1 outstanding"), subjects, 4, load_requests, 1, flags);
-		measure(add_row(group, flags ? NULL : "floor16", 1000, LOAD, "Request, Accept, Ack: 16 outstanding"), subjects, 4, load_requests, 16, flags);
+		measure(add_row(group, flags ? NULL : "floor64", 1000, LOAD, "ADD, 64 outstanding"), subjects, 4, load_adds,
+			64, flags);
+		measure(add_row(group, NULL, 1000, LOAD, "Request, Accept, Ack: 1 outstanding"), subjects, 4, load_requests,
+			1, flags);
+		measure(add_row(group, flags ? NULL : "floor16", 1000, LOAD, "Request, Accept, Ack: 16 outstanding"),
+			subjects, 4, load_requests, 16, flags);
 		stop_all(subjects, 4);
 	}
 }
@@ -393,8 +422,17 @@ static void floors(void)
 /* One load alone, for tools that count: bench --only LOAD --count N PROGRAM. */
 static int only(const char *name, enum program program, int count)
 {
-	static const struct { const char *name; load *load; uint32_t flags; } loads[] = {
-		{ "add", load_adds, 0 }, { "advertise", load_adds, NO_PORT_MAP }, { "churn", load_churn, 0 }, { "query", load_queries, 0 }, { "request", load_requests, 0 }, { "reject", load_rejects, 0 },
+	static const struct {
+		const char *name;
+		load *load;
+		uint32_t flags;
+	} loads[] = {
+		{ "add", load_adds, 0 },
+		{ "advertise", load_adds, NO_PORT_MAP },
+		{ "churn", load_churn, 0 },
+		{ "query", load_queries, 0 },
+		{ "request", load_requests, 0 },
+		{ "reject", load_rejects, 0 },
 	};
 	struct subject s;
 
@@ -419,7 +457,8 @@ static int only(const char *name, enum program program, int count)
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = { { "quick", 0, 0, 'q' }, { "only", 1, 0, 'o' }, { "count", 1, 0, 'n' }, { "program", 1, 0, 'p' }, { 0 } };
+	static const struct option long_options[] = { { "quick", 0, 0, 'q' }, { "only", 1, 0, 'o' },
+		{ "count", 1, 0, 'n' }, { "program", 1, 0, 'p' }, { 0 } };
 	const char *load_name = NULL;
 	double started = seconds(CLOCK_MONOTONIC);
 	int option, count = 0, program = OURS;
@@ -439,7 +478,8 @@ int main(int argc, char **argv)
 		program_paths[i] = argv[optind + i];
 	if (unshare(CLONE_NEWNET) != 0)
 		die("unshare: must be root");
-	setpriority(PRIO_PROCESS, 0, -15); /* of all that is started from here: what else runs on the machine must not be what is measured */
+	/* of all that is started from here: what else runs on the machine must not be what is measured */
+	setpriority(PRIO_PROCESS, 0, -15);
 	if (load_name)
 		return only(load_name, program, count);
 	print_header();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What a kernel and peers ask of a daemon, and how long it takes. One thread; nothing is allocated while it measures. */
+/* What a kernel and peers ask of a daemon, and how long it takes. One thread; nothing is allocated while it
+ * measures. */
 #define _GNU_SOURCE
 #include "bench.h"
 #include "../simkernel/simkernel.h"
@@ -127,14 +128,17 @@ static uint32_t hear_good(struct subject *s, int expected)
 	uint32_t sequence = hear(s, &operation, &error);
 
 	if (operation != expected)
-		die("%s answers operation %d with %d, error %d, at %d mappings", program_names[s->program], expected, operation, error, s->size);
+		die("%s answers operation %d with %d, error %d, at %d mappings", program_names[s->program], expected,
+			operation, error, s->size);
 	return sequence;
 }
 
 void register_client(struct subject *s)
 {
 	_Alignas(4) uint8_t message[200];
-	struct nlmsghdr header = { .nlmsg_type = CLIENT << 10, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = __atomic_fetch_add(&s->kernel->next_sequence, 1, __ATOMIC_SEQ_CST) };
+	struct nlmsghdr header = { .nlmsg_type = CLIENT << 10,
+		.nlmsg_flags = NLM_F_REQUEST,
+		.nlmsg_seq = __atomic_fetch_add(&s->kernel->next_sequence, 1, __ATOMIC_SEQ_CST) };
 	size_t size = NLMSG_HDRLEN;
 
 	size += put_attribute(message + size, IWPM_NLA_REG_PID_SEQ, &header.nlmsg_seq, 4);
@@ -187,7 +191,8 @@ pid_t load_without_end(struct subject *s, int window)
 		return child;
 	close(STDERR_FILENO); /* at the daemon's end nobody hears it any more */
 	for (int sent = 0, heard = 0;; heard++) {
-		struct pollfd ready[] = { { aside.listener, POLLIN, 0 }, { aside.kernel_end, POLLIN, 0 }, { s->kernel_end, POLLIN, 0 } };
+		struct pollfd ready[] = { { aside.listener, POLLIN, 0 }, { aside.kernel_end, POLLIN, 0 },
+			{ s->kernel_end, POLLIN, 0 } };
 
 		for (; sent - heard < window; sent++)
 			tell_mapping(s, RDMA_NL_IWPM_ADD_MAPPING, s->size + sent % (4 * window), NO_PORT_MAP);
@@ -255,11 +260,19 @@ static void send_request(struct subject *s, int mapping)
 {
 	struct sockaddr_storage asked = address_of(mapping, false);
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(3935) }, local = *(struct sockaddr_in *)&asked;
-	union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))]; } control = { .header = { CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO } };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	} control = { .header = { CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO } };
 	struct in_pktinfo source = { .ipi_spec_dst.s_addr = htonl(0x0a400001 + (s->number << 16) + s->handle % 1000) };
 	uint8_t request[64] = { 0x04 };
 	struct iovec iov = { request, sizeof request };
-	struct msghdr message = { .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr message = { .msg_name = &to,
+		.msg_namelen = sizeof to,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control };
 
 	to.sin_addr.s_addr = htonl(0x0a090001 + (s->number << 8));
 	memcpy(CMSG_DATA(&control.header), &source, sizeof source);
@@ -278,9 +291,17 @@ static void send_request(struct subject *s, int mapping)
 static void send_ack(struct subject *s, uint8_t *answer, struct sockaddr_in *to)
 {
 	struct iovec iov = { answer, 48 };
-	union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))]; } control = { .header = { CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO } };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	} control = { .header = { CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO } };
 	struct in_pktinfo source = { 0 };
-	struct msghdr message = { .msg_name = to, .msg_namelen = sizeof *to, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr message = { .msg_name = to,
+		.msg_namelen = sizeof *to,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control };
 
 	memcpy(&source.ipi_spec_dst, answer + 16, 4);
 	memcpy(CMSG_DATA(&control.header), &source, sizeof source);
@@ -438,7 +459,8 @@ static int turn_peers(struct subject *s, int asked)
 	return answered;
 }
 
-/* ADD and REMOVE a thousand times a second while the process FLOOD runs (for a second when that is 0), and known hosts that ask meanwhile. */
+/* ADD and REMOVE a thousand times a second while the process FLOOD runs (for a second when that is 0), and known
+ * hosts that ask meanwhile. */
 struct figure adds_beside(struct subject *s, pid_t flood, int *asked, int *answered)
 {
 	static uint64_t round;
@@ -450,7 +472,9 @@ struct figure adds_beside(struct subject *s, pid_t flood, int *asked, int *answe
 	*asked = sample_count = 0;
 	for (now = started; !ended || now - ended < IN_TIME + 0.1; now = seconds(CLOCK_MONOTONIC)) {
 		if (!ended && *asked < MAX_ASKED && now - started >= *asked * ASK_EVERY) {
-			questions[*asked] = (typeof(*questions)){ .handle = (round * MAX_ASKED + *asked) * 1000 + *asked % KNOWN_HOSTS, .at = now };
+			questions[*asked] =
+				(typeof(*questions)){ .handle = (round * MAX_ASKED + *asked) * 1000 + *asked % KNOWN_HOSTS,
+					.at = now };
 			ask(s, (*asked)++);
 		}
 		*answered = turn_peers(s, *asked);

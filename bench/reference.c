@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The port mapper's part for the kernel and for peers, in C, for comparison only: it makes the calls that an ADD, a REMOVE and a Request need and no other, parses the same
- * messages, keeps the same table (rows of 64 bytes with sequence and checksum, chained by port) and fills the same replies. No logging, configuration, state file, resends,
- * deadlines or limits. With --floor it makes only the calls: nothing is parsed beyond what they need, there is no table, and the replies are canned.
+ * The port mapper's part for the kernel and for peers, in C, for comparison only: it makes the calls that an ADD, a
+ * REMOVE and a Request need and no other, parses the same messages, keeps the same table (rows of 64 bytes with
+ * sequence and checksum, chained by port) and fills the same replies. No logging, configuration, state file,
+ * resends, deadlines or limits. With --floor it makes only the calls: nothing is parsed beyond what they need,
+ * there is no table, and the replies are canned.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -103,7 +105,10 @@ static void key_of(const struct sockaddr_storage *from, struct row *row)
 	row->scope = v6->sin6_scope_id;
 }
 
-static bool same(const struct row *a, const struct row *b) { return a->family == b->family && a->high == b->high && a->low == b->low && a->port == b->port; }
+static bool same(const struct row *a, const struct row *b)
+{
+	return a->family == b->family && a->high == b->high && a->low == b->low && a->port == b->port;
+}
 
 static int find(const struct row *key, bool overlapping)
 {
@@ -196,7 +201,8 @@ static void put_address(uint8_t *message, int type, const struct row *key, uint1
 
 static uint8_t *start_message(uint8_t *message, int client, int operation)
 {
-	*(struct nlmsghdr *)message = (struct nlmsghdr){ NLMSG_HDRLEN, (client << 10) + operation, NLM_F_REQUEST, our_sequence++, getpid() };
+	*(struct nlmsghdr *)message =
+		(struct nlmsghdr){ NLMSG_HDRLEN, (client << 10) + operation, NLM_F_REQUEST, our_sequence++, getpid() };
 	return message;
 }
 
@@ -234,7 +240,9 @@ static bool parse(const uint8_t *bytes, struct request *request)
 	const struct nlmsghdr *header = (const struct nlmsghdr *)bytes;
 	size_t at = NLMSG_HDRLEN, end = header->nlmsg_len;
 
-	*request = (struct request){ .operation = header->nlmsg_type & 1023, .client = header->nlmsg_type >> 10, .sequence = header->nlmsg_seq };
+	*request = (struct request){
+		.operation = header->nlmsg_type & 1023, .client = header->nlmsg_type >> 10, .sequence = header->nlmsg_seq
+	};
 	while (at < end) {
 		struct nlattr attribute;
 
@@ -402,7 +410,12 @@ static void serve_peers(void)
 	ssize_t size;
 
 	for (;;) {
-		struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+		struct msghdr message = { .msg_name = &from,
+			.msg_namelen = sizeof from,
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof control };
 		struct row key = { .family = 4 };
 		int slot = -1;
 
@@ -417,7 +430,8 @@ static void serve_peers(void)
 		if (floor_only) {
 			static _Alignas(4) uint8_t canned[560];
 
-			*(struct nlmsghdr *)canned = (struct nlmsghdr){ sizeof canned, (RDMA_NL_IWCM << 10) + RDMA_NL_IWPM_REMOTE_INFO, NLM_F_REQUEST, our_sequence++, 0 };
+			*(struct nlmsghdr *)canned = (struct nlmsghdr){ sizeof canned,
+				(RDMA_NL_IWCM << 10) + RDMA_NL_IWPM_REMOTE_INFO, NLM_F_REQUEST, our_sequence++, 0 };
 			send_message(canned);
 			bytes[0] = 0x14;
 		} else if ((slot = find(&key, true)) >= 0) {
@@ -472,7 +486,8 @@ int main(int argc, char **argv)
 	setsockopt(netlink, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
 	answering = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	setsockopt(answering, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
-	if (bind(netlink, (struct sockaddr *)&own, sizeof own) != 0 || bind(answering, (struct sockaddr *)&any, sizeof any) != 0)
+	if (bind(netlink, (struct sockaddr *)&own, sizeof own) != 0 ||
+		bind(answering, (struct sockaddr *)&any, sizeof any) != 0)
 		return 1;
 	close(fcntl(epoll, F_DUPFD, 19900)); /* as the daemon does: a table of descriptors that does not grow later */
 	epoll_ctl(epoll, EPOLL_CTL_ADD, netlink, &events[0]);

@@ -66,7 +66,8 @@ static void load_cells(FILE *to, const struct row *row, size_t offset)
 		number(text, *(const double *)((const char *)&row->seen[i] + offset));
 		fprintf(to, " %s |", row->has[i] ? text : "-");
 	}
-	ratio(to, row, THEIRS, *(const double *)((const char *)&row->seen[OURS] + offset), *(const double *)((const char *)&row->seen[THEIRS] + offset));
+	ratio(to, row, THEIRS, *(const double *)((const char *)&row->seen[OURS] + offset),
+		*(const double *)((const char *)&row->seen[THEIRS] + offset));
 }
 
 static void load_line(FILE *to, const struct row *row)
@@ -115,11 +116,15 @@ static void floor_line(FILE *to, const struct row *row)
 	fprintf(to, " %s |\n", text);
 }
 
-static const char load_head[] = "| load | mappings | CPU us/op: iwpmd | C | ratio | median us: iwpmd | C | ratio | p99 us: iwpmd | C | ratio | op/s: iwpmd | C | ratio |\n"
-	"|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+static const char load_head[] = "| load | mappings | CPU us/op: iwpmd | C | ratio | median us: iwpmd | C | ratio | "
+                                "p99 us: iwpmd | C | ratio | op/s: iwpmd | C | ratio |\n"
+								"|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 static const char value_head[] = "| what | mappings | iwpmd | C | ratio |\n|---|---|---|---|---|\n";
-static const char count_head[] = "| what | mappings | iwpmd | C | reference | floor | iwpmd/C | iwpmd/reference |\n|---|---|---|---|---|---|---|---|\n";
-static const char floor_head[] = "| load | CPU us/op: iwpmd | C | reference | floor | op/s: iwpmd | C | reference | floor | generator's CPU us/op with the floor |\n|---|---|---|---|---|---|---|---|---|---|\n";
+static const char count_head[] = "| what | mappings | iwpmd | C | reference | floor | iwpmd/C | iwpmd/reference "
+                                 "|\n|---|---|---|---|---|---|---|---|\n";
+static const char floor_head[] =
+	"| load | CPU us/op: iwpmd | C | reference | floor | op/s: iwpmd | C | reference | floor | generator's CPU "
+    "us/op with the floor |\n|---|---|---|---|---|---|---|---|---|---|\n";
 
 static void print_line(FILE *to, const struct row *row)
 {
@@ -166,7 +171,13 @@ void read_counts(const char *folder)
 
 /* ---- what was to be reached ---- */
 
-struct target { const char *what, *key; int size; enum { CPU, P99, VALUE } which; enum { RATIO, OURS_ONLY, TO_REFERENCE } how; double limit; };
+struct target {
+	const char *what, *key;
+	int size;
+	enum { CPU, P99, VALUE } which;
+	enum { RATIO, OURS_ONLY, TO_REFERENCE } how;
+	double limit;
+};
 
 static const struct target targets[] = {
 	{ "ADD, real ports, CPU, 64 outstanding", "add64", 100, CPU, RATIO, 0.8 },
@@ -213,7 +224,10 @@ static const struct target targets[] = {
 	{ "static executable, MB", "static", 0, VALUE, OURS_ONLY, 6e6 },
 };
 
-static double value_of(const struct row *row, const struct target *target, enum program program) { return target->which == P99 ? row->seen[program].p99 : row->seen[program].cpu; }
+static double value_of(const struct row *row, const struct target *target, enum program program)
+{
+	return target->which == P99 ? row->seen[program].p99 : row->seen[program].cpu;
+}
 
 static void write_target(FILE *to, const struct target *target)
 {
@@ -224,18 +238,24 @@ static void write_target(FILE *to, const struct target *target)
 	if (!row || !row->has[OURS] || (target->how != OURS_ONLY && !row->has[other]))
 		return;
 	seen = value_of(row, target, OURS) / (target->how == OURS_ONLY ? scale : value_of(row, target, other));
-	fprintf(to, "| %s | %d | %.2f | %.3f | %s |\n", target->what, target->size, target->limit / scale, seen, seen <= target->limit / scale ? "yes" : "**no**");
+	fprintf(to, "| %s | %d | %.2f | %.3f | %s |\n", target->what, target->size, target->limit / scale, seen,
+		seen <= target->limit / scale ? "yes" : "**no**");
 }
 
 static void write_targets(FILE *to)
 {
 	const struct row *small = find("advertise64", 100), *large = find("advertise64", 100000);
 
-	fputs("\n## Targets\n\nRatios are ours to C's where nothing else is said.\n\n| what | mappings | at most | seen | reached |\n|---|---|---|---|---|\n", to);
+	fputs("\n## Targets\n\nRatios are ours to C's where nothing else is said.\n\n| what | mappings | at most | "
+	      "seen | reached |\n|---|---|---|---|---|\n",
+		to);
 	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
 		write_target(to, &targets[i]);
 	if (small && large)
-		fprintf(to, "| ADD, NO_PORT_MAP, CPU, 64 outstanding, ours at 100000 to ours at 100 | 100000 | 1.30 | %.3f | %s |\n", large->seen[OURS].cpu / small->seen[OURS].cpu,
+		fprintf(to,
+			"| ADD, NO_PORT_MAP, CPU, 64 outstanding, ours at 100000 to ours at 100 | 100000 | 1.30 | %.3f | %s "
+		    "|\n",
+			large->seen[OURS].cpu / small->seen[OURS].cpu,
 			large->seen[OURS].cpu / small->seen[OURS].cpu <= 1.3 ? "yes" : "**no**");
 }
 
@@ -252,14 +272,21 @@ static void write_targets(FILE *to)
 
 static double low_cost = 3, high_cost = 1000;
 
-static double at_x(double size) { return LEFT + (WIDTH - LEFT - RIGHT) * log(size / LOW_SIZE) / log(HIGH_SIZE / LOW_SIZE); }
-static double at_y(double cost) { return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * log(cost / low_cost) / log(high_cost / low_cost); }
+static double at_x(double size)
+{
+	return LEFT + (WIDTH - LEFT - RIGHT) * log(size / LOW_SIZE) / log(HIGH_SIZE / LOW_SIZE);
+}
+static double at_y(double cost)
+{
+	return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * log(cost / low_cost) / log(high_cost / low_cost);
+}
 
 static void draw_curve(FILE *to, const char *key, enum program program, const char *colour, const char *label)
 {
 	double x = 0, y = 0;
 
-	fprintf(to, "<polyline fill='none' stroke='%s' stroke-width='2'%s points='", colour, program == OURS ? "" : " stroke-dasharray='6 4'");
+	fprintf(to, "<polyline fill='none' stroke='%s' stroke-width='2'%s points='", colour,
+		program == OURS ? "" : " stroke-dasharray='6 4'");
 	for (int i = 0; i < row_count; i++) {
 		if (!rows[i].key || strcmp(rows[i].key, key) != 0 || !rows[i].has[program])
 			continue;
@@ -280,13 +307,20 @@ static void write_plot(const char *folder)
 	snprintf(path, sizeof path, "%s/cost.svg", folder);
 	if (!(to = fopen(path, "w")))
 		die("%s", path);
-	fprintf(to, "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' font-family='sans-serif' font-size='12'>\n<rect width='100%%' height='100%%' fill='white'/>\n", WIDTH, HEIGHT);
+	fprintf(to,
+		"<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' font-family='sans-serif' "
+	    "font-size='12'>\n<rect width='100%%' height='100%%' fill='white'/>\n",
+		WIDTH, HEIGHT);
 	for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
 		if (atof(costs[i]) >= low_cost && atof(costs[i]) <= high_cost)
-			fprintf(to, "<path d='M%d %.1fH%d' stroke='#ddd'/><text x='%d' y='%.1f' text-anchor='end'>%s</text>\n", LEFT, at_y(atof(costs[i])), WIDTH - RIGHT, LEFT - 6, at_y(atof(costs[i])) + 4, costs[i]);
+			fprintf(to, "<path d='M%d %.1fH%d' stroke='#ddd'/><text x='%d' y='%.1f' text-anchor='end'>%s</text>\n",
+				LEFT, at_y(atof(costs[i])), WIDTH - RIGHT, LEFT - 6, at_y(atof(costs[i])) + 4, costs[i]);
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-		fprintf(to, "<path d='M%.1f %dV%d' stroke='#ddd'/><text x='%.1f' y='%d' text-anchor='middle'>%s</text>\n", at_x(atof(sizes[i])), TOP, HEIGHT - BOTTOM, at_x(atof(sizes[i])), HEIGHT - BOTTOM + 18, sizes[i]);
-	fprintf(to, "<text x='%d' y='%d' text-anchor='middle'>mappings in the table</text>\n<text x='%d' y='18'>CPU of the daemon, microseconds an operation (whole lines: iwpmd, broken ones: C)</text>\n",
+		fprintf(to, "<path d='M%.1f %dV%d' stroke='#ddd'/><text x='%.1f' y='%d' text-anchor='middle'>%s</text>\n",
+			at_x(atof(sizes[i])), TOP, HEIGHT - BOTTOM, at_x(atof(sizes[i])), HEIGHT - BOTTOM + 18, sizes[i]);
+	fprintf(to,
+		"<text x='%d' y='%d' text-anchor='middle'>mappings in the table</text>\n<text x='%d' y='18'>CPU of the "
+	    "daemon, microseconds an operation (whole lines: iwpmd, broken ones: C)</text>\n",
 		(LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, LEFT);
 	draw_curve(to, "advertise64", OURS, "#1b6ca8", "ADD, NO_PORT_MAP");
 	draw_curve(to, "advertise64", THEIRS, "#1b6ca8", "C: ADD, NO_PORT_MAP");
@@ -327,7 +361,9 @@ void write_report(const char *folder, int rounds, double took)
 	uname(&host);
 	processor_name(processor, sizeof processor);
 	strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
-	fprintf(to, "# Results\n\nWritten by `make bench` on %s: %s, %ld processors, Linux %s; medians of %d rounds, %.0f s in all. README.md says what the rows mean.\n\n![cost against table size](cost.svg)\n",
+	fprintf(to,
+		"# Results\n\nWritten by `make bench` on %s: %s, %ld processors, Linux %s; medians of %d rounds, %.0f s in "
+	    "all. README.md says what the rows mean.\n\n![cost against table size](cost.svg)\n",
 		date, processor, sysconf(_SC_NPROCESSORS_ONLN), host.release, rounds, took);
 	write_targets(to);
 	/* Rows of one group stand together, whenever they were measured. */
@@ -342,7 +378,10 @@ void write_report(const char *folder, int rounds, double took)
 		head = "";
 		fprintf(to, "\n## %s\n", group);
 		for (int j = i; j < row_count; j++) {
-			const char *own = strncmp(group, "Floor", 5) == 0 ? floor_head : rows[j].unit == LOAD ? load_head : rows[j].unit == INSTRUCTIONS ? count_head : value_head;
+			const char *own = strncmp(group, "Floor", 5) == 0 ? floor_head
+				: rows[j].unit == LOAD ? load_head
+				: rows[j].unit == INSTRUCTIONS ? count_head
+				: value_head;
 
 			if (strcmp(rows[j].group, group) != 0)
 				continue;

@@ -93,10 +93,17 @@ static void make_kernel(struct subject *s, const struct options *options)
 	s->kernel = mmap(NULL, SIMKERNEL_REPLAY_AT + REPLAY_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	/* A detached daemon is nobody's child: the simulated kernel must end it should we die. */
-	*s->kernel = (struct simkernel){ .magic = SIMKERNEL_MAGIC, .next_sequence = 1, .abi = 4, .clients = 1 << CLIENT, .replay_per_datagram = 12, .replay_whole = 1,
-		.rmem_max = 212992, .own_end = options->way == FOREGROUND };
+	*s->kernel = (struct simkernel){ .magic = SIMKERNEL_MAGIC,
+		.next_sequence = 1,
+		.abi = 4,
+		.clients = 1 << CLIENT,
+		.replay_per_datagram = 12,
+		.replay_whole = 1,
+		.rmem_max = 212992,
+		.own_end = options->way == FOREGROUND };
 	for (int i = 0; i < options->replay; i++)
-		s->kernel->replay_bytes += put_mapping((uint8_t *)s->kernel + SIMKERNEL_REPLAY_AT + s->kernel->replay_bytes, s, 6, options->first_mapping + i, options->replay_flags);
+		s->kernel->replay_bytes += put_mapping((uint8_t *)s->kernel + SIMKERNEL_REPLAY_AT + s->kernel->replay_bytes,
+			s, 6, options->first_mapping + i, options->replay_flags);
 	s->kernel->replay_count = options->replay;
 }
 
@@ -157,8 +164,10 @@ static void lay_cable(struct subject *s)
 {
 	int n = s->number;
 
-	shell("ip link add cable%d type veth peer name eth0 netns %d && ip link set cable%d up && ip addr add 10.9.%d.2/24 dev cable%d && ip route replace local 10.%d.0.0/16 dev lo\n"
-		"exec nsenter -t %d -n sh -c 'ip link set lo up && ip link set eth0 up && ip addr add 10.9.%d.1/24 dev eth0 && ip route add default via 10.9.%d.2'",
+	shell("ip link add cable%d type veth peer name eth0 netns %d && ip link set cable%d up && ip addr add "
+	      "10.9.%d.2/24 dev cable%d && ip route replace local 10.%d.0.0/16 dev lo\n"
+		  "exec nsenter -t %d -n sh -c 'ip link set lo up && ip link set eth0 up && ip addr add 10.9.%d.1/24 dev "
+	      "eth0 && ip route add default via 10.9.%d.2'",
 		n, s->child, n, n, n, 64 + n, s->child, n, n);
 }
 
@@ -188,7 +197,9 @@ void accept_socket(struct subject *s)
 	struct simannounce hello;
 	union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control;
 	struct iovec iov = { &hello, sizeof hello };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+	};
 	struct timeval patience = { .tv_sec = PATIENCE };
 	int fds[2];
 
@@ -227,7 +238,8 @@ void subject_start(struct subject *s, enum program program, const struct options
 	listen_for_sockets(s);
 	snprintf(path, sizeof path, "%s/conf", s->folder);
 	/* The generator is one host that asks more than the bounds allow. */
-	snprintf(text, sizeof text, "state_dir=%s/state\nmax_mappings=%d\n%s", s->folder, options->max_mappings ? options->max_mappings : 65536,
+	snprintf(text, sizeof text, "state_dir=%s/state\nmax_mappings=%d\n%s", s->folder,
+		options->max_mappings ? options->max_mappings : 65536,
 		options->bounded ? "" : "request_rate=1000000\nsource_rate=1000000\nremote_info_rate=100000\n");
 	write_file(path, text);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ready) != 0)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The run: noise in batches, each followed by valid questions that must be answered; now and then a checkpoint, where all mappings are removed and nothing may be left. */
+/* The run: noise in batches, each followed by valid questions that must be answered; now and then a checkpoint,
+ * where all mappings are removed and nothing may be left. */
 #include "fuzz.h"
 
 #include <linux/netlink.h>
@@ -33,7 +34,12 @@ static struct { char kind; uint8_t from; uint32_t to, address, size; uint8_t *by
 static uint64_t last_count;
 
 /* The questions of the moment. */
-static struct { uint32_t sequence; bool answered; uint16_t error, mapped_port; struct sockaddr_in local, remote; } question;
+static struct {
+	uint32_t sequence;
+	bool answered;
+	uint16_t error, mapped_port;
+	struct sockaddr_in local, remote;
+} question;
 static struct { uint64_t handle; uint16_t port; int type; } replies[4];
 static uint64_t next_handle, request_handle;
 
@@ -118,7 +124,8 @@ void on_kernel(int verdict, const uint8_t *bytes, size_t size)
 	input_saw(bytes, size, get32(bytes + 8));
 	if (operation <= HELLO)
 		kernel_messages[operation]++;
-	if ((operation != ADD_MAPPING && operation != QUERY_MAPPING && operation != HANDLE_ERR) || get32(bytes + 20) != question.sequence || question.answered)
+	if ((operation != ADD_MAPPING && operation != QUERY_MAPPING && operation != HANDLE_ERR) ||
+		get32(bytes + 20) != question.sequence || question.answered)
 		return;
 	if (operation != HANDLE_ERR && answers_peers && get32(bytes + 28 + 4) != question.local.sin_addr.s_addr)
 		return; /* to noise that had this number by chance */
@@ -205,7 +212,8 @@ static void send_request(int which)
 	int family = which & 1 ? AF_INET6 : AF_INET;
 
 	input = (struct input){ .kind = 'U', .from = which & 1 ? ANY6 : ANY4, .to = to[which] };
-	input.size = build_peer(input.bytes, 0, family, replies[which].handle, which & 1 ? "fd00::2" : "10.0.0.2", 64007, which & 1 ? "fd00::ffff" : "10.255.255.254", 64008);
+	input.size = build_peer(input.bytes, 0, family, replies[which].handle, which & 1 ? "fd00::2" : "10.0.0.2",
+		64007, which & 1 ? "fd00::ffff" : "10.255.255.254", 64008);
 	judge_sent(&input);
 	host_send(&input);
 }
@@ -220,12 +228,14 @@ static void send_missing(void)
 static bool replies_are_there(void)
 {
 	host_drain();
-	return question.answered && replies[0].type >= 0 && replies[1].type >= 0 && replies[2].type >= 0 && replies[3].type >= 0;
+	return question.answered && replies[0].type >= 0 && replies[1].type >= 0 && replies[2].type >= 0 &&
+		replies[3].type >= 0;
 }
 
 static bool question_is_answered(void) { return question.answered; }
 
-/* When this returns all that was sent before was served: each socket of the daemon answered a question that came last. */
+/* When this returns all that was sent before was served: each socket of the daemon answered a question that came
+ * last. */
 static bool fence(void)
 {
 	static struct input input;
@@ -239,11 +249,16 @@ static bool fence(void)
 		send_request(i);
 	}
 	if (!await(replies_are_there, "a valid ADD_MAPPING or Request", send_missing, ANSWER_TIME)) {
-		printf("Answered: ADD_MAPPING %s; Requests on the sockets V4_ANSWERING %s, V6_ANSWERING %s, V4_ASKING %s, V6_ASKING %s\n", question.answered ? "yes" : "no",
-			replies[0].type >= 0 ? "yes" : "no", replies[1].type >= 0 ? "yes" : "no", replies[2].type >= 0 ? "yes" : "no", replies[3].type >= 0 ? "yes" : "no");
+		printf("Answered: ADD_MAPPING %s; Requests on the sockets V4_ANSWERING %s, V6_ANSWERING %s, V4_ASKING %s, "
+		       "V6_ASKING %s\n",
+			question.answered ? "yes" : "no", replies[0].type >= 0 ? "yes" : "no",
+			replies[1].type >= 0 ? "yes" : "no", replies[2].type >= 0 ? "yes" : "no",
+			replies[3].type >= 0 ? "yes" : "no");
 		return false;
 	}
-	if (question.error == 0 && (question.local.sin_port != htons(64007) || question.local.sin_addr.s_addr != inet_addr("10.255.0.1") || question.mapped_port == 64007))
+	if (question.error == 0 &&
+		(question.local.sin_port != htons(64007) || question.local.sin_addr.s_addr != inet_addr("10.255.0.1") ||
+			question.mapped_port == 64007))
 		fail("answer: ADD_MAPPING of 10.255.0.1:64007 is answered with another address");
 	for (int i = 0; i < 4; i++)
 		if (replies[i].type != 1 && replies[i].type != 3)
@@ -258,7 +273,9 @@ static bool probe_query(const struct sockaddr_in *local)
 	struct sockaddr_storage address = { 0 };
 	struct sockaddr_in *remote = (struct sockaddr_in *)&address;
 
-	*remote = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(64009), .sin_addr.s_addr = inet_addr("10.0.0.2") };
+	*remote = (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_port = htons(64009), .sin_addr.s_addr = inet_addr("10.0.0.2")
+	};
 	input.kind = 'K';
 	input.size = build_manage(input.bytes, QUERY_MAPPING, CLIENT, local, NULL);
 	put16(input.bytes + input.size, 132);
@@ -305,14 +322,16 @@ static void probe(void)
 		return;
 	port = question.mapped_port;
 	if (question.error || port == 64008 || question.local.sin_port != htons(64008) || host_port_is_free(port))
-		return fail("answer: ADD_MAPPING into an empty table: error %u, mapped port %u %s", question.error, port, host_port_is_free(port) ? "is not bound" : "");
+		return fail("answer: ADD_MAPPING into an empty table: error %u, mapped port %u %s", question.error, port,
+			host_port_is_free(port) ? "is not bound" : "");
 	replies[0].handle = mix(next_handle++ ^ seed << 20) | 1ull << 63;
 	replies[0].type = -1;
 	send_request(0);
 	if (!await(replies_are_there, "a Request", send_missing, CONVERSATION_TIME))
 		return;
 	if (replies[0].type != 1 || replies[0].port != port)
-		return fail("answer: a Request for a mapped address: type %d, port %u, not %u", replies[0].type, replies[0].port, port);
+		return fail("answer: a Request for a mapped address: type %d, port %u, not %u", replies[0].type,
+			replies[0].port, port);
 	local->sin_family = AF_INET;
 	local->sin_port = htons(64008);
 	local->sin_addr.s_addr = inet_addr("10.255.255.254");
@@ -395,7 +414,8 @@ static void checkpoint(void)
 	if (checkpoints++ == 0)
 		first = now;
 	if (now.rss > first.rss + GROWTH_KB || now.anonymous > first.anonymous + GROWTH_KB)
-		fail("memory: %ld KB resident, %ld KB anonymous; at the first checkpoint %ld and %ld", now.rss, now.anonymous, first.rss, first.anonymous);
+		fail("memory: %ld KB resident, %ld KB anonymous; at the first checkpoint %ld and %ld", now.rss,
+			now.anonymous, first.rss, first.anonymous);
 	if (now.descriptors != first.descriptors)
 		fail("descriptors: %d, at the first checkpoint %d", now.descriptors, first.descriptors);
 	if (now.threads > first.threads + GROWTH_THREADS)
@@ -410,14 +430,17 @@ static void print_status(double started)
 	double passed = seconds() - started;
 	struct measure live = host_measure();
 
-	printf("%6.0f s  %llu inputs  %.0f/s  rss %ld KB  fds %d  threads %d  worst answer %.0f ms  checkpoints %d: anonymous %ld KB, fds %d\n", passed,
-		(unsigned long long)input_count, input_count / passed, live.rss, live.descriptors, live.threads, worst_answer * 1000, checkpoints, now.anonymous, now.descriptors);
+	printf("%6.0f s  %llu inputs  %.0f/s  rss %ld KB  fds %d  threads %d  worst answer %.0f ms  checkpoints %d: "
+	       "anonymous %ld KB, fds %d\n",
+		passed, (unsigned long long)input_count, input_count / passed, live.rss, live.descriptors, live.threads,
+		worst_answer * 1000, checkpoints, now.anonymous, now.descriptors);
 }
 
 static void fuzz(double duration)
 {
 	static struct input input;
-	double started = seconds(), interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT, check_at = started + interval, status_at = started + STATUS;
+	double started = seconds(), interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT,
+		   check_at = started + interval, status_at = started + STATUS;
 	static const struct input all_as_it_should = { .kind = 'A', .to = UINT32_MAX };
 	uint64_t index = 0, batch = 0;
 
@@ -525,13 +548,18 @@ int main(int argc, char **argv)
 		host_print_state(daemon);
 		save();
 	}
-	printf("to the kernel: %llu registrations, %llu adds, %llu queries, %llu refusals, %llu remote infos, %llu hellos, %llu replays; to peers: %llu Requests, %llu Accepts, %llu Acks, %llu Rejects\n",
-		(unsigned long long)kernel_messages[REG_PID], (unsigned long long)kernel_messages[ADD_MAPPING], (unsigned long long)kernel_messages[QUERY_MAPPING],
-		(unsigned long long)kernel_messages[HANDLE_ERR], (unsigned long long)kernel_messages[REMOTE_INFO], (unsigned long long)kernel_messages[HELLO],
-		(unsigned long long)kernel_messages[MAPINFO_NUM], (unsigned long long)peer_messages[0], (unsigned long long)peer_messages[1], (unsigned long long)peer_messages[2],
+	printf("to the kernel: %llu registrations, %llu adds, %llu queries, %llu refusals, %llu remote infos, %llu "
+	       "hellos, %llu replays; to peers: %llu Requests, %llu Accepts, %llu Acks, %llu Rejects\n",
+		(unsigned long long)kernel_messages[REG_PID], (unsigned long long)kernel_messages[ADD_MAPPING],
+		(unsigned long long)kernel_messages[QUERY_MAPPING], (unsigned long long)kernel_messages[HANDLE_ERR],
+		(unsigned long long)kernel_messages[REMOTE_INFO], (unsigned long long)kernel_messages[HELLO],
+		(unsigned long long)kernel_messages[MAPINFO_NUM], (unsigned long long)peer_messages[0],
+		(unsigned long long)peer_messages[1], (unsigned long long)peer_messages[2],
 		(unsigned long long)peer_messages[3]);
-	printf("%s: %llu inputs, %.1f MB; %d checkpoints: anonymous memory %ld KB at the first, %ld at most, %ld at the last; rss %ld, %ld KB; fds %d, %d; threads %d, %d; up to %d mappings; worst answer %.0f ms\n",
-		failures ? "FAILED" : "passed", (unsigned long long)input_count, sent_bytes / 1e6, checkpoints, first.anonymous, peak_anonymous, now.anonymous, first.rss, now.rss,
-		first.descriptors, now.descriptors, first.threads, now.threads, peak_mappings, worst_answer * 1000);
+	printf("%s: %llu inputs, %.1f MB; %d checkpoints: anonymous memory %ld KB at the first, %ld at most, %ld at "
+	       "the last; rss %ld, %ld KB; fds %d, %d; threads %d, %d; up to %d mappings; worst answer %.0f ms\n",
+		failures ? "FAILED" : "passed", (unsigned long long)input_count, sent_bytes / 1e6, checkpoints,
+		first.anonymous, peak_anonymous, now.anonymous, first.rss, now.rss, first.descriptors, now.descriptors,
+		first.threads, now.threads, peak_mappings, worst_answer * 1000);
 	return failures ? 1 : 0;
 }

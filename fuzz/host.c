@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Where the daemon runs: a network namespace of its own, joined to ours by a cable; the player of the simulated kernel; sockets of its peers. */
+/* Where the daemon runs: a network namespace of its own, joined to ours by a cable; the player of the simulated
+ * kernel; sockets of its peers. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 #include "../simkernel/simkernel.h"
@@ -81,7 +82,12 @@ static void make_kernel(void)
 	kernel = mmap(NULL, SIMKERNEL_REPLAY_AT + REPLAY_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	need(kernel != MAP_FAILED, "mmap");
 	close(fd);
-	*kernel = (struct simkernel){ .magic = SIMKERNEL_MAGIC, .next_sequence = 1, .abi = 4, .clients = 1 << CLIENT | 1 << 3, .replay_per_datagram = 12, .rmem_max = 212992 };
+	*kernel = (struct simkernel){ .magic = SIMKERNEL_MAGIC,
+		.next_sequence = 1,
+		.abi = 4,
+		.clients = 1 << CLIENT | 1 << 3,
+		.replay_per_datagram = 12,
+		.rmem_max = 212992 };
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder);
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	need(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 4) == 0, "listen");
@@ -92,7 +98,9 @@ static void accept_socket(void)
 	struct simannounce hello;
 	union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control;
 	struct iovec iov = { &hello, sizeof hello };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+	};
 	int fds[2], player;
 
 	need(poll(&(struct pollfd){ listener, POLLIN, 0 }, 1, ANSWER_TIME * 1000) == 1, "the daemon opens no netlink socket");
@@ -113,7 +121,11 @@ void host_go_on(void)
 	is_stopped = false;
 }
 
-static bool has_room(void) { return __atomic_load_n(&page->rmem, __ATOMIC_SEQ_CST) <= page->rcvbuf && !__atomic_load_n(&page->congested, __ATOMIC_SEQ_CST); }
+static bool has_room(void)
+{
+	return __atomic_load_n(&page->rmem, __ATOMIC_SEQ_CST) <= page->rcvbuf &&
+		!__atomic_load_n(&page->congested, __ATOMIC_SEQ_CST);
+}
 
 static void send_kernel(uint32_t source, const uint8_t *bytes, size_t size)
 {
@@ -125,7 +137,9 @@ static void send_kernel(uint32_t source, const uint8_t *bytes, size_t size)
 		host_go_on();
 		host_drain();
 		if (seconds() - since > ANSWER_TIME)
-			return fail("hang: the daemon does not read its netlink socket, which has %d of %d bytes, %d datagrams, congested %d", page->rmem, page->rcvbuf, page->queued, page->congested);
+			return fail("hang: the daemon does not read its netlink socket, which has %d of %d bytes, %d "
+			            "datagrams, congested %d",
+				page->rmem, page->rcvbuf, page->queued, page->congested);
 	}
 	__atomic_add_fetch(&page->rmem, CHARGE, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&page->queued, 1, __ATOMIC_SEQ_CST);
@@ -178,16 +192,20 @@ static void run_daemon(const char *path, const char *preload, const char *fault,
 	_exit(127);
 }
 
-/* Ours is b: 10.0.0.2 and .3 have port mappers, all other addresses closed ports; the daemon's is a. What it sends to 10.2/16 is lost. */
+/* Ours is b: 10.0.0.2 and .3 have port mappers, all other addresses closed ports; the daemon's is a. What it sends
+ * to 10.2/16 is lost. */
 static void lay_cable(void)
 {
-	shell("set -e; echo 0 > /proc/sys/net/ipv4/icmp_ratelimit; echo 1 > /proc/sys/net/ipv6/conf/default/accept_dad; ip link set lo up\n"
+	shell("set -e; echo 0 > /proc/sys/net/ipv4/icmp_ratelimit\n"
+		"echo 1 > /proc/sys/net/ipv6/conf/default/accept_dad; ip link set lo up\n"
 		"ip link add eth0 type veth peer name eth0 netns %d; ip link set eth0 up\n"
 		"for n in 2 3 4 5; do ip addr add 10.0.0.$n/24 dev eth0; ip addr add fd00::$n/64 dev eth0 nodad; done\n"
-		"ip addr add fe80::2/64 dev eth0 nodad; ip route add local 10.1.0.0/16 dev lo; ip route add local fd01::/64 dev lo\n"
+		"ip addr add fe80::2/64 dev eth0 nodad\n"
+		"ip route add local 10.1.0.0/16 dev lo; ip route add local fd01::/64 dev lo\n"
 		"ip route add default via 10.0.0.1\n"
-		"nsenter -t %d -n sh -ec 'ip link set lo up; ip link set eth0 up; ip addr add 10.0.0.1/24 dev eth0; ip addr add fd00::1/64 dev eth0 nodad\n"
-		"ip addr add fe80::1/64 dev eth0 nodad; ip route add default via 10.0.0.2; ip -6 route add default via fd00::2'", daemon_pid, daemon_pid);
+		"nsenter -t %d -n sh -ec 'ip link set lo up; ip link set eth0 up; ip addr add 10.0.0.1/24 dev eth0\n"
+		"ip addr add fd00::1/64 dev eth0 nodad; ip addr add fe80::1/64 dev eth0 nodad\n"
+		"ip route add default via 10.0.0.2; ip -6 route add default via fd00::2'", daemon_pid, daemon_pid);
 }
 
 static int open_peer(int family, const char *address, uint16_t port)
@@ -253,7 +271,10 @@ void host_start(const char *path, const char *preload, const char *fault)
 	make_kernel();
 	snprintf(name, sizeof name, "%s/conf", folder);
 	need((config = fopen(name, "w")) != NULL, name);
-	fprintf(config, "state_dir=%s/state\nmax_mappings=" MAPPINGS "\nport_range=" PORTS "\nquery_deadline=800\nquery_retry=200\nunreachable_memory=50\n", folder);
+	fprintf(config,
+		"state_dir=%s/state\nmax_mappings=" MAPPINGS "\nport_range=" PORTS
+		"\nquery_deadline=800\nquery_retry=200\nunreachable_memory=50\n",
+		folder);
 	fclose(config);
 	need(unshare(CLONE_NEWNET) == 0, "unshare: must be root");
 	need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ready) == 0 && pipe2(log, O_CLOEXEC) == 0, "pipe");
@@ -304,10 +325,14 @@ static void send_peer(const struct input *input)
 {
 	const struct sockaddr_in6 *to = &destinations[input->to % DESTINATIONS];
 	bool v4 = to->sin6_family == AF_INET;
-	int named = input->from % SOCKETS, fd = input->kind == 'C' ? socket(to->sin6_family, SOCK_DGRAM | SOCK_CLOEXEC, 0) : sockets[v4 == (named < PEER6_A) ? named : v4 ? ANY4 : ANY6];
+	int named = input->from % SOCKETS, from = v4 == (named < PEER6_A) ? named : v4 ? ANY4 : ANY6;
+	int fd = input->kind == 'C' ? socket(to->sin6_family, SOCK_DGRAM | SOCK_CLOEXEC, 0) : sockets[from];
 	union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))]; } control = { .bytes = { 0 } };
 	struct iovec iov = { (void *)input->bytes, input->size };
-	struct msghdr message = { .msg_name = (void *)to, .msg_namelen = v4 ? sizeof(struct sockaddr_in) : sizeof *to, .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr message = { .msg_name = (void *)to,
+		.msg_namelen = v4 ? sizeof(struct sockaddr_in) : sizeof *to,
+		.msg_iov = &iov,
+		.msg_iovlen = 1 };
 
 	if (input->address && input->to != V6_LINK_LOCAL && (fd == sockets[ANY4] || fd == sockets[ANY6])) {
 		message.msg_control = &control;
@@ -318,7 +343,9 @@ static void send_peer(const struct input *input)
 			memcpy(CMSG_DATA(&control.header), &source, sizeof source);
 			message.msg_controllen = CMSG_SPACE(sizeof source);
 		} else {
-			struct in6_pktinfo source = { .ipi6_addr.s6_addr = { 0xfd, 0x01, [14] = input->address >> 8, [15] = input->address } };
+			struct in6_pktinfo source = { .ipi6_addr.s6_addr = { 0xfd, 0x01 } };
+			source.ipi6_addr.s6_addr[14] = input->address >> 8;
+			source.ipi6_addr.s6_addr[15] = input->address;
 
 			control.header = (struct cmsghdr){ CMSG_LEN(sizeof source), IPPROTO_IPV6, IPV6_PKTINFO };
 			memcpy(CMSG_DATA(&control.header), &source, sizeof source);
@@ -361,13 +388,16 @@ static void take_log_line(const char *line)
 		dump_total = number;
 		dump_shown = 0;
 		dump_rows = realloc(dump_rows, (number + 1) * sizeof *dump_rows);
-	} else if (text && dump_shown < dump_total && sscanf(text, " info: mapping: %d: %99s -> %*s (client", &number, local) == 2 && (port = strrchr(local, ':'))) {
+	} else if (text && dump_shown < dump_total &&
+		sscanf(text, " info: mapping: %d: %99s -> %*s (client", &number, local) == 2 &&
+		(port = strrchr(local, ':'))) {
 		struct dumped *row = &dump_rows[dump_shown];
 		char *scope = strchr(local, '%');
 		struct sockaddr_in *v4 = (struct sockaddr_in *)&row->local;
 
 		memset(row, 0, sizeof *row);
-		if ((text = strstr(text, "(client ")) && sscanf(text, "(client %d, references %d", &row->client, &row->references) == 2) {
+		if ((text = strstr(text, "(client ")) &&
+			sscanf(text, "(client %d, references %d", &row->client, &row->references) == 2) {
 			dump_shown++;
 			row->local.sin6_port = htons(atoi(port + 1));
 			*port = 0;
@@ -417,7 +447,8 @@ void host_print_log(FILE *to)
 void host_print_state(const char *path)
 {
 	fflush(stdout);
-	shell("timeout 5 %s status --json -c %s/conf; grep -H . /proc/%d/task/*/wchan /proc/%d/task/*/syscall; true", path, folder, daemon_pid, daemon_pid);
+	shell("timeout 5 %s status --json -c %s/conf; grep -H . /proc/%d/task/*/wchan /proc/%d/task/*/syscall; true",
+		path, folder, daemon_pid, daemon_pid);
 }
 
 void host_drain(void)
@@ -430,14 +461,19 @@ void host_drain(void)
 	if (kernel_end < 0 || waitpid(daemon_pid, &status, WNOHANG) == daemon_pid) {
 		if (kernel_end >= 0) {
 			daemon_pid = 0;
-			fail(WIFSIGNALED(status) ? "life: the daemon died of signal %d" : "life: the daemon ended with status %d", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+			fail(WIFSIGNALED(status) ? "life: the daemon died of signal %d"
+									 : "life: the daemon ended with status %d",
+				WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 		}
 		return;
 	}
 	while ((size = recv(kernel_end, bytes, sizeof bytes, MSG_DONTWAIT)) >= (ssize_t)sizeof(struct simrecord))
-		on_kernel((int32_t)get32(bytes + offsetof(struct simrecord, verdict)), bytes + sizeof(struct simrecord), size - sizeof(struct simrecord));
+		on_kernel((int32_t)get32(bytes + offsetof(struct simrecord, verdict)), bytes + sizeof(struct simrecord),
+			size - sizeof(struct simrecord));
 	for (int i = 0; i < SOCKETS; i++)
-		for (socklen_t length = sizeof from; (size = recvfrom(sockets[i], bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&from, &length)) >= 0 || errno != EAGAIN; length = sizeof from)
+		for (socklen_t length = sizeof from;
+			(size = recvfrom(sockets[i], bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&from, &length)) >= 0 ||
+			errno != EAGAIN; length = sizeof from)
 			if (size >= 0)
 				on_peer(i, &from, bytes, size);
 	drain_log();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What is sent. Input number i of a seed is a function of the two, but for what the daemon sent before: handles, sequence numbers, ports. */
+/* What is sent. Input number i of a seed is a function of the two, but for what the daemon sent before: handles,
+ * sequence numbers, ports. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 
@@ -47,7 +48,8 @@ uint32_t read_hex(const char *text, uint8_t *bytes, uint32_t room)
 	const char *high, *low;
 	uint32_t size = 0;
 
-	for (; size < room && *text && (high = strchr(digits, text[0])) && text[1] && (low = strchr(digits, text[1])); text += 2)
+	for (; size < room && *text && (high = strchr(digits, text[0])) && text[1] && (low = strchr(digits, text[1]));
+		text += 2)
 		bytes[size++] = (high - digits) << 4 | (low - digits);
 	return size;
 }
@@ -89,8 +91,16 @@ static void address_in(uint8_t *storage, int family, const char *text, uint16_t 
 /* One of the pool; low numbers overlap each other, wildcards among them. */
 static void local_address(uint8_t *storage, uint32_t number)
 {
-	static const struct { int family; const char *text; } some[] = {
-		{ AF_INET, "10.0.0.1" }, { AF_INET6, "fd00::1" }, { AF_INET, "0.0.0.0" }, { AF_INET6, "::" }, { AF_INET6, "fe80::1" }, { AF_INET, "10.0.0.1" },
+	static const struct {
+		int family;
+		const char *text;
+	} some[] = {
+		{ AF_INET, "10.0.0.1" },
+		{ AF_INET6, "fd00::1" },
+		{ AF_INET, "0.0.0.0" },
+		{ AF_INET6, "::" },
+		{ AF_INET6, "fe80::1" },
+		{ AF_INET, "10.0.0.1" },
 	};
 	char text[32];
 
@@ -102,11 +112,14 @@ static void local_address(uint8_t *storage, uint32_t number)
 
 static void remote_address(struct random *random, uint8_t *storage, int family)
 {
-	static const char *const v4[] = { "10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4", "10.0.0.1", "10.1.7.7", "10.2.0.1", "127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0" };
-	static const char *const v6[] = { "fd00::2", "fd00::3", "fd00::2", "fd00::4", "fd00::1", "fe80::2", "2001:db8::1", "::1", "ff02::1", "::", "::ffff:10.0.0.2" };
+	static const char *const v4[] = { "10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4", "10.0.0.1", "10.1.7.7",
+		"10.2.0.1", "127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0" };
+	static const char *const v6[] = { "fd00::2", "fd00::3", "fd00::2", "fd00::4", "fd00::1", "fe80::2",
+		"2001:db8::1", "::1", "ff02::1", "::", "::ffff:10.0.0.2" };
 	uint32_t which = below(random, 11), narrow = below(random, 4);
 
-	address_in(storage, family, (family == AF_INET ? v4 : v6)[narrow ? which % 4 : which], one_in(random, 3) ? 5000 + below(random, 40) : below(random, 65536));
+	address_in(storage, family, (family == AF_INET ? v4 : v6)[narrow ? which % 4 : which],
+		one_in(random, 3) ? 5000 + below(random, 40) : below(random, 65536));
 }
 
 static uint8_t *begin(uint8_t *at, uint16_t type, uint16_t flags, uint32_t sequence)
@@ -133,7 +146,8 @@ static size_t finish(uint8_t *start, uint8_t *end)
 	return end - start;
 }
 
-size_t build_manage(uint8_t *start, enum operation operation, uint8_t client, const void *address, const uint32_t *flags)
+size_t build_manage(
+	uint8_t *start, enum operation operation, uint8_t client, const void *address, const uint32_t *flags)
 {
 	uint32_t zero = 0;
 	uint8_t *at = attribute(begin(start, client << 10 | operation, NLM_F_REQUEST, host_sequence()), 1, &zero, 4);
@@ -146,7 +160,9 @@ static size_t build_register(uint8_t *start, struct random *random)
 {
 	uint32_t zero = 0;
 	char name[16] = "eth0", device[32] = "siw0", library[32] = "iWarpPortMapperUser";
-	uint8_t *at = attribute(begin(start, (one_in(random, 8) ? 3 : CLIENT) << 10, NLM_F_REQUEST, one_in(random, 40) ? 1 : host_sequence()), 1, &zero, 4);
+	uint32_t sequence = one_in(random, 40) ? 1 : host_sequence();
+	uint8_t *at = begin(start, (one_in(random, 8) ? 3 : CLIENT) << 10, NLM_F_REQUEST, sequence);
+	at = attribute(at, 1, &zero, 4);
 
 	device[3] = '0' + below(random, 10);
 	if (one_in(random, 20))
@@ -158,7 +174,8 @@ static size_t build_register(uint8_t *start, struct random *random)
 static size_t build_query(uint8_t *start, struct random *random, uint32_t number)
 {
 	uint32_t zero = 0, flags = one_in(random, 8);
-	uint8_t local[128], remote[128], *at = attribute(begin(start, CLIENT << 10 | QUERY_MAPPING, NLM_F_REQUEST, host_sequence()), 1, &zero, 4);
+	uint8_t local[128], remote[128], *at = begin(start, CLIENT << 10 | QUERY_MAPPING, NLM_F_REQUEST, host_sequence());
+	at = attribute(at, 1, &zero, 4);
 
 	local_address(local, number);
 	remote_address(random, remote, one_in(random, 50) ? AF_INET6 : get16(local));
@@ -184,12 +201,18 @@ static size_t build_small(uint8_t *start, struct random *random)
 	uint16_t abi = below(random, 6);
 
 	switch (below(random, 4)) {
-	case 0: return finish(start, attribute(begin(start, CLIENT << 10 | HELLO, NLM_F_REQUEST, host_sequence()), 1, &abi, 2));
-	case 1: return finish(start, attribute(attribute(begin(start, CLIENT << 10 | MAPINFO_NUM, NLM_F_REQUEST, host_sequence()), 1, &zero, 4), 2, &number, 4));
+	case 0:
+		return finish(
+			start, attribute(begin(start, CLIENT << 10 | HELLO, NLM_F_REQUEST, host_sequence()), 1, &abi, 2));
+	case 1:
+		return finish(start,
+			attribute(attribute(
+			begin(start, CLIENT << 10 | MAPINFO_NUM, NLM_F_REQUEST, host_sequence()), 1, &zero, 4), 2, &number, 4));
 	default: { /* a stale outcome */
 		static const int32_t results[] = { 0, -22, -16, -105, -1, -11, 0x7fffffff };
 		bool done = one_in(random, 2);
-		uint8_t *at = begin(start, done ? NLMSG_DONE : NLMSG_ERROR, done ? NLM_F_MULTI : 0, daemon_sequence - below(random, 200));
+		uint8_t *at = begin(
+			start, done ? NLMSG_DONE : NLMSG_ERROR, done ? NLM_F_MULTI : 0, daemon_sequence - below(random, 200));
 
 		put32(at, results[below(random, 7)]);
 		return finish(start, at + (one_in(random, 5) ? 0 : 4));
@@ -197,7 +220,8 @@ static size_t build_small(uint8_t *start, struct random *random)
 	}
 }
 
-size_t build_peer(uint8_t *at, int type, int family, uint64_t handle, const char *connecting, uint16_t connecting_port, const char *accepting, uint16_t accepting_port)
+size_t build_peer(uint8_t *at, int type, int family, uint64_t handle, const char *connecting,
+	uint16_t connecting_port, const char *accepting, uint16_t accepting_port)
 {
 	memset(at, 0, 64);
 	at[0] = type << 4 | (family == AF_INET ? 4 : 6);
@@ -214,8 +238,9 @@ static size_t make_peer(uint8_t *at, struct random *random, bool v4)
 	uint8_t local[128];
 	int address_size = v4 ? 4 : 16;
 
-	build_peer(at, one_in(random, 3) ? below(random, 4) : 0, v4 ? AF_INET : AF_INET6, one_in(random, 2) ? next(random) : below(random, 8), v4 ? "10.0.0.2" : "fd00::2",
-		5000 + below(random, 8), v4 ? "10.0.0.1" : "fd00::1", 5000 + below(random, 40));
+	build_peer(at, one_in(random, 3) ? below(random, 4) : 0, v4 ? AF_INET : AF_INET6,
+		one_in(random, 2) ? next(random) : below(random, 8), v4 ? "10.0.0.2" : "fd00::2", 5000 + below(random, 8),
+		v4 ? "10.0.0.1" : "fd00::1", 5000 + below(random, 40));
 	if (one_in(random, 3)) {
 		local_address(local, below(random, POOL));
 		if (get16(local) == (v4 ? AF_INET : AF_INET6)) {
@@ -232,7 +257,8 @@ static size_t make_peer(uint8_t *at, struct random *random, bool v4)
 
 /* ---- mutations ---- */
 
-static const uint32_t edges[] = { 0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 20, 127, 128, 132, 255, 256, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff };
+static const uint32_t edges[] = { 0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 20, 127, 128, 132, 255, 256, 0x7fff, 0x8000,
+	0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff };
 
 static void put_edge(struct random *random, uint8_t *at, size_t width)
 {
@@ -241,14 +267,17 @@ static void put_edge(struct random *random, uint8_t *at, size_t width)
 	memcpy(at, &value, width);
 }
 
-/* Puts the attributes of the first message into another order; some twice, some not at all, some with another length or type. */
+/* Puts the attributes of the first message into another order; some twice, some not at all, some with another
+ * length or type. */
 static size_t mutate_attributes(struct random *random, uint8_t *bytes, size_t size)
 {
 	static uint8_t copy[MAX_INPUT];
-	uint32_t starts[16], count = 0, at = NLMSG_HDRLEN, end = size < 20 || get32(bytes) > size ? (uint32_t)size : get32(bytes);
+	uint32_t starts[16], count = 0, at = NLMSG_HDRLEN;
+	uint32_t end = size < 20 || get32(bytes) > size ? (uint32_t)size : get32(bytes);
 	uint8_t *to;
 
-	for (; count < 16 && at + 4 <= end && get16(bytes + at) >= 4 && at + get16(bytes + at) <= end; at += NLA_ALIGN(get16(bytes + at)))
+	for (; count < 16 && at + 4 <= end && get16(bytes + at) >= 4 && at + get16(bytes + at) <= end;
+		 at += NLA_ALIGN(get16(bytes + at)))
 		starts[count++] = at;
 	if (!count)
 		return size;
@@ -335,8 +364,10 @@ static size_t copy_sample(uint8_t *at, const struct sample *sample)
 
 static size_t make_message(uint8_t *at, struct random *random, uint64_t index)
 {
-	uint32_t phase = index / PHASE % 4, number = one_in(random, 2) ? below(random, 600) : below(random, POOL), flags = one_in(random, 3);
-	uint32_t add = phase == 0 ? 50 : phase < 3 ? 20 : 5, remove = phase == 0 ? 8 : phase < 3 ? 30 : 60, kind = below(random, 100);
+	uint32_t phase = index / PHASE % 4, number = one_in(random, 2) ? below(random, 600) : below(random, POOL);
+	uint32_t flags = one_in(random, 3);
+	uint32_t add = phase == 0 ? 50 : phase < 3 ? 20 : 5, remove = phase == 0 ? 8 : phase < 3 ? 30 : 60;
+	uint32_t kind = below(random, 100);
 	uint8_t address[128];
 
 	local_address(address, number);
@@ -443,7 +474,8 @@ void input_make(struct input *input, uint64_t seed, uint64_t index)
 }
 
 /* What a peer does with a message of the daemon: mostly what it should. */
-void input_answer(struct random *random, enum socket_name at, const struct sockaddr_in6 *from, const uint8_t *bytes, size_t size)
+void input_answer(
+	struct random *random, enum socket_name at, const struct sockaddr_in6 *from, const uint8_t *bytes, size_t size)
 {
 	static struct input input;
 	int type = bytes[0] >> 4;
@@ -451,7 +483,10 @@ void input_answer(struct random *random, enum socket_name at, const struct socka
 
 	if ((type != 0 && type != 1) || size < 48 || one_in(random, 5))
 		return;
-	input = (struct input){ .kind = type ? 'U' : 'u', .from = one_in(random, 20) ? below(random, SOCKETS) : at, .to = (v4 ? 0 : 2) + !type, .size = 48 };
+	input = (struct input){ .kind = type ? 'U' : 'u',
+		.from = one_in(random, 20) ? below(random, SOCKETS) : at,
+		.to = (v4 ? 0 : 2) + !type,
+		.size = 48 };
 	memcpy(input.bytes, bytes, 48);
 	input.bytes[0] = (bytes[0] & 0xf) | (type == 1 ? 2 : one_in(random, 4) ? 3 : 1) << 4;
 	put16(input.bytes + 2, 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What the daemon may send: well-formed messages, each answer to a request that was made, none of them twice. Counts are kept until judge_forget. */
+/* What the daemon may send: well-formed messages, each answer to a request that was made, none of them twice.
+ * Counts are kept until judge_forget. */
 #include "fuzz.h"
 
 #include <linux/netlink.h>
@@ -14,7 +15,11 @@ static struct count { uint64_t key; uint32_t asked, answered; } *counts;
 static uint32_t used;
 static uint32_t mapinfo_numbers;        /* may be answered besides: those that the simulated kernel makes by itself */
 
-static struct { uint32_t sequence; uint64_t digest; } messages[4096]; /* of the daemon, by its sequence: one that comes again unchanged is sent again, not a second answer */
+/* Of the daemon, by its sequence: one that comes again unchanged is sent again, not a second answer. */
+static struct {
+	uint32_t sequence;
+	uint64_t digest;
+} messages[4096];
 
 static struct count *find(uint64_t key)
 {
@@ -53,7 +58,10 @@ static uint64_t kernel_key(enum count_of what, uint32_t client, uint32_t sequenc
 	return mix((uint64_t)sequence << 32 | client << 16 | operation << 8 | what) | 1;
 }
 
-static uint64_t peer_key(enum count_of what, const uint8_t *handle, const void *address, size_t size) { return digest(address, size, digest(handle, 8, what)); }
+static uint64_t peer_key(enum count_of what, const uint8_t *handle, const void *address, size_t size)
+{
+	return digest(address, size, digest(handle, 8, what));
+}
 
 static void asked(uint32_t client, uint32_t sequence, uint32_t operation, uint32_t times)
 {
@@ -61,7 +69,8 @@ static void asked(uint32_t client, uint32_t sequence, uint32_t operation, uint32
 	find(kernel_key(ASKED, client, sequence, 0))->asked += times;
 }
 
-/* Every message in a datagram that a reader of netlink can find. Without a sender's address a UDP input counts for its handle alone. */
+/* Every message in a datagram that a reader of netlink can find. Without a sender's address a UDP input counts for
+ * its handle alone. */
 void judge_sent(const struct input *input)
 {
 	if (judge_is_full())
@@ -69,7 +78,8 @@ void judge_sent(const struct input *input)
 	if (input->kind == 'K') {
 		uint32_t size = input->size < 8192 ? input->size : 8192;
 
-		for (uint32_t at = 0; at + NLMSG_HDRLEN <= size && get32(input->bytes + at) >= NLMSG_HDRLEN && get32(input->bytes + at) <= size - at; at += NLMSG_ALIGN(get32(input->bytes + at))) {
+		for (uint32_t at = 0; at + NLMSG_HDRLEN <= size && get32(input->bytes + at) >= NLMSG_HDRLEN &&
+			get32(input->bytes + at) <= size - at; at += NLMSG_ALIGN(get32(input->bytes + at))) {
 			uint16_t type = get16(input->bytes + at + 4);
 
 			asked(type >> 10, get32(input->bytes + at + 8), type & 1023, 1);
@@ -86,8 +96,14 @@ void judge_sent(const struct input *input)
 
 #define STRING 0xff /* at most 32 bytes with the terminating NUL */
 static const uint8_t layouts[][7] = {
-	[REG_PID] = { 4, STRING, STRING, 2, 2 }, [ADD_MAPPING] = { 4, 128, 128, 2 }, [QUERY_MAPPING] = { 4, 128, 128, 128, 128, 2 }, [REMOTE_INFO] = { 4, 128, 128, 128, 128, 2 },
-	[HANDLE_ERR] = { 4, 2 }, [MAPINFO] = { STRING, 2 }, [MAPINFO_NUM] = { 4, 4, 4 }, [HELLO] = { 2 },
+	[REG_PID] = { 4, STRING, STRING, 2, 2 },
+	[ADD_MAPPING] = { 4, 128, 128, 2 },
+	[QUERY_MAPPING] = { 4, 128, 128, 128, 128, 2 },
+	[REMOTE_INFO] = { 4, 128, 128, 128, 128, 2 },
+	[HANDLE_ERR] = { 4, 2 },
+	[MAPINFO] = { STRING, 2 },
+	[MAPINFO_NUM] = { 4, 4, 4 },
+	[HELLO] = { 2 },
 };
 
 static const char *fault_in_address(const uint8_t *at)
@@ -114,7 +130,9 @@ static const char *fault_in_attributes(uint32_t operation, const uint8_t *bytes,
 
 		if (length < 4 || at + NLA_ALIGN(length) > size || get16(bytes + at + 2) != i + 1)
 			return "an attribute is missing";
-		if (expected == STRING ? value < 1 || value > 32 || memchr(bytes + at + 4, 0, value) != bytes + at + length - 1 : value != expected)
+		if (expected == STRING
+				? value < 1 || value > 32 || memchr(bytes + at + 4, 0, value) != bytes + at + length - 1
+				: value != expected)
 			return "an attribute has the wrong size";
 		if (expected == 128 && (fault = fault_in_address(bytes + at + 4)))
 			return fault;
@@ -131,7 +149,10 @@ static const char *fault_in_attributes(uint32_t operation, const uint8_t *bytes,
 	return at == size ? NULL : "something behind the last attribute";
 }
 
-static bool is_known_code(uint16_t code, bool is_error) { return is_error ? code >= 10 && code <= 17 : code == 0 || code == 16; }
+static bool is_known_code(uint16_t code, bool is_error)
+{
+	return is_error ? code >= 10 && code <= 17 : code == 0 || code == 16;
+}
 
 static const char *fault_in_message(int verdict, const uint8_t *bytes, size_t size)
 {
@@ -174,7 +195,9 @@ static const char *fault_in_message(int verdict, const uint8_t *bytes, size_t si
 			return kind->asked ? "one answer more than there were requests" : "an answer to what nobody asked";
 	}
 	struct count *all = find(kernel_key(ASKED, client, request, 0));
-	return all->answered++ < all->asked ? NULL : all->asked ? "one answer more than there were requests" : "an answer to what nobody asked";
+	return all->answered++ < all->asked ? NULL
+		: all->asked ? "one answer more than there were requests"
+		: "an answer to what nobody asked";
 }
 
 static void complain(const char *who, const char *fault, const uint8_t *bytes, size_t size)
@@ -196,7 +219,8 @@ void judge_kernel(int verdict, const uint8_t *bytes, size_t size)
 
 /* ---- to peers ---- */
 
-static const char *fault_in_peer_message(enum socket_name at, const struct sockaddr_in6 *from, const uint8_t *bytes, size_t size)
+static const char *fault_in_peer_message(
+	enum socket_name at, const struct sockaddr_in6 *from, const uint8_t *bytes, size_t size)
 {
 	int type = bytes[0] >> 4, family = bytes[0] & 15, address = family == 4 ? 4 : 16;
 	bool v4 = from->sin6_family == AF_INET;

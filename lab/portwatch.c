@@ -3,11 +3,13 @@
 //
 //   portwatch FILE [--seconds LIFE]
 //
-// Tries to bind every TCP port in FILE (one a line), again and again until SIGTERM, gives back at once what it gets, and says in one line which ports could be had, when and for how long:
+// Tries to bind every TCP port in FILE (one a line), again and again until SIGTERM, gives back at once what it
+// gets, and says in one line which ports could be had, when and for how long:
 //   passes 412 longest 31 ms free 0 of 1000
 //   passes 412 longest 31 ms free 1000 of 1000 from 10432 to 10711, 279 ms (41003 41004 41005 ...)
-// Times are ms since boot, as in /proc/uptime. "from" is the last moment before at which the first of them was still held, "to" the first at which all of them were held again.
-// Exit status: 0 when every port was held all the time, 1 when not.
+// Times are ms since boot, as in /proc/uptime. "from" is the last moment before at which the first of them was
+// still held, "to" the first at which all of them were held again. Exit status: 0 when every port was held all the
+// time, 1 when not.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// rdmatest: listens on and connects to RDMA addresses through librdmacm, and says in one line each what came of it and how long it took.
+// rdmatest: listens on and connects to RDMA addresses through librdmacm, and says in one line each what came of it
+// and how long it took.
 //
 //   rdmatest listen  ADDR PORT[-PORT] [--threads N] [--seconds LIFE]
 //   rdmatest churn   ADDR PORT[-PORT] [--threads N] [--seconds LIFE]      listeners that come and go
@@ -155,7 +156,8 @@ static struct rdma_cm_id *listen_on(struct rdma_event_channel *channel, int port
 	struct sockaddr_storage at = endpoint(port);
 	struct rdma_cm_id *id = NULL;
 	double start = now_ms(), took;
-	int failed = rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) || rdma_bind_addr(id, (struct sockaddr *)&at) || rdma_listen(id, 128);
+	int failed = rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) || rdma_bind_addr(id, (struct sockaddr *)&at) ||
+		rdma_listen(id, 128);
 	int why = errno;
 
 	took = now_ms() - start;
@@ -280,8 +282,10 @@ static void *connector(void *argument)
 		if (round == 0)
 			pthread_barrier_wait(&start_line);
 		start = now_ms();
-		// The port that the library chose may be one that a port mapper holds: siw as built here ("map") binds it, and as for any TCP program it is in use. Another one, then.
-		for (int tries = 0; id && (outcome = connect_once(channel, id, deadline, &why)) == FAILED && why == EADDRINUSE && tries < 3; tries++) {
+		// The port that the library chose may be one that a port mapper holds: siw as built here ("map") binds it,
+		// and as for any TCP program it is in use. Another one, then.
+		for (int tries = 0; id && (outcome = connect_once(channel, id, deadline, &why)) == FAILED &&
+			why == EADDRINUSE && tries < 3; tries++) {
 			rdma_destroy_qp(id);
 			rdma_destroy_id(id);
 			id = resolve(channel, port, deadline);
@@ -298,7 +302,8 @@ static void *connector(void *argument)
 		if (outcome == ESTABLISHED)
 			printf("established %s -> %s ms %.0f\n", own, peer, took);
 		else
-			printf("%s %s -> %s port %d ms %.0f (%s%s)\n", outcomes[outcome], own, peer, port, took, id ? "" : "not resolved: ", strerror(why));
+			printf("%s %s -> %s port %d ms %.0f (%s%s)\n", outcomes[outcome], own, peer, port, took,
+				id ? "" : "not resolved: ", strerror(why));
 		pthread_mutex_unlock(&result_lock);
 
 		// The last one stays open until the process ends.
@@ -328,7 +333,8 @@ static int summary(int wanted)
 	printf("total %d", wanted);
 	for (int i = 0; i < OUTCOMES; i++)
 		printf(" %s %d", outcomes[i], counts[i]);
-	printf(" ms min %.0f median %.0f max %.0f\n", finished ? taken[0] : -1, finished ? taken[finished / 2] : -1, finished ? taken[finished - 1] : -1);
+	printf(" ms min %.0f median %.0f max %.0f\n", finished ? taken[0] : -1, finished ? taken[finished / 2] : -1,
+		finished ? taken[finished - 1] : -1);
 	pthread_mutex_unlock(&result_lock);
 	for (int i = OUTCOMES - 1; i > ESTABLISHED; i--)
 		if (counts[i])
@@ -420,8 +426,9 @@ int main(int argc, char **argv)
 		run_threads(threads, listener);
 		pthread_barrier_wait(&start_line);
 		pthread_barrier_wait(&start_line);
-		printf("listening on %d of %d ports of %s after %.0f ms, slowest %.0f ms%s%s\n", listened, ports, address, now_ms() - start, listen_slowest,
-		       listen_errno ? ", last failure: " : "", listen_errno ? strerror(listen_errno) : "");
+		printf("listening on %d of %d ports of %s after %.0f ms, slowest %.0f ms%s%s\n", listened, ports, address,
+			now_ms() - start, listen_slowest, listen_errno ? ", last failure: " : "",
+			listen_errno ? strerror(listen_errno) : "");
 		if (listened)
 			wait_for_signal(life);
 		return listened == ports ? 0 : 1;
@@ -433,7 +440,8 @@ int main(int argc, char **argv)
 		wait_for_signal(life);
 		churn_over = true;
 		pthread_barrier_wait(&start_line);
-		printf("churned %d slowest %.0f ms%s%s\n", listened, listen_slowest, listen_errno ? ", last failure: " : "", listen_errno ? strerror(listen_errno) : "");
+		printf("churned %d slowest %.0f ms%s%s\n", listened, listen_slowest, listen_errno ? ", last failure: " : "",
+			listen_errno ? strerror(listen_errno) : "");
 		return listen_errno != 0;
 	}
 	if (!strcmp(argv[1], "connect")) {
@@ -443,7 +451,8 @@ int main(int argc, char **argv)
 		taken = calloc(wanted, sizeof *taken);
 		pthread_barrier_init(&start_line, NULL, parallel);
 		run_threads(parallel, connector);
-		// rdma_connect can sit in the kernel for as long as the kernel waits for its port mapper: nobody waits for such a thread.
+		// rdma_connect can sit in the kernel for as long as the kernel waits for its port mapper: nobody waits for
+		// such a thread.
 		while (now_ms() < deadline) {
 			pthread_mutex_lock(&result_lock);
 			int ready = finished == wanted;

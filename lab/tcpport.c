@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // tcpport: the ordinary TCP program of the lab.
 //
-//   tcpport held PORT...        exit 0 when every one of the TCP ports is taken by somebody (bound is enough, listening is not needed), 1 when one is free
-//   tcpport serve PORT [LIFE]   holds the port on all addresses of both families, answers every connection with the word "tcp"
+//   tcpport held PORT...        exit 0 when every one of the TCP ports is taken by somebody (bound is enough, listening
+//                               is not needed), 1 when one is free
+//   tcpport serve PORT [LIFE]   holds the port on all addresses of both families, answers every connection with the
+//                               word "tcp"
 //   tcpport ask ADDR PORT       prints what such a program answers
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// usurp: what any local user can do: says hello to iw_cm in the place of the port mapper, and hears what the kernel then sends.
+// usurp: what any local user can do: registers with iw_cm as the port mapper, and hears what the kernel then sends.
 //
 //   usurp SECONDS               as user 65534; prints how many requests came
 #include <linux/netlink.h>
@@ -15,7 +15,8 @@
 int main(int count, char **words)
 {
 	struct { struct nlmsghdr header; struct nlattr attribute; uint16_t abi, padding; } hello = {
-		{ sizeof hello, RDMA_NL_GET_TYPE(RDMA_NL_IWCM, RDMA_NL_IWPM_HELLO), NLM_F_REQUEST, 1, 0 }, { NLA_HDRLEN + sizeof(uint16_t), IWPM_NLA_HELLO_ABI_VERSION }, 4, 0,
+		{ sizeof hello, RDMA_NL_GET_TYPE(RDMA_NL_IWCM, RDMA_NL_IWPM_HELLO), NLM_F_REQUEST, 1, 0 },
+		{ NLA_HDRLEN + sizeof(uint16_t), IWPM_NLA_HELLO_ABI_VERSION }, 4, 0,
 	};
 	struct sockaddr_nl own = { .nl_family = AF_NETLINK };
 	socklen_t size = sizeof own;
@@ -24,8 +25,9 @@ int main(int count, char **words)
 	union { struct nlmsghdr header; char bytes[4096]; } message;
 	int requests = 0, fd;
 
-	if (setuid(65534) != 0 || (fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_RDMA)) < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) != 0 ||
-		getsockname(fd, (struct sockaddr *)&own, &size) != 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) {
+	if (setuid(65534) != 0 || (fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_RDMA)) < 0 ||
+		bind(fd, (struct sockaddr *)&own, sizeof own) != 0 || getsockname(fd, (struct sockaddr *)&own, &size) != 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) {
 		perror("usurp");
 		return 2;
 	}
@@ -35,7 +37,8 @@ int main(int count, char **words)
 		return 1;
 	}
 	while (time(NULL) < end)
-		if (recv(fd, &message, sizeof message, 0) > 0 && message.header.nlmsg_type != NLMSG_DONE && RDMA_NL_GET_OP(message.header.nlmsg_type) != RDMA_NL_IWPM_HELLO)
+		if (recv(fd, &message, sizeof message, 0) > 0 && message.header.nlmsg_type != NLMSG_DONE &&
+			RDMA_NL_GET_OP(message.header.nlmsg_type) != RDMA_NL_IWPM_HELLO)
 			requests++;
 	printf("%d requests\n", requests);
 	return 0;

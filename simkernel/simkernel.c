@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * A kernel with RDMA netlink, to be preloaded into a port mapper daemon: socket(AF_NETLINK, ..., NETLINK_RDMA) becomes one end of a unix socket pair, the other end
- * goes to the player (see simkernel.h). As in the kernel everything that a message causes happens within the send call: HELLO, the replay and NLMSG_DONE are in the
- * receive queue when it returns, each unread datagram is charged against the receive buffer, and over its limit messages get EBUSY, ENOBUFS, or are dropped.
- * All other sockets stay the host's.
+ * A kernel with RDMA netlink, to be preloaded into a port mapper daemon: socket(AF_NETLINK, ..., NETLINK_RDMA)
+ * becomes one end of a unix socket pair, the other end goes to the player (see simkernel.h). As in the kernel
+ * everything that a message causes happens within the send call: HELLO, the replay and NLMSG_DONE are in the
+ * receive queue when it returns, each unread datagram is charged against the receive buffer, and over its limit
+ * messages get EBUSY, ENOBUFS, or are dropped. All other sockets stay the host's.
  *
  *   cc -shared -fPIC -O2 -o simkernel.so simkernel.c
  */
@@ -90,7 +91,8 @@ static void open_kernel(void)
 		die(path);
 }
 
-/* Connected to the player. When that one is gone, however it ended, this process gets SIGKILL: no daemon is left behind. */
+/* Connected to the player. When that one is gone, however it ended, this process gets SIGKILL: no daemon is left
+ * behind. */
 static int connect_player(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -113,16 +115,22 @@ static uint64_t inode_of(int fd)
 
 static void end_with(int player)
 {
-	if (fcntl(player, F_SETSIG, SIGKILL) != 0 || fcntl(player, F_SETOWN, getpid()) != 0 || fcntl(player, F_SETFL, O_ASYNC) != 0)
+	if (fcntl(player, F_SETSIG, SIGKILL) != 0 || fcntl(player, F_SETOWN, getpid()) != 0 ||
+		fcntl(player, F_SETFL, O_ASYNC) != 0)
 		die("fcntl");
 }
 
 static void announce(int fd, int kernel_end, int page)
 {
 	struct simannounce hello = { SIMKERNEL_MAGIC, getpid(), inode_of(fd) };
-	union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control = { .header = { CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+	} control = { .header = { CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
 	struct iovec iov = { &hello, sizeof hello };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+	};
 	int fds[2] = { kernel_end, page }, player = connect_player();
 	char seen;
 
@@ -199,14 +207,17 @@ static struct sock *adopt(int fd)
 	union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control;
 	char known = 0;
 	struct iovec iov = { &known, 1 };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+	};
 	int player, fds[2];
 	struct sock *s;
 
 	pthread_once(&kernel_once, open_kernel);
 	pthread_once(&pages_once, make_pages);
 	player = connect_player();
-	if (syscall(SYS_write, player, &question, sizeof question) != sizeof question || syscall(SYS_recvmsg, player, &message, MSG_CMSG_CLOEXEC) != 1)
+	if (syscall(SYS_write, player, &question, sizeof question) != sizeof question ||
+		syscall(SYS_recvmsg, player, &message, MSG_CMSG_CLOEXEC) != 1)
 		die("adopt");
 	if (!known) {
 		syscall(SYS_close, player);
@@ -272,7 +283,10 @@ static uint32_t dump_charge(const struct sock *s)
 
 static void done(struct sock *s, uint32_t sequence, int32_t result)
 {
-	struct { struct nlmsghdr header; int32_t result; } message = { { sizeof message, NLMSG_DONE, NLM_F_MULTI, sequence, s->shared->portid }, result };
+	struct {
+		struct nlmsghdr header;
+		int32_t result;
+	} message = { { sizeof message, NLMSG_DONE, NLM_F_MULTI, sequence, s->shared->portid }, result };
 
 	enqueue(s, &message, sizeof message, dump_charge(s));
 }
@@ -281,7 +295,8 @@ static void error(struct sock *s, const struct nlmsghdr *refused, int32_t result
 {
 	unsigned char bytes[NLMSG_HDRLEN + sizeof(int32_t) + 4096];
 	uint32_t quoted = refused->nlmsg_len < 4096 ? refused->nlmsg_len : 4096;
-	struct nlmsghdr header = { NLMSG_HDRLEN + sizeof result + quoted, NLMSG_ERROR, 0, refused->nlmsg_seq, s->shared->portid };
+	struct nlmsghdr header = { NLMSG_HDRLEN + sizeof result + quoted, NLMSG_ERROR, 0, refused->nlmsg_seq,
+		s->shared->portid };
 
 	memcpy(bytes, &header, sizeof header);
 	memcpy(bytes + NLMSG_HDRLEN, &result, sizeof result);
@@ -291,9 +306,13 @@ static void error(struct sock *s, const struct nlmsghdr *refused, int32_t result
 
 static void hello(struct sock *s, const struct nlmsghdr *message)
 {
-	struct { struct nlmsghdr header; struct nlattr attribute; uint16_t abi, padding; } answer = {
-		{ sizeof answer, message->nlmsg_type, NLM_F_REQUEST, __atomic_fetch_add(&kernel->next_sequence, 1, __ATOMIC_SEQ_CST), 0 },
-		{ sizeof(struct nlattr) + sizeof(uint16_t), 1 }, (uint16_t)kernel->abi, 0,
+	struct { struct nlmsghdr header; struct nlattr attribute; uint16_t abi, padding;
+	} answer = {
+		{ sizeof answer, message->nlmsg_type, NLM_F_REQUEST,
+			__atomic_fetch_add(&kernel->next_sequence, 1, __ATOMIC_SEQ_CST), 0 },
+		{ sizeof(struct nlattr) + sizeof(uint16_t), 1 },
+		(uint16_t)kernel->abi,
+		0,
 	};
 	uint16_t theirs;
 
@@ -310,8 +329,11 @@ static void replay(struct sock *s, const struct nlmsghdr *message)
 	uint32_t left = kernel->replay_count, each = left ? kernel->replay_bytes / left : 0, datagrams = 0;
 	unsigned char bytes[8192];
 	struct nlmsghdr end = { NLMSG_HDRLEN, NLMSG_DONE, NLM_F_MULTI, 0, 0 };
-	struct { struct nlmsghdr header; struct { struct nlattr attribute; uint32_t value; } sequence, number; } number = {
-		{ sizeof number, (message->nlmsg_type & ~OPERATION_MASK) + MAPINFO_NUM, NLM_F_REQUEST, 0, 0 }, { { 8, 1 }, 0 }, { { 8, 2 }, kernel->replay_count },
+	struct { struct nlmsghdr header; struct { struct nlattr attribute; uint32_t value; } sequence, number;
+	} number = {
+		{ sizeof number, (message->nlmsg_type & ~OPERATION_MASK) + MAPINFO_NUM, NLM_F_REQUEST, 0, 0 },
+		{ { 8, 1 }, 0 },
+		{ { 8, 2 }, kernel->replay_count },
 	};
 
 	while (left) {
@@ -378,7 +400,8 @@ static void refuse(struct sock *s, const struct nlmsghdr *message, int32_t resul
 static void accept_one(struct sock *s, const struct nlmsghdr *message)
 {
 	uint32_t operation = message->nlmsg_type & OPERATION_MASK, client = message->nlmsg_type >> CLIENT_SHIFT;
-	int known = client < 32 && (kernel->clients & (1u << client)) && operation < (kernel->abi < 4 ? HELLO : KNOWN_OPERATIONS);
+	int known = client < 32 && (kernel->clients & (1u << client)) &&
+		operation < (kernel->abi < 4 ? HELLO : KNOWN_OPERATIONS);
 
 	if (!(message->nlmsg_flags & NLM_F_REQUEST) || message->nlmsg_type < NLMSG_MIN_TYPE) {
 		record(s, message, message->nlmsg_len, 1);
@@ -514,7 +537,9 @@ static int has_net_admin(void)
 
 int socket(int domain, int type, int protocol)
 {
-	return domain == AF_NETLINK && protocol == NETLINK_RDMA_PROTOCOL ? open_netlink(type) : (int)syscall(SYS_socket, domain, type, protocol);
+	return domain == AF_NETLINK && protocol == NETLINK_RDMA_PROTOCOL
+		? open_netlink(type)
+		: (int)syscall(SYS_socket, domain, type, protocol);
 }
 
 int bind(int fd, const struct sockaddr *address, socklen_t size)
@@ -524,7 +549,8 @@ int bind(int fd, const struct sockaddr *address, socklen_t size)
 
 	if (!s)
 		return syscall(SYS_bind, fd, address, size);
-	if (size < sizeof *netlink || netlink->nl_family != AF_NETLINK || (s->shared->portid && s->shared->portid != netlink->nl_pid))
+	if (size < sizeof *netlink || netlink->nl_family != AF_NETLINK ||
+		(s->shared->portid && s->shared->portid != netlink->nl_pid))
 		errno = EINVAL;
 	else if (netlink->nl_groups && !has_net_admin())
 		errno = EPERM;
@@ -609,7 +635,8 @@ ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct s
 {
 	struct sock *s = find(fd);
 
-	return s ? transmit_vector(s, &(struct iovec){ (void *)bytes, size }, 1) : syscall(SYS_sendto, fd, bytes, size, flags, to, to_size);
+	return s ? transmit_vector(s, &(struct iovec){ (void *)bytes, size }, 1)
+			 : syscall(SYS_sendto, fd, bytes, size, flags, to, to_size);
 }
 
 ssize_t send(int fd, const void *bytes, size_t size, int flags) { return sendto(fd, bytes, size, flags, NULL, 0); }
@@ -635,11 +662,14 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	return s ? receive(s, message, flags) : syscall(SYS_recvmsg, fd, message, flags);
 }
 
-ssize_t recvfrom(int fd, void *restrict bytes, size_t size, int flags, struct sockaddr *restrict from, socklen_t *restrict from_size)
+ssize_t recvfrom(int fd, void *restrict bytes, size_t size, int flags, struct sockaddr *restrict from,
+	socklen_t *restrict from_size)
 {
 	struct sock *s = find(fd);
 	struct iovec iov = { bytes, size };
-	struct msghdr message = { .msg_name = from, .msg_namelen = from && from_size ? *from_size : 0, .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr message = {
+		.msg_name = from, .msg_namelen = from && from_size ? *from_size : 0, .msg_iov = &iov, .msg_iovlen = 1
+	};
 
 	if (!s)
 		return syscall(SYS_recvfrom, fd, bytes, size, flags, from, from_size);
@@ -651,9 +681,13 @@ ssize_t recvfrom(int fd, void *restrict bytes, size_t size, int flags, struct so
 
 ssize_t recv(int fd, void *bytes, size_t size, int flags) { return recvfrom(fd, bytes, size, flags, NULL, NULL); }
 
-ssize_t read(int fd, void *bytes, size_t size) { return find(fd) ? recvfrom(fd, bytes, size, 0, NULL, NULL) : syscall(SYS_read, fd, bytes, size); }
+ssize_t read(int fd, void *bytes, size_t size)
+{
+	return find(fd) ? recvfrom(fd, bytes, size, 0, NULL, NULL) : syscall(SYS_read, fd, bytes, size);
+}
 
-ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t room, int flags, struct sockaddr *from, socklen_t *from_size)
+ssize_t __recvfrom_chk(
+	int fd, void *bytes, size_t size, size_t room, int flags, struct sockaddr *from, socklen_t *from_size)
 {
 	(void)room;
 	return recvfrom(fd, bytes, size, flags, from, from_size);
@@ -679,7 +713,8 @@ int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, st
 		return syscall(SYS_recvmmsg, fd, messages, count, flags, timeout);
 	for (; taken_count < count; taken_count++) {
 		int more = taken_count ? MSG_DONTWAIT : 0;
-		ssize_t size = recvmsg(fd, &messages[taken_count].msg_hdr, (flags & ~MSG_WAITFORONE) | (flags & MSG_WAITFORONE ? more : 0));
+		ssize_t size = recvmsg(
+			fd, &messages[taken_count].msg_hdr, (flags & ~MSG_WAITFORONE) | (flags & MSG_WAITFORONE ? more : 0));
 
 		if (size < 0)
 			return taken_count ? (int)taken_count : -1;

@@ -4,12 +4,14 @@
  *
  * $SIMKERNEL names a folder with two entries, both made by the player:
  *   kernel   struct simkernel, mapped by both sides; the replay's MAPINFO messages stand behind SIMKERNEL_REPLAY_AT
- *   socket   a listening SOCK_SEQPACKET socket; each netlink socket that the daemon opens is announced there by one struct simannounce with two
- *            descriptors: the kernel's end of the socket, and a page with its struct simsocket. The player answers with one byte. The connection stays open: when the
- *            player is gone, so is the daemon. A process that is handed such a socket by another one sends SIMKERNEL_ADOPT with the socket's inode instead, and the
- *            player answers with a byte and, if it knows it, the same two descriptors.
+ *   socket   a listening SOCK_SEQPACKET socket; each netlink socket that the daemon opens is announced there by one
+ *            struct simannounce with two descriptors: the kernel's end of the socket, and a page with its struct
+ *            simsocket. The player answers with one byte. The connection stays open: when the player is gone, so is
+ *            the daemon. A process that is handed such a socket by another one sends SIMKERNEL_ADOPT with the socket's
+ *            inode instead, and the player answers with a byte and, if it knows it, the same two descriptors.
  *
- * On the kernel's end the player reads datagrams that begin with a struct simrecord, and writes datagrams that begin with a struct simheader.
+ * On the kernel's end the player reads datagrams that begin with a struct simrecord, and writes datagrams that begin
+ * with a struct simheader.
  */
 #ifndef SIMKERNEL_H
 #define SIMKERNEL_H
@@ -24,13 +26,14 @@
 /* What becomes of an operation that the daemon sends: 0 as a kernel does it, -errno NLMSG_ERROR, or: */
 #define SIMKERNEL_HOLD 1 /* the send call does not return before the player writes something else here */
 #define SIMKERNEL_SILENT 2 /* taken, and nothing comes back */
-#define SIMKERNEL_OVERRUN 3 /* taken, what comes back is lost since the receive buffer is full: once, then 0 stands here */
+#define SIMKERNEL_OVERRUN 3 /* taken, what comes back is lost since the receive buffer is full: once, then 0 here */
 
 struct simkernel {
 	uint32_t magic;
-	uint32_t next_sequence;       /* nlmsg_seq of the kernel's next request, shared by all operations; changed atomically */
+	uint32_t next_sequence;       /* nlmsg_seq of the kernel's next request of any operation; changed atomically */
 	uint32_t abi;                 /* 4, or 3: HELLO is unknown then */
-	uint32_t clients;             /* bit mask of the netlink clients that there are; 0 is a kernel without iw_cm. What RDMA_NL_NLDEV is asked the player answers */
+	/* bit mask of the netlink clients; 0 is a kernel without iw_cm. What RDMA_NL_NLDEV is asked the player answers */
+	uint32_t clients;
 	int32_t socket_errno;         /* not 0: socket() fails so */
 	uint32_t binds_in_use;        /* so many binds to come find their port id taken */
 	uint32_t replay_bytes;
@@ -39,9 +42,11 @@ struct simkernel {
 	uint32_t rmem_max;            /* what SO_RCVBUF may ask for */
 	int32_t action[SIMKERNEL_OPERATIONS];
 	uint32_t quiet;               /* the player does not want to see what the daemon sends */
-	uint32_t hold_receive;        /* 1: the next receive does not return, as in a process that gets no processor, before this is 0; 2 says that one is held */
+	/* 1: the next receive does not return, as in a process that gets no processor, before this is 0; 2: one is held */
+	uint32_t hold_receive;
 	uint32_t replay_whole;        /* the replay is not cut off after 19 datagrams, as a kernel does */
-	uint32_t own_end;             /* the player ends the daemon itself: its own end is no signal, and opening the socket takes no longer than it must */
+	/* the player ends the daemon itself: its own end is no signal, and opening the socket takes no longer than it must */
+	uint32_t own_end;
 };
 
 struct simsocket {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Runs a program as a service unit with MemoryDenyWriteExecute= does: no memory that is or becomes both writable and executable.
+ * Runs a program as a service unit with MemoryDenyWriteExecute= does: no memory that is or becomes both writable
+ * and executable.
  *
  *   denyexec PROGRAM [ARGUMENT...]
  *

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sends Requests as fast as it can, each with a source, a handle and a connecting endpoint of its own, to UDP port 3935 of a host; every other one asks for the
- * endpoint that is given, the others for another port. Says how many it sent and how long that took, in nanoseconds. Needs CAP_NET_RAW.
+ * Sends Requests as fast as it can, each with a source, a handle and a connecting endpoint of its own, to UDP port
+ * 3935 of a host; every other one asks for the endpoint that is given, the others for another port. Says how many
+ * it sent and how long that took, in nanoseconds. Needs CAP_NET_RAW.
  *
  *   flood TARGET ASKED-ADDRESS ASKED-PORT COUNT SEED
  */
@@ -46,8 +47,16 @@ static void fill(struct request *r, uint32_t target, uint32_t asked, uint16_t po
 	uint64_t noise = dice();
 
 	memset(r, 0, sizeof *r);
-	r->ip = (struct iphdr){ .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP, .tot_len = htons(sizeof *r), .saddr = stranger(), .daddr = target };
-	r->udp = (struct udphdr){ .source = htons(1024 + noise % 60000), .dest = htons(MAPPER_PORT), .len = htons(sizeof *r - sizeof r->ip) };
+	r->ip = (struct iphdr){ .version = 4,
+		.ihl = 5,
+		.ttl = 64,
+		.protocol = IPPROTO_UDP,
+		.tot_len = htons(sizeof *r),
+		.saddr = stranger(),
+		.daddr = target };
+	r->udp = (struct udphdr){
+		.source = htons(1024 + noise % 60000), .dest = htons(MAPPER_PORT), .len = htons(sizeof *r - sizeof r->ip)
+	};
 	r->version_type_family = 4;
 	r->handle = dice();
 	r->connecting[0] = r->mapped[0] = r->ip.saddr;
@@ -74,7 +83,8 @@ int main(int count, char **words)
 	long long wanted, sent = 0, began = nanoseconds();
 	struct in_addr asked;
 
-	if (count != 6 || fd < 0 || inet_pton(AF_INET, words[1], &to.sin_addr) != 1 || inet_pton(AF_INET, words[2], &asked) != 1) {
+	if (count != 6 || fd < 0 || inet_pton(AF_INET, words[1], &to.sin_addr) != 1 ||
+		inet_pton(AF_INET, words[2], &asked) != 1) {
 		fprintf(stderr, "flood: %s\n", fd < 0 ? strerror(errno) : "TARGET ASKED-ADDRESS ASKED-PORT COUNT SEED");
 		return 1;
 	}
@@ -82,7 +92,8 @@ int main(int count, char **words)
 	state = strtoull(words[5], NULL, 0) | 1;
 	for (int i = 0; i < BATCH; i++) {
 		vectors[i] = (struct iovec){ &requests[i], sizeof requests[i] };
-		messages[i].msg_hdr = (struct msghdr){ .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &vectors[i], .msg_iovlen = 1 };
+		messages[i].msg_hdr =
+			(struct msghdr){ .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &vectors[i], .msg_iovlen = 1 };
 	}
 	while (sent < wanted) {
 		int n = wanted - sent < BATCH ? (int)(wanted - sent) : BATCH, done;

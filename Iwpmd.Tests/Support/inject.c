@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Lets the first thread of another process, which must be waiting in a system call, make another one: what a forbidden call does to a program that never makes it.
- * Prints what it returned, or "killed" and the signal when the process did not survive it.
+ * Lets the first thread of another process, which must be waiting in a system call, make another one: what a
+ * forbidden call does to a program that never makes it. Prints what it returned, or "killed" and the signal when
+ * the process did not survive it.
  *
  *   inject PID CALL [ARGUMENT...]     CALL is a number; an argument is a number, or a text that is put on the stack.
  */
@@ -43,7 +44,8 @@ int main(int count, char **words)
 	pid_t pid = count > 2 ? atoi(words[1]) : 0;
 	int status, held = 0;
 
-	if (pid <= 0 || count > 9 || ptrace(PTRACE_SEIZE, pid, 0, 0) != 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) != 0 || waitpid(pid, &status, __WALL) != pid)
+	if (pid <= 0 || count > 9 || ptrace(PTRACE_SEIZE, pid, 0, 0) != 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) != 0 ||
+		waitpid(pid, &status, __WALL) != pid)
 		die("attach");
 	if (ptrace(PTRACE_GETREGS, pid, 0, &before) != 0 || (long long)before.orig_rax < 0)
 		die("it is not in a system call");
@@ -58,7 +60,8 @@ int main(int count, char **words)
 	call.rip -= 2; /* the instruction that made it wait */
 	call.orig_rax = -1;
 	call.rax = strtoull(words[2], NULL, 0);
-	call.rdi = values[0], call.rsi = values[1], call.rdx = values[2], call.r10 = values[3], call.r8 = values[4], call.r9 = values[5];
+	call.rdi = values[0], call.rsi = values[1], call.rdx = values[2], call.r10 = values[3], call.r8 = values[4],
+	call.r9 = values[5];
 	if (ptrace(PTRACE_SETREGS, pid, 0, &call) != 0)
 		die("call");
 	do {

@@ -4,7 +4,8 @@
  *
  *   passfds SOCKET PROGRAM ARGUMENTS...
  *
- * Takes all descriptors that come over the listening unix socket of that path until it is closed, in order, and passes them from 3 on, with LISTEN_PID and LISTEN_FDS.
+ * Takes all descriptors that come over the listening unix socket of that path until it is closed, in order, and
+ * passes them from 3 on, with LISTEN_PID and LISTEN_FDS.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,7 +40,9 @@ int main(int argc, char **argv)
 		union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(int))]; } control;
 		char byte;
 		struct iovec iov = { &byte, 1 };
-		struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+		struct msghdr message = {
+			.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+		};
 		ssize_t size = recvmsg(from, &message, 0);
 		int fd;
 

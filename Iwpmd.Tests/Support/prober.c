@@ -4,8 +4,9 @@
  *
  *   prober FILE
  *
- * Tries to bind every port that stands in the file, a line each, on the IPv4 and the IPv6 wildcard address in turn, round after round, until SIGTERM. Says "first round"
- * after the first, "free PORT" when it got one, and at the end how many rounds it made.
+ * Tries to bind every port that stands in the file, a line each, on the IPv4 and the IPv6 wildcard address in turn,
+ * round after round, until SIGTERM. Says "first round" after the first, "free PORT" when it got one, and at the end
+ * how many rounds it made.
  */
 #include <netinet/in.h>
 #include <signal.h>
@@ -24,7 +25,8 @@ static int is_free(int port, int family)
 	struct sockaddr_in address4 = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int fd = socket(family, SOCK_STREAM, 0), result;
 
-	result = bind(fd, family == AF_INET ? (void *)&address4 : (void *)&address, family == AF_INET ? sizeof address4 : sizeof address);
+	result = bind(fd, family == AF_INET ? (void *)&address4 : (void *)&address,
+		family == AF_INET ? sizeof address4 : sizeof address);
 	close(fd);
 	return result == 0;
 }
