@@ -419,6 +419,24 @@ static void floors(void)
 	}
 }
 
+/* COUNT starts of one program: medians of the time to HELLO, its processor time, and the memory afterwards. */
+static int only_starts(enum program program, int count)
+{
+	double values[4][64];
+	struct subject s;
+
+	for (int i = 0; i < count && i < 64; i++) {
+		subject_start(&s, program, &(struct options){ 0 });
+		values[0][i] = s.hello * 1e3;
+		values[1][i] = cpu(&s) / 1e3;
+		subject_memory(&s, &values[2][i], &values[3][i]);
+		subject_stop(&s, SIGTERM);
+	}
+	printf("%s: HELLO after %.3f ms, CPU %.3f ms, RSS %.3f MB, PSS %.3f MB\n", program_names[program],
+		median_of(values[0], count), median_of(values[1], count), median_of(values[2], count), median_of(values[3], count));
+	return 0;
+}
+
 /* One load alone, for tools that count: bench --only LOAD --count N PROGRAM. */
 static int only(const char *name, enum program program, int count)
 {
@@ -442,6 +460,8 @@ static int only(const char *name, enum program program, int count)
 		return ending(), 0;
 	if (strcmp(name, "looks") == 0)
 		return readers(), 0;
+	if (strcmp(name, "start") == 0)
+		return only_starts(program, count);
 	for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
 		if (strcmp(loads[i].name, name) != 0)
 			continue;

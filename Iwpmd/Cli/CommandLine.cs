@@ -87,10 +87,6 @@ internal static partial class CommandLine
         {
             root.Options.Add(option);
         }
-        foreach (Command command in Commands(root))
-        {
-            root.Subcommands.Add(command);
-        }
         root.Validators.Add(result => Exclude(result, systemd, foreground));
         root.Validators.Add(result => Exclude(result, noSandbox, logSandbox));
         root.SetAction(result =>
@@ -109,9 +105,25 @@ internal static partial class CommandLine
                 : Cli.Run.Execute(new RunOptions(
                     result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
         });
+        return Invoke(root, Parse(root, arguments));
+    }
+
+    /// <summary>The daemon's own options first: for its start the commands need not be declared.</summary>
+    private static ParseResult Parse(Command root, string[] arguments)
+    {
         // No response files: in a boot image the program's own name begins with @, so that systemd lets it live, and
         // that is looked at as well.
-        return Invoke(root, root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null }));
+        var configuration = new ParserConfiguration { ResponseFileTokenReplacer = null };
+        ParseResult parsed = root.Parse(arguments, configuration);
+        if (parsed.Errors.Count == 0 && parsed.Action is not HelpAction)
+        {
+            return parsed;
+        }
+        foreach (Command command in Commands(root))
+        {
+            root.Subcommands.Add(command);
+        }
+        return root.Parse(arguments, configuration);
     }
 
     private static int ShowVersion()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.State;
 using Iwpmd.Wire;
 
@@ -52,6 +53,7 @@ internal sealed class Conversations
 
     public ref readonly ConversationRow this[int slot] => ref _state.Conversations[slot];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public RowChange<ConversationRow> Change(int slot) => new(ref _state.Conversations[slot]);
 
     /// <summary>

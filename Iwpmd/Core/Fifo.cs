@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+
 namespace Iwpmd.Core;
 
 /// <summary>
@@ -15,6 +17,7 @@ internal sealed class Fifo<T>(int capacity)
     public int Count { get; private set; }
 
     /// <summary>A new last element, to be assigned at once; the reference ends with the next call.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ref T Enqueue()
     {
         if (Count == _ring.Length)
@@ -32,6 +35,7 @@ internal sealed class Fifo<T>(int capacity)
     /// <summary>The first element; the reference is good until it is dequeued.</summary>
     public ref readonly T Peek() => ref _ring[_head];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Dequeue()
     {
         _head = (_head + 1) & (_ring.Length - 1);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.State;
 using Iwpmd.Wire;
 
@@ -70,6 +71,7 @@ internal sealed class MappingTable
 
     public ref readonly MappingRow this[int slot] => ref _state.Mappings[slot];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public RowChange<MappingRow> Change(int slot) => new(ref _state.Mappings[slot]);
 
     /// <summary>Adds a row with one reference; -1 when the table is full.</summary>

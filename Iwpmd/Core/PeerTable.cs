@@ -16,7 +16,7 @@ internal sealed class PeerTable
     public PeerTable(StateLayout state)
     {
         _state = state;
-        foreach (ref readonly PeerRow row in state.Peers)
+        foreach (ref readonly PeerRow row in state.IsNew ? [] : state.Peers)
         {
             _unreachableUntil = Times.Later(_unreachableUntil, row.UnreachableUntil);
         }

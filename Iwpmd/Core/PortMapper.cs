@@ -81,9 +81,12 @@ internal sealed class PortMapper
     public PortMapper(StateLayout state, ITcpPorts ports, PortMapperSettings settings, Func<ulong> random, ILogger log)
     {
         (_state, _log) = (state, log);
-        StateRow.DropUnsound(new Span<HealthRow>(ref state.Health));
-        StateRow.DropUnsound(state.Clients);
-        StateRow.DropUnsound(state.Peers);
+        if (!state.IsNew)
+        {
+            StateRow.DropUnsound(new Span<HealthRow>(ref state.Health));
+            StateRow.DropUnsound(state.Clients);
+            StateRow.DropUnsound(state.Peers);
+        }
         _statistics = new Statistics(state);
         _replies = new KernelReplies(Outbox, _statistics, log);
         _mappings = new Mappings(state, ports, _replies, _statistics, _timers, log) { Kept = settings.KeptPorts };

@@ -32,25 +32,21 @@ internal sealed class SourceTable(int capacity, ulong secret)
     public ref Source Find(in InetEndpoint address)
     {
         ulong key = KeyOf(address);
-        return ref Find(Set(key), key);
+        ref Source source = ref FindOrEmpty(Set(key), key);
+        return ref Unsafe.IsNullRef(ref source) || source.Key != key ? ref Unsafe.NullRef<Source>() : ref source;
     }
 
     public ref Source FindOrAdd(in InetEndpoint address)
     {
         ulong key = KeyOf(address);
         Span<Source> set = Set(key);
-        ref Source found = ref Find(set, key);
-        if (!Unsafe.IsNullRef(ref found))
+        ref Source source = ref FindOrEmpty(set, key);
+        source = ref Unsafe.IsNullRef(ref source) ? ref Oldest(set) : ref source;
+        if (source.Key != key)
         {
-            return ref found;
+            source = new Source { Key = key };
         }
-        int oldest = 0;
-        for (int i = 1; i < set.Length; i++)
-        {
-            oldest = set[i].Bucket.FullAt < set[oldest].Bucket.FullAt ? i : oldest;
-        }
-        set[oldest] = new Source { Key = key };
-        return ref set[oldest];
+        return ref source;
     }
 
     /// <summary>Writes the sources of a family, v4 addresses or v6 networks of 64 bits; returns how many.</summary>
@@ -72,16 +68,30 @@ internal sealed class SourceTable(int capacity, ulong secret)
         address.Family == IpFamily.V4 ? ~address.Low // as no v6 address begins
         : address.High == 0 ? 1 : address.High; // ::1, and 0 is an empty row
 
-    private static ref Source Find(Span<Source> set, ulong key)
+    /// <summary>The row with this key, else the first empty one, else a null reference: a set fills in order.</summary>
+    private static ref Source FindOrEmpty(Span<Source> set, ulong key)
     {
         foreach (ref Source source in set)
         {
-            if (source.Key == key)
+            if (source.Key == key || source.Key == 0)
             {
                 return ref source;
             }
         }
         return ref Unsafe.NullRef<Source>();
+    }
+
+    private static ref Source Oldest(Span<Source> set)
+    {
+        ref Source oldest = ref set[0];
+        foreach (ref Source source in set)
+        {
+            if (source.Bucket.FullAt < oldest.Bucket.FullAt)
+            {
+                oldest = ref source;
+            }
+        }
+        return ref oldest;
     }
 
     private Span<Source> Set(ulong key) =>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.State;
 
 namespace Iwpmd.Core;
@@ -6,6 +7,7 @@ namespace Iwpmd.Core;
 /// <summary>Counters and losses, in the state.</summary>
 internal sealed class Statistics(StateLayout state)
 {
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Count(Counter counter, long count = 1) => state.Counters[(int)counter] += (ulong)count;
 
     /// <summary>A loss for a user of the host: health reports it for <see cref="LossRow.Memory"/>.</summary>

@@ -63,7 +63,7 @@ internal sealed class ConfigurationParser
         }
         string[] parts = line.Split('=', 2, StringSplitOptions.TrimEntries);
         string name = parts.Length == 2 ? parts[0] : line.Split(NameEnds, 2)[0];
-        ConfigurationKey? key = FindNearest(name);
+        ConfigurationKey? key = Array.Find(Configuration.Keys, one => one.Name == name) ?? FindNearest(name);
         bool restricts = key is { Restricts: true };
         if (parts.Length == 1)
         {
@@ -113,7 +113,7 @@ internal sealed class ConfigurationParser
         _complaints.Add(new Complaint(line, $"{fault}: {end}", isFatal));
     }
 
-    /// <summary>The key of this name, or the intended one, if the name is misspelt or a synonym.</summary>
+    /// <summary>The intended key, if the name is misspelt or a synonym.</summary>
     private static ConfigurationKey? FindNearest(string name)
     {
         (ConfigurationKey? nearest, int fewest) = (null, Misspelt + 1);

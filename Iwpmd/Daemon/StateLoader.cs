@@ -144,7 +144,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             Log.StateUnavailable(log, FilePath, "clear", error.Text());
             return InMemory(capacity);
         }
-        var state = new StateLayout(File.Address, capacity);
+        var state = new StateLayout(File.Address, capacity) { IsNew = true };
         state.Format(_identity);
         return state;
     }

@@ -171,7 +171,7 @@ internal sealed partial class TcpPorts : ITcpPorts
     }
 
     /// <summary>The sockets of all claimed ports.</summary>
-    public int[] Descriptors() => [.. _fds.Where(fd => fd > 0).Select(fd => fd - 1)];
+    public int[] Descriptors() => Array.ConvertAll(Array.FindAll(_fds, fd => fd > 0), fd => fd - 1);
 
     private void CloseSpare(int port)
     {

@@ -20,11 +20,12 @@ internal sealed unsafe class UdpBatch
     private readonly Libc.mmsghdr* _messages;
     private readonly Libc.iovec* _vectors;
     private readonly byte* _names, _controls, _datagrams;
+    private int _used; // so many were received into, and have other lengths than at first
 
     /// <param name="datagramSize">A longer datagram is cut off.</param>
     public UdpBatch(int capacity, int datagramSize)
     {
-        (_capacity, _datagramSize) = (capacity, datagramSize);
+        (_capacity, _datagramSize, _used) = (capacity, datagramSize, capacity);
         _messages = (Libc.mmsghdr*)NativeMemory.AllocZeroed((nuint)capacity, (nuint)sizeof(Libc.mmsghdr));
         _vectors = (Libc.iovec*)NativeMemory.AllocZeroed((nuint)capacity, (nuint)sizeof(Libc.iovec));
         _names = (byte*)NativeMemory.AllocZeroed((nuint)capacity, Sockaddr.In6Size);
@@ -49,7 +50,7 @@ internal sealed unsafe class UdpBatch
     /// </summary>
     public int Receive(UdpSocket socket)
     {
-        for (int i = 0; i < _capacity; i++)
+        for (int i = 0; i < _used; i++)
         {
             _messages[i].msg_hdr.msg_namelen = Sockaddr.In6Size;
             _messages[i].msg_hdr.msg_controllen = ControlSize;
@@ -59,6 +60,7 @@ internal sealed unsafe class UdpBatch
         {
             count = Libc.recvmmsg(socket.Fd, _messages, (uint)_capacity, Libc.MSG_DONTWAIT, null);
         }
+        _used = Math.Max(count, 1); // a failed call may have changed the first
         return Math.Max(count, 0);
     }
 

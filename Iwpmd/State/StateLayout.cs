@@ -145,6 +145,9 @@ internal sealed unsafe class StateLayout
 
     public StateGeometry Geometry => _geometry;
 
+    /// <summary>Nothing but its header was ever written: there is no row to be read.</summary>
+    public bool IsNew { get; init; }
+
     public static long SizeOf(StateCapacity capacity) => GeometryOf(capacity).Length;
 
     public static StateGeometry GeometryOf(StateCapacity capacity) => new(
@@ -164,15 +167,31 @@ internal sealed unsafe class StateLayout
 
     public ref HealthRow Health => ref *(HealthRow*)(_base + HeaderSize);
 
-    public Span<ulong> Counters => new(_counters, _geometry.Counters);
+    public Span<ulong> Counters
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => new(_counters, _geometry.Counters);
+    }
 
     public Span<ClientRow> Clients => new(_clients, _geometry.Clients);
 
-    public Span<MappingRow> Mappings => new(_mappings, _geometry.Mappings);
+    public Span<MappingRow> Mappings
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => new(_mappings, _geometry.Mappings);
+    }
 
-    public Span<ConversationRow> Conversations => new(_conversations, _geometry.Conversations);
+    public Span<ConversationRow> Conversations
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => new(_conversations, _geometry.Conversations);
+    }
 
-    public Span<PeerRow> Peers => new(_peers, _geometry.Peers);
+    public Span<PeerRow> Peers
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => new(_peers, _geometry.Peers);
+    }
 
     /// <summary>The whole memory.</summary>
     public Span<byte> Bytes => new(_base, checked((int)Geometry.Length));

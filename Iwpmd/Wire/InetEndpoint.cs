@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Buffers.Binary;
 using System.Net;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Iwpmd.Wire;
@@ -37,14 +38,17 @@ internal readonly record struct InetEndpoint(
 
     public InetEndpoint WithScope(uint scope) => this with { Scope = scope };
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool SameAddress(in InetEndpoint other) =>
         Family == other.Family && High == other.High && Low == other.Low && (!IsLinkLocal || Scope == other.Scope);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Equals(InetEndpoint other) => Port == other.Port && SameAddress(other);
 
     public override int GetHashCode() => HashCode.Combine(Family, High, Low, Port);
 
     /// <summary>Reads 4 or 16 bytes in network order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static InetEndpoint FromAddressBytes(ReadOnlySpan<byte> address, ushort port, uint scope = 0) =>
         address.Length == 4
         ? new(IpFamily.V4, 0, BinaryPrimitives.ReadUInt32BigEndian(address), port)
@@ -61,7 +65,10 @@ internal readonly record struct InetEndpoint(
         if (Family == IpFamily.V4)
         {
             BinaryPrimitives.WriteUInt32BigEndian(field, (uint)Low);
-            field[sizeof(uint)..].Clear();
+            if (field.Length > sizeof(uint))
+            {
+                field[sizeof(uint)..].Clear();
+            }
             return;
         }
         BinaryPrimitives.WriteUInt64BigEndian(field, High);

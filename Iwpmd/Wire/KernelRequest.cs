@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using static Iwpmd.Wire.RdmaNetlink;
 
@@ -43,6 +44,7 @@ internal enum KernelOperation : byte
 /// </summary>
 internal readonly record struct KernelRequest
 {
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private KernelRequest(in NetlinkHeader header) =>
         (Operation, Client, Sequence) = ((KernelOperation)header.Operation, (byte)header.Client, header.Sequence);
 
@@ -145,6 +147,7 @@ internal readonly record struct KernelRequest
     /// <summary>
     /// True of the kernel's ACK of our message <paramref name="sequence"/>; the result is 0 or -errno.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool TryReadAck(
         in NetlinkHeader header, ReadOnlySpan<byte> payload, out uint sequence, out int result)
     {

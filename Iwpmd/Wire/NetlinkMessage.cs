@@ -48,18 +48,20 @@ internal ref struct NetlinkMessages(ReadOnlySpan<byte> datagram)
 
     public bool MoveNext()
     {
-        if (_rest.Length < NetlinkHeader.Size)
+        ReadOnlySpan<byte> rest = _rest;
+        if (rest.Length < NetlinkHeader.Size)
         {
             return false;
         }
-        NetlinkHeader header = NetlinkHeader.Read(_rest);
-        if (header.Length < NetlinkHeader.Size || header.Length > _rest.Length)
+        NetlinkHeader header = NetlinkHeader.Read(rest);
+        int length = header.Length;
+        if (length < NetlinkHeader.Size || length > rest.Length)
         {
             return false;
         }
         Header = header;
-        Payload = _rest[NetlinkHeader.Size..header.Length];
-        _rest = _rest[Math.Min(NetlinkAttribute.Align(header.Length), _rest.Length)..];
+        Payload = rest[NetlinkHeader.Size..length];
+        _rest = rest[Math.Min(NetlinkAttribute.Align(length), rest.Length)..];
         return true;
     }
 }

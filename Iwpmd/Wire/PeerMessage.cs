@@ -43,16 +43,11 @@ internal readonly record struct PeerMessage(
 
     /// <summary>The port of <see cref="Accepting"/> becomes the mapped one.</summary>
     public PeerMessage AsAccept(ushort mappedPort) =>
-        this with
-        {
-            Type = PeerMessageType.Accept,
-            Accepting = Accepting.WithPort(mappedPort),
-            MappedConnecting = default,
-        };
+        new(PeerMessageType.Accept, Handle, Connecting, Accepting.WithPort(mappedPort), default);
 
-    public PeerMessage AsReject() => this with { Type = PeerMessageType.Reject, MappedConnecting = default };
+    public PeerMessage AsReject() => new(PeerMessageType.Reject, Handle, Connecting, Accepting, default);
 
-    public PeerMessage AsAck() => this with { Type = PeerMessageType.Ack, MappedConnecting = default };
+    public PeerMessage AsAck() => new(PeerMessageType.Ack, Handle, Connecting, Accepting, default);
 
     public static bool TryParse(ReadOnlySpan<byte> datagram, out PeerMessage message, out string? reason)
     {

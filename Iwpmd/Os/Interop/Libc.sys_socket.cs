@@ -51,7 +51,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Name)]
     internal static partial nint send(int fd, byte* buffer, nuint size, int flags);
 
+    // Like recvmmsg only called with MSG_DONTWAIT, and several times for each request: the collector may wait for it.
     [LibraryImport(Name)]
+    [SuppressGCTransition]
     internal static partial nint recvfrom(int fd, byte* buffer, nuint size, int flags, byte* from, uint* fromSize);
 
     [LibraryImport(Name)]
@@ -61,6 +63,7 @@ internal static unsafe partial class Libc
     internal static partial nint recvmsg(int fd, msghdr* message, int flags);
 
     [LibraryImport(Name)]
+    [SuppressGCTransition]
     internal static partial int recvmmsg(int fd, mmsghdr* messages, uint count, int flags, timespec* timeout);
 
     [StructLayout(LayoutKind.Sequential)]
