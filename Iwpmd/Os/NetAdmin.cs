@@ -18,7 +18,7 @@ internal static unsafe class NetAdmin
     public static Errno GiveUp()
     {
         MakeGarbage();
-        GC.Collect(0); // what is older is not looked at: it would cost a megabyte
+        GC.Collect();
         GC.WaitForPendingFinalizers();
         Errno error = GiveUpInThisThread();
         return error != Errno.None ? error : s_errorOfFinalizer;
