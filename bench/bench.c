@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define OUTSTANDING 2000         /* at the end */
+#define JOB_LISTENERS 100
 #define MOST_REAL_PORTS 19000    /* below a limit of 20000 descriptors, with room for what is added on top */
 
 static int rounds = 5, operations = 600;
@@ -351,6 +352,34 @@ static void readers(void)
 	subject_stop(&s, SIGTERM);
 }
 
+/* Under the daemon's own bounds, each time with a daemon that has seen none of the hosts. */
+static void jobs(void)
+{
+	struct row *row = add_row("A job's start", "job", JOB_HOSTS, MILLISECONDS,
+			"%d hosts connect to %d listeners, 64 at a time: until the last is served", JOB_HOSTS, JOB_LISTENERS);
+	struct row *adds = add_row("A job's start", "job-p99", JOB_HOSTS, MILLISECONDS, "ADD meanwhile, p99");
+	double times[2][64], p99[2][64];
+
+	for (int round = 0; round < rounds; round++) {
+		for (int i = 0; i < 2; i++) {
+			int program = round & 1 ? 1 - i : i;
+			struct subject s;
+
+			start(&s, program, &(struct options){ .bounded = true });
+			fill(&s, JOB_LISTENERS, 0);
+			times[program][round] = job_start(&s, JOB_HOSTS, JOB_LISTENERS, 64, &p99[program][round]) * 1e3;
+			p99[program][round] /= 1e3;
+			subject_stop(&s, SIGTERM);
+		}
+	}
+	for (int program = 0; program < 2; program++) {
+		note(row, program, median_of(times[program], rounds));
+		note(adds, program, median_of(p99[program], rounds));
+	}
+	print_row(row);
+	print_row(adds);
+}
+
 static pid_t flood(const struct subject *s, int seed)
 {
 	char target[32], number[16];
@@ -460,6 +489,8 @@ static int only(const char *name, enum program program, int count)
 		return ending(), 0;
 	if (strcmp(name, "looks") == 0)
 		return readers(), 0;
+	if (strcmp(name, "job") == 0)
+		return jobs(), 0;
 	if (strcmp(name, "start") == 0)
 		return only_starts(program, count);
 	for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
@@ -512,6 +543,7 @@ int main(int argc, char **argv)
 	no_port_map();
 	default_range();
 	readers();
+	jobs();
 	flooded();
 	floors();
 	write_report(argv[optind + PROGRAMS], rounds, seconds(CLOCK_MONOTONIC) - started);

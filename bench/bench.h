@@ -13,6 +13,7 @@ enum program { OURS, THEIRS, REFERENCE, FLOOR, PROGRAMS };
 
 #define CLIENT 2              /* iw_cm */
 #define NO_PORT_MAP 1u
+#define JOB_HOSTS 10000       /* that connect when a job starts */
 
 /* One running daemon in a network namespace of its own, and what is needed to be its kernel and its peers. */
 struct subject {
@@ -65,6 +66,7 @@ size_t put_mapping(uint8_t *to, struct subject *s, int operation, int index, uin
 void fill(struct subject *s, int size, uint32_t flags);
 typedef struct figure load(struct subject *s, int count, int window, uint32_t flags);
 load load_adds, load_churn, load_requests, load_rejects, load_queries;
+double job_start(struct subject *s, int count, int listeners, int window, double *p99);
 pid_t load_without_end(struct subject *s, int window);
 struct figure adds_beside(struct subject *s, pid_t flood, int *asked, int *answered);
 

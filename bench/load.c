@@ -24,6 +24,7 @@
 #define FIRST_PORT 1000
 #define ANSWERED_BY 5000         /* the port that the peer says it is mapped to */
 #define MAX_SAMPLES 65536
+#define PATIENCE 20              /* seconds for an answer */
 #define IN_FLIGHT 1024           /* more than any window */
 
 static double sent_at[IN_FLIGHT], samples[MAX_SAMPLES];
@@ -255,7 +256,9 @@ struct figure load_churn(struct subject *s, int count, int window, uint32_t flag
 
 static void put16(uint8_t *at, uint16_t value) { at[0] = value >> 8, at[1] = value; }
 
-/* A Request from one of 1000 hosts, which the handle names. */
+static int hosts = 1000; /* that ask */
+
+/* A Request from one of the hosts, which the handle names. */
 static void send_request(struct subject *s, int mapping)
 {
 	struct sockaddr_storage asked = address_of(mapping, false);
@@ -264,7 +267,7 @@ static void send_request(struct subject *s, int mapping)
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
 	} control = { .header = { CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO } };
-	struct in_pktinfo source = { .ipi_spec_dst.s_addr = htonl(0x0a400001 + (s->number << 16) + s->handle % 1000) };
+	struct in_pktinfo source = { .ipi_spec_dst.s_addr = htonl(0x0a400001 + (s->number << 16) + s->handle % hosts) };
 	uint8_t request[64] = { 0x04 };
 	struct iovec iov = { request, sizeof request };
 	struct msghdr message = { .msg_name = &to,
@@ -337,7 +340,7 @@ static struct figure converse(struct subject *s, int count, int window, int firs
 {
 	double before, own, started, elapsed;
 
-	s->kernel->quiet = 1;
+	s->kernel->quiet = ~0u;
 	settle(s);
 	sample_count = 0;
 	before = cpu(s), own = seconds(CLOCK_PROCESS_CPUTIME_ID), started = seconds(CLOCK_MONOTONIC);
@@ -413,6 +416,48 @@ struct figure load_queries(struct subject *s, int count, int window, uint32_t fl
 	own = seconds(CLOCK_PROCESS_CPUTIME_ID) - own;
 	settle(s);
 	return figure_of(count, elapsed, cpu(s) - before, own);
+}
+
+/* A job starts: each of so many hosts, not seen before, connects to one of the first mappings; meanwhile the host
+ * itself makes a mapping every millisecond. Returns the seconds until the last host has its Accept. */
+double job_start(struct subject *s, int count, int listeners, int window, double *p99)
+{
+	static double times[MAX_SAMPLES];
+	const int usual = hosts, first = s->size;
+	double started = seconds(CLOCK_MONOTONIC), next = started, took = 0;
+	int sent = 0, heard = 0, added = 0, operation, error;
+	bool adding = false;
+
+	hosts = count;
+	s->handle = 0;
+	s->kernel->quiet = 1u << RDMA_NL_IWPM_REMOTE_INFO;
+	while (heard < count || adding) {
+		struct pollfd ready[] = { { s->peer, POLLIN, 0 }, { s->kernel_end, POLLIN, 0 } };
+
+		for (; sent < count && sent - heard < window; sent++)
+			send_request(s, sent % listeners);
+		if (heard < count && !adding && seconds(CLOCK_MONOTONIC) >= next) {
+			double *slot = &sent_at[s->kernel->next_sequence % IN_FLIGHT], asked = *slot; /* of a Request */
+
+			times[added] = seconds(CLOCK_MONOTONIC), next = times[added] + 0.001, adding = true;
+			tell_mapping(s, RDMA_NL_IWPM_ADD_MAPPING, first + added++, NO_PORT_MAP);
+			*slot = asked;
+		}
+		if (poll(ready, 2, PATIENCE * 1000) == 0)
+			die("%s has served %d of %d hosts", program_names[s->program], heard, count);
+		sample_count = 0;
+		if (ready[0].revents && take_answer(s, 1))
+			took = seconds(CLOCK_MONOTONIC) - started, heard++;
+		if (ready[1].revents && (hear(s, &operation, &error), operation == RDMA_NL_IWPM_ADD_MAPPING))
+			times[added - 1] = (seconds(CLOCK_MONOTONIC) - times[added - 1]) * 1e6, adding = false;
+	}
+	hosts = usual;
+	s->kernel->quiet = 0;
+	take_away(s, first, added);
+	settle(s);
+	qsort(times, added, sizeof *times, compare);
+	*p99 = times[added * 99 / 100];
+	return took;
 }
 
 /* ---- during a flood ---- */

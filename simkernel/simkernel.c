@@ -362,7 +362,7 @@ static void record(struct sock *s, const void *bytes, size_t size, int32_t verdi
 	struct iovec iov[2] = { { &head, sizeof head }, { (void *)bytes, size } };
 	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2 };
 
-	if (kernel->quiet)
+	if (kernel->quiet >> (((const struct nlmsghdr *)bytes)->nlmsg_type & 31) & 1)
 		return;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	head.boottime_ns = now.tv_sec * 1000000000ull + now.tv_nsec;

@@ -41,7 +41,7 @@ struct simkernel {
 	uint32_t replay_per_datagram;
 	uint32_t rmem_max;            /* what SO_RCVBUF may ask for */
 	int32_t action[SIMKERNEL_OPERATIONS];
-	uint32_t quiet;               /* the player does not want to see what the daemon sends */
+	uint32_t quiet;               /* bit mask of the operations of the daemon that the player does not want to see */
 	/* 1: the next receive does not return, as in a process that gets no processor, before this is 0; 2: one is held */
 	uint32_t hold_receive;
 	uint32_t replay_whole;        /* the replay is not cut off after 19 datagrams, as a kernel does */
