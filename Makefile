@@ -38,6 +38,12 @@ export UseSharedCompilation = false
 # The processor that all of this is for: amd64 or arm64. What is made for another one than this machine's has a folder of its own.
 HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCH ?= $(HERE)
+ifeq ($(filter amd64 arm64,$(ARCH)),)
+$(error ARCH is amd64 or arm64, not $(ARCH))
+endif
+ifneq ($(filter-out /%,$(PREFIX)),)
+$(error PREFIX is an absolute path, not $(PREFIX))
+endif
 RID = $(if $(filter arm64,$(ARCH)),linux-arm64,linux-x64)
 OUT = out$(if $(filter $(HERE),$(ARCH)),,/$(ARCH))
 MULTIARCH = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-linux-gnu

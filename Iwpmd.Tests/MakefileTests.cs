@@ -155,6 +155,17 @@ public sealed class MakefileTests : IDisposable
         Assert.DoesNotContain("STARTED", output);
     }
 
+    [Theory]
+    [InlineData("ARCH=aarch64", "ARCH is amd64 or arm64, not aarch64")]
+    [InlineData("PREFIX=usr/local", "PREFIX is an absolute path, not usr/local")]
+    public void A_variable_that_would_be_taken_for_something_else_is_refused(string variable, string words)
+    {
+        var (status, output) = Make(variable, "install");
+
+        Assert.Equal(2, status);
+        Assert.Contains(words, output);
+    }
+
     [Fact]
     public void A_step_that_fails_stands_last_with_its_log()
     {

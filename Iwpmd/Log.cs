@@ -202,7 +202,7 @@ internal static partial class Log
 
     [LoggerMessage(403, LogLevel.Warning,
         "host: only {Limit} descriptors are allowed, max_mappings={Wanted} needs one for each mapping: raise "
-        + "LimitNOFILE")]
+        + "LimitNOFILE (ulimit -n)")]
     public static partial void DescriptorLimit(ILogger log, ulong limit, int wanted);
 
     [LoggerMessage(405, LogLevel.Warning,

@@ -204,6 +204,10 @@ public class ConfigurationTests
         "2: port_range has 100 ports for 101 mappings of max_mappings: connections beyond that continue unmapped")]
     [InlineData("state_dir=/dev/null", "1: state_dir, /dev/null, is no directory: mappings do not outlive the daemon")]
     [InlineData(
+        "state_dir=/nowhere/of/it",
+        "1: state_dir, /nowhere/of/it, cannot be made, since there is no directory /nowhere/of: mappings do not outlive "
+            + "the daemon")]
+    [InlineData(
         "allow=10.0.0.0/8, fd00::1\ndeny=fd00::/16",
         "2: deny has all of fd00::1/128, which allow has too: none of its hosts may ask")]
     public void Any_other_fault_names_the_value_that_is_used(string lines, string expected)
@@ -223,8 +227,16 @@ public class ConfigurationTests
                 "state_dir=/run").Complaints);
 
     [Fact]
-    public void A_file_that_never_ends_is_none() =>
-        Assert.Throws<SetupException>(() => Configuration.Load("/dev/zero", isRequired: true));
+    public void A_file_that_cannot_be_read_is_named_with_the_reason()
+    {
+        Assert.Equal("/dev/zero cannot be read: it has more than 65535 characters", Fault("/dev/zero"));
+        Assert.Equal("/etc cannot be read: it is a directory", Fault("/etc"));
+        Assert.Equal(
+            "/no/such/file cannot be read: No such file or directory (ENOENT): check the path", Fault("/no/such/file"));
+
+        static string Fault(string path) => Assert.Throws<SetupException>(
+            () => Configuration.Load(path, isRequired: true)).Message["configuration: ".Length..];
+    }
 
     [Fact]
     public void A_missing_file_is_fine_unless_it_was_asked_for()

@@ -82,7 +82,8 @@ public sealed class DoctorTests
         Assert.Equal(
             "not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP device\n",
             Command.Run(host, "status").Output);
-        string doctor = Command.Run(host, "doctor").Output;
+        (int exit, string doctor) = (Command.Run(host, "doctor").Status, Command.Run(host, "doctor").Output);
+        Assert.Equal(0, exit);
         Assert.Matches(
             "^ok +configuration .*\nwarning +devices +there is no iWARP device: you do not need iwpmd; if there should "
                 + "be one, ",
@@ -285,7 +286,7 @@ public sealed class DoctorTests
         host.Write("/etc/iwpmd.conf", "query_retry=200\nquery_dealine=1000\n");
 
         (string result, string text) = Find(host, "configuration");
-        Assert.Equal("failure", result);
+        Assert.Equal("warning", result);
         Assert.StartsWith("/etc/iwpmd.conf:2: unknown name 'query_dealine'", text);
     }
 
@@ -296,7 +297,7 @@ public sealed class DoctorTests
         host.Write("/etc/iwpmd.conf", "interface=lo, eth7\n");
 
         (string result, string text) = Find(host, "configuration");
-        Assert.Equal("failure", result);
+        Assert.Equal("warning", result);
         Assert.StartsWith("/etc/iwpmd.conf:1: there is no network interface 'eth7'", text);
     }
 

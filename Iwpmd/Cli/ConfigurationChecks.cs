@@ -31,9 +31,12 @@ internal static class ConfigurationChecks
         }
     }
 
-    private static Finding Judge(string path, Complaint complaint) => complaint.Line == 0
-        ? Finding.Warning(Check, $"{path} is not for this user: what follows assumes the defaults", "run this as root")
-        : Finding.Failure(Check, $"{path}:{complaint}", "correct the line");
+    private static Finding Judge(string path, Complaint complaint) =>
+        complaint.Line == 0 && Limits.UserId != 0
+            ? Finding.Warning(
+                Check, $"{path} is not for this user: what follows assumes the defaults", "run this as root")
+        : complaint.IsFatal ? Finding.Failure(Check, $"{path}:{complaint}", "correct the line")
+        : Finding.Warning(Check, $"{path}:{complaint}", "correct it, unless it is meant so");
 
     private static Finding CheckDaemonMayRead(string path)
     {

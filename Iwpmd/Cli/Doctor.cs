@@ -108,6 +108,15 @@ internal static class Doctor
         isPermitted = reading.Condition != DaemonCondition.NotPermitted;
         new HostChecks(configuration, reading).AddTo(findings);
         new DaemonChecks(configuration, reading).AddTo(findings);
-        return [.. findings];
+        bool needsNothing =
+            findings.Exists(finding => finding is { Check: HostChecks.Devices, Result: not CheckResult.Ok })
+            && !reading.IsDaemonThere;
+        return [.. needsNothing ? findings.ConvertAll(Excuse) : findings];
     }
+
+    /// <summary>A host without a device and without a daemon lacks nothing.</summary>
+    private static Finding Excuse(Finding finding) =>
+        finding is { Check: "modules" or "netlink" or "namespace" or "daemon", Result: CheckResult.Failure }
+            ? finding with { Result = CheckResult.Warning }
+            : finding;
 }

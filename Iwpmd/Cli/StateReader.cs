@@ -76,7 +76,7 @@ internal sealed class StateReader(string directory)
                 error?.Errno == Errno.ENOENT ? (DaemonCondition.Absent, $"there is no {path}")
                 : error?.Errno == Errno.EACCES ? (
                     DaemonCondition.NotPermitted, $"{path} is for root and the daemon's user only")
-                : (DaemonCondition.Unreadable, $"{path}: {error}");
+                : (DaemonCondition.Unreadable, $"{path}: {error}: move it away, and start iwpmd");
             return new StateReading(condition, null, problem, 0, Clock.Now);
         }
         using (view)

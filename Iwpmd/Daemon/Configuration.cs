@@ -117,10 +117,11 @@ internal sealed record Configuration
         }
         catch (UnauthorizedAccessException) when (!isRequired)
         {
-            string fault =
-                $"cannot be read by user {Limits.UserId}: the defaults are used, whatever it allows or denies";
-            return new LoadedConfiguration(
-                new Configuration(), [new Complaint(0, $"{fault}: chmod a+r {path}", IsFatal: false)]);
+            (string why, string remedy) = Directory.Exists(path)
+                ? ("is a directory", "let it be a file")
+                : ($"cannot be read by user {Limits.UserId}", $"chmod a+r {path}");
+            string fault = $"{why}: the defaults are used, whatever it allows or denies: {remedy}";
+            return new LoadedConfiguration(new Configuration(), [new Complaint(0, fault, IsFatal: false)]);
         }
         catch (UnauthorizedAccessException)
         {
@@ -155,14 +156,22 @@ internal sealed record Configuration
         {
             return [];
         }
-        catch (IOException)
+        catch (IOException e)
         {
-            throw Unreadable(path);
+            throw Unreadable(path, e);
         }
     }
 
-    private static SetupException Unreadable(string path) =>
-        new(ExitStatus.Failure, $"configuration: {path} cannot be read: check the path and its permissions");
+    private static SetupException Unreadable(string path, IOException? fault = null)
+    {
+        string why =
+            Directory.Exists(path) ? "it is a directory"
+            : fault is FileNotFoundException or DirectoryNotFoundException
+                ? "No such file or directory (ENOENT): check the path"
+            : fault is not null ? fault.Message
+            : "Permission denied (EACCES): check its permissions";
+        return new(ExitStatus.Failure, $"configuration: {path} cannot be read: {why}");
+    }
 
     /// <summary>Bounded: a device may never end.</summary>
     private static List<string> ReadLines(Stream stream)
@@ -173,7 +182,7 @@ internal sealed record Configuration
         int length = reader.ReadBlock(text);
         if (length == text.Length)
         {
-            throw new IOException();
+            throw new IOException($"it has more than {MaxLength - 1} characters");
         }
         var whole = new StringReader(new string(text, 0, length));
         while (whole.ReadLine() is string line)

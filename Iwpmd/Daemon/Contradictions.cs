@@ -11,6 +11,8 @@ internal readonly record struct Contradiction(string Fault, string Consequence, 
 /// <summary>Finds contradictions: of keys with each other, and with the current settings of the host.</summary>
 internal static class Contradictions
 {
+    private const string NoState = "mappings do not outlive the daemon";
+
     private static readonly InetNetwork[] s_everyone =
         Array.ConvertAll(
             ["0.0.0.0/0", "::/0"], text => InetNetwork.TryParse(text, out InetNetwork all) ? all : default);
@@ -92,7 +94,14 @@ internal static class Contradictions
         if (File.Exists(c.StateDirectory))
         {
             yield return new(
-                $"state_dir, {c.StateDirectory}, is no directory", "mappings do not outlive the daemon", "state_dir");
+                $"state_dir, {c.StateDirectory}, is no directory", NoState, "state_dir");
+        }
+        else if (!Directory.Exists(c.StateDirectory) && Path.GetDirectoryName(c.StateDirectory) is string parent
+            && !Directory.Exists(parent))
+        {
+            yield return new(
+                $"state_dir, {c.StateDirectory}, cannot be made, since there is no directory {parent}", NoState,
+                "state_dir");
         }
     }
 }
