@@ -29,7 +29,8 @@ internal static class Checks
                 machine, $"{local} is mapped to port {mapped.Port}, which is neither held nor shown as unprotected");
         }
         Endpoint? other = machine.Kernel.Endpoints.Find(
-            one => one.IsMapped && one.MappedLocal.Port == mapped.Port && one.Local != local);
+            one => one.IsMapped && one.MappedLocal.Port == mapped.Port && one.Local != local
+                && !machine.Kernel.Doubtful.Contains(one.Local));
         if (other is not null && !machine.LostState)
         {
             throw machine.World.Fail(machine, $"{local} is mapped to port {mapped.Port}, which {other.Local} uses");

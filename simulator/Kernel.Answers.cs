@@ -141,7 +141,8 @@ internal sealed partial class Kernel
         bool isRejected = isQuery
             && attributes.Number16(IWPM_NLA_RQUERY_MAPPING_ERR) == (ushort)MappingError.RejectedByPeer;
         World.Tell(
-            $"{machine.Name} kernel <- {name} {question.Sequence} {endpoint.Local} is {mapped}{(isQuery ? $", {endpoint.Remote} is {mappedRemote}" : "")}{(isRejected ? ", rejected" : "")}");
+            $"{machine.Name} kernel <- {name} {question.Sequence} {endpoint.Local} is {mapped}"
+                + $"{(isQuery ? $", {endpoint.Remote} is {mappedRemote}" : "")}{(isRejected ? ", rejected" : "")}");
         if (isRejected)
         {
             Finish(endpoint, isRecorded: true);

@@ -2,9 +2,9 @@
 namespace Iwpmd.Simulation;
 
 /// <summary>
-/// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long] [--first]: plays histories until the time or the
-/// seeds are over, or the first violation is found, and says which ones had one. simulator --seed N [--long]: prints
-/// one history.
+/// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long|--mixed] [--first]: plays histories until the time
+/// or the seeds are over, or the first violation is found, and says which ones had one; mixed: long ones for odd seeds.
+/// simulator --seed N [--long]: prints one history.
 /// </summary>
 public static class Program
 {
@@ -18,17 +18,18 @@ public static class Program
     /// <summary>0 when no history had a violation.</summary>
     public static int Run(string[] arguments, TextWriter output)
     {
-        Plot plot = Array.IndexOf(arguments, "--long") >= 0 ? s_long : s_short;
+        bool isLong = Array.IndexOf(arguments, "--long") >= 0, isMixed = Array.IndexOf(arguments, "--mixed") >= 0;
+        Plot PlotOf(ulong seed) => isLong || (isMixed && seed % 2 == 1) ? s_long : s_short;
         if (Read(arguments, "--seed", -1) is var seed and >= 0)
         {
-            return Tell((ulong)seed, plot, output);
+            return Tell((ulong)seed, PlotOf((ulong)seed), output);
         }
         long seconds = Read(arguments, "--seconds", long.MaxValue / TimeSpan.TicksPerSecond / 2);
         long seeds = Read(arguments, "--seeds", seconds < int.MaxValue ? long.MaxValue : 1000),
             from = Read(arguments, "--from", 0);
         Tally tally = Run(
             (ulong)from, (ulong)seeds, TimeSpan.FromSeconds(seconds),
-            (int)Read(arguments, "--jobs", Environment.ProcessorCount), plot,
+            (int)Read(arguments, "--jobs", Environment.ProcessorCount), PlotOf,
             Array.IndexOf(arguments, "--first") >= 0 ? 1 : int.MaxValue);
         foreach (string violation in tally.Violations.Order().Take(20))
         {
@@ -41,7 +42,8 @@ public static class Program
     }
 
     /// <summary>What the histories of some seeds came to.</summary>
-    internal static Tally Run(ulong from, ulong seeds, TimeSpan time, int jobs, Plot plot, int enough)
+    internal static Tally Run(
+        ulong from, ulong seeds, TimeSpan time, int jobs, Func<ulong, Plot> plotOf, int enough)
     {
         var tally = new Tally();
         long began = Environment.TickCount64, next = 0;
@@ -50,7 +52,7 @@ public static class Program
             while (tally.Violations.Count < enough && TimeSpan.FromMilliseconds(Environment.TickCount64 - began) < time
                 && (ulong)Interlocked.Increment(ref next) is var number && number <= seeds)
             {
-                tally.Add(from + number - 1, plot);
+                tally.Add(from + number - 1, plotOf(from + number - 1));
             }
         }
         System.Threading.Thread[] threads =

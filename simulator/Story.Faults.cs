@@ -135,6 +135,7 @@ internal sealed partial class Story
         {
             return; // our answer takes the place back, and nothing tells that it was taken: a known limit
         }
+        _usurped.Add(machine);
         var end = new NetlinkEnd(machine, machine.NewPortId(), isMember: false, int.MaxValue);
         int fd = machine.OpenForeign(end);
         machine.Kernel.HearForeignHello(end);

@@ -19,6 +19,7 @@ internal sealed partial class Story
     private readonly World _world;
     private readonly Plot _plot;
     private readonly List<Machine> _ours = [];
+    private readonly HashSet<Machine> _usurped = [];
     private readonly Machine _theirs, _none;
     private readonly ForeignDaemon _foreign;
     private readonly double _faults;
@@ -56,9 +57,8 @@ internal sealed partial class Story
         catch (Exception failure)
         {
             string what = failure is Violation ? failure.Message : failure.ToString();
-            throw new Violation(
-                $"seed {seed}, after {world.Events} events, at {(world.Now - TimeSpan.FromSeconds(1000)).TotalSeconds:0.000} "
-                    + $"s: {what}");
+            double at = (world.Now - TimeSpan.FromSeconds(1000)).TotalSeconds;
+            throw new Violation($"seed {seed}, after {world.Events} events, at {at:0.000} s: {what}");
         }
         return world;
     }
@@ -216,7 +216,10 @@ internal sealed partial class Story
             {
                 End(machine); // of a table that is nearly full health tells
             }
-            Probe(machine);
+            if (_usurped.Remove(machine) || Dice.Chance(0.5))
+            {
+                Probe(machine);
+            }
         }
         _world.RunUntil(_world.Now + s_rest);
         foreach (Machine machine in _ours)

@@ -360,4 +360,18 @@ public class RecoveryRulesTests
         Assert.Equal(KernelReplyKind.AddMapping, world.LastToKernel.Kind);
         Assert.NotEqual(40000, world.LastToKernel.MappedLocal.Port);
     }
+
+    /// <summary>Long history 149: an ADD of the second device was lost with a process.</summary>
+    [Fact]
+    public void An_audit_counts_the_listeners_of_a_replayed_wildcard()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Replay(world, ("0.0.0.0:5000", "0.0.0.0:40000"));
+        world.Mapper.Audit.Schedule(world.Now);
+        AuditTwice(world, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
+        world.Remove("0.0.0.0:5000");
+        Assert.Equal([40000], world.Ports.Held);
+    }
 }

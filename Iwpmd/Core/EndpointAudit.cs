@@ -86,7 +86,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         {
             ref readonly MappingRow row = ref mappings[slot];
             if (!row.IsUsed || row.CreatedAt >= _suspectBefore || _counted[slot] == row.References
-                || (_counted[slot] > row.References && row.Purpose == MappingPurpose.Unknown))
+                || (_counted[slot] > row.References && row.Purpose == MappingPurpose.Unknown && !row.Local.IsWildcard))
             {
                 continue;
             }
