@@ -16,6 +16,9 @@ public partial class DocumentTests
         [.. Repository.Files("doc").Where(path => path.EndsWith(".md")), "README.md", "CONTRIBUTING.md", "UPGRADING.md",
             "SECURITY.md", "NEWS", "bench/README.md", "fuzz/README.md"];
 
+    private static readonly string[] ScriptFolders =
+        ["bench", "dist", "findings", "fuzz", "simkernel", "Iwpmd", "Iwpmd.Tests"];
+
     [Fact]
     public void Whatever_a_document_names_is_there() =>
         AssertNone(Documents.SelectMany(path => Missing(path, Read(path))));
@@ -60,12 +63,24 @@ public partial class DocumentTests
     [Fact]
     public void Lines_have_at_most_120_columns_and_the_readme_120_lines()
     {
-        AssertNone(Documents.SelectMany(path => File.ReadLines(Repository.PathOf(path))
-            .Select((line, at) => (Line: line, At: at + 1))
-            .Where(line => line.Line.Length > Columns).Select(
-                line => $"{path}:{line.At}: {line.Line.Length} columns")));
+        AssertNone(Documents.SelectMany(TooWide));
         Assert.InRange(File.ReadLines(Repository.PathOf("README.md")).Count(), 1, ReadmeLines);
     }
+
+    /// <summary>But for data: pictures, tables that programs write, dashboards, recorded bytes.</summary>
+    [Fact]
+    public void Lines_of_C_and_of_scripts_have_at_most_120_columns()
+    {
+        string[] data = [".cs", ".csproj", ".gz", ".json", ".jsonl", ".md", ".pcap", ".pcapng", ".png", ".svg", ".txt"];
+        string[] files = [.. ScriptFolders.SelectMany(Repository.Files).Where(
+            path => !data.Contains(Path.GetExtension(path)) && path is not "dist/need")];
+        Assert.True(files.Length > 70, $"{files.Length} files");
+        AssertNone(files.SelectMany(TooWide));
+    }
+
+    private static IEnumerable<string> TooWide(string path) =>
+        File.ReadLines(Repository.PathOf(path)).Select((line, at) => (line.Length, At: at + 1))
+            .Where(line => line.Length > Columns).Select(line => $"{path}:{line.At}: {line.Length} columns");
 
     private static IEnumerable<string> Missing(string document, string text)
     {

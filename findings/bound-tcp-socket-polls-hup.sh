@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Finding: a TCP socket that is bound, but neither listens nor connects, polls as hung up (POLLHUP) from the first moment.
+# Finding: a TCP socket that is bound, but neither listens nor connects, polls as hung up (POLLHUP) from the start.
 #
 # Who holds a port by a bound socket and puts that socket into an epoll set is woken without end. A service manager that
 # watches the descriptors it stores for one who has gone (systemd's file descriptor store, unless told FDPOLL=0) takes
@@ -35,7 +35,8 @@ int main(void)
         seen += bound == 1 && (item.revents & POLLHUP);
         listen(fd, 1);
         item.revents = 0;
-        printf("family %d, listening: poll %d, revents 0x%x\n", any[i].sin6_family, poll(&item, 1, 0), (unsigned)item.revents);
+        printf("family %d, listening: poll %d, revents 0x%x\n", any[i].sin6_family, poll(&item, 1, 0),
+            (unsigned)item.revents);
         seen += item.revents == 0;
     }
     return seen == 4 ? 0 : 1;

@@ -18,7 +18,8 @@ trap 'rm -rf "$work"' EXIT
 
 package() { # VERSION
 	mkdir -p "$work/$1/DEBIAN" "$work/$1/usr/lib/example"
-	printf 'Package: other\nVersion: %s\nArchitecture: all\nMaintainer: nobody <nobody@example.invalid>\nDescription: x\n' "$1" \
+	printf '%s\n' 'Package: other' "Version: $1" 'Architecture: all' \
+		'Maintainer: nobody <nobody@example.invalid>' 'Description: x' \
 		> "$work/$1/DEBIAN/control"
 	echo "$1" > "$work/$1/usr/lib/example/file"
 	(cd "$work/$1" && md5sum usr/lib/example/file > DEBIAN/md5sums)
@@ -48,7 +49,8 @@ missing=$(in_tree --verify other || true)
 in_tree --install "$work/2.deb" > "$work/log"
 status=0
 words=$(both remove --rename 2>&1) || status=$?
-printf 'both renamed: verify says "%s"; after an update: status %d, "%s"\n' "$missing" "$status" "$(echo "$words" | head -1)"
+printf 'both renamed: verify says "%s"; after an update: status %d, "%s"\n' "$missing" "$status" \
+	"$(echo "$words" | head -1)"
 
 begin
 both add --no-rename
@@ -58,5 +60,6 @@ both remove --no-rename
 content=$(cat "$work/tree/usr/lib/example/file")
 printf 'only the name it has renamed: verify says "%s"; after an update and back: version %s\n' "$quiet" "$content"
 
-[[ $missing == missing* && $status -ne 0 && $words == *"rename involves overwriting"* && -z $quiet && $content == 2 ]] ||
+[[ $missing == missing* && $status -ne 0 && $words == *"rename involves overwriting"* && -z $quiet &&
+	$content == 2 ]] ||
 	{ echo "changed: dpkg-divert knows of aliases, or does otherwise" >&2; exit 1; }

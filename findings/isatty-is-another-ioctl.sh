@@ -6,8 +6,8 @@
 # author never wrote: isatty() is made by stdio, by loggers and by language runtimes when they first look at stdout.
 # The same executable, not built anew, works with the older C library and dies with the newer one.
 #
-# Seen:      one program, built on Debian 12, run with the loader of glibc 2.41-12 (Debian 13): ioctl(0, TCGETS); of glibc
-#            2.43 (Debian sid): ioctl(0, TCGETS2), or the bare number where strace does not know it.
+# Seen:      one program, built on Debian 12, run with the loader of glibc 2.41-12 (Debian 13): ioctl(0, TCGETS);
+#            of glibc 2.43 (Debian sid): ioctl(0, TCGETS2), or the bare number where strace does not know it.
 # Expected:  isatty(3) names no request; "tcgetattr, that is TCGETS" is what every list of such calls has.
 # Needs:     gcc, libc6-dev, strace, apt with a Debian source. Downloads libc6 of both releases, installs nothing.
 #            Exits 1 when 2.43 makes the same call as 2.41.
@@ -32,14 +32,16 @@ request() { # SUITE VERSION: the request of isatty() with that release's C libra
         options=(-o Dir::Etc::sourcelist="$tree/sources" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$tree/lists"
             -o Dir::Cache="$tree" -o APT::Sandbox::User=root -qq)
         apt-get "${options[@]}" update
-        version=$(apt-cache "${options[@]}" madison libc6 | sed -n 's/^ *libc6 | *\([^ ]*\) .*/\1/p' | grep "^$2" | head -1)
+        version=$(apt-cache "${options[@]}" madison libc6 | sed -n 's/^ *libc6 | *\([^ ]*\) .*/\1/p' |
+            grep "^$2" | head -1)
         [[ -n $version ]] || { echo "$1 has no libc6 $2 any more" >&2; exit 2; }
         apt-get "${options[@]}" download "libc6=$version"
         dpkg -x libc6_*.deb root
         echo "$1: libc6 $version" >&2
     )
     loader=$(find "$tree/root" -name 'ld-linux-x86-64.so.2' -type f | head -1)
-    strace -e trace=ioctl -o "$tree/trace" "$loader" --library-path "$(dirname "$loader")" "$work/tty" < /dev/null || true
+    strace -e trace=ioctl -o "$tree/trace" "$loader" --library-path "$(dirname "$loader")" "$work/tty" \
+        < /dev/null || true
     sed -n 's/^ioctl(0, \([^,]*\),.*/\1/p' "$tree/trace" | head -1
 }
 

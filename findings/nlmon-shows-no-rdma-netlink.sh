@@ -6,8 +6,8 @@
 # protocols that it lists (route, usersock, sock_diag, nflog, xfrm, fib_lookup, netfilter, generic) and no other: RDMA,
 # audit, SELinux, iSCSI, uevents, connector and crypto never appear, and nothing says so.
 #
-# Seen:      on Debian 12's kernel (6.1): `ip link` and `rdma dev` each ask their kernel subsystem in the same second; of
-#            the first the device counts packets, of the second none.
+# Seen:      on Debian 12's kernel (6.1): `ip link` and `rdma dev` each ask their kernel subsystem in the same second;
+#            of the first the device counts packets, of the second none.
 # Expected:  packets for both, or an error.
 # Needs:     root, iproute2. Without the module nlmon here it uses a host of the lab (lab/lab build). Exits 1 when nlmon
 #            counts packets of `rdma dev`.
@@ -33,7 +33,8 @@ else
     "$top/lab/lab" up "$work/hosts" --no-daemon
     root=$top/out/lab/root
     "$top/lab/lab" put "$work/hosts" a "$root/lib/modules/$(cat "$root/kernel")/kernel/drivers/net/nlmon.ko"
-    result=$("$top/lab/lab" exec "$work/hosts" a "insmod /share/nlmon.ko; ip() { /usr/bin/ip \"\$@\"; }; $(look)" | tail -1)
+    result=$("$top/lab/lab" exec "$work/hosts" a \
+        "insmod /share/nlmon.ko; ip() { /usr/bin/ip \"\$@\"; }; $(look)" | tail -1)
 fi
 read -r route rdma devices <<< "$result"
 echo "packets on nlmon0: $route of ip link, $rdma of rdma dev, which named $devices devices"

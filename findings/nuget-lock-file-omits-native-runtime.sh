@@ -35,5 +35,6 @@ echo "the lock file names:"
 sed -n 's/^ *"\(.*ILCompiler\|.*NativeAOT.*\|.*ILLink.*\)": {/  \1/p' packages.lock.json | sort -u
 echo "downloaded beside it:"
 sed -n '/"downloadDependencies": \[/,/^ *\],\?$/s/^ *"name": "\(.*\)",/  \1/p' obj/project.assets.json
-grep -q 'Runtime.NativeAOT.linux-x64' obj/project.assets.json || { echo "changed: no native runtime is downloaded" >&2; exit 1; }
-! grep -q 'Runtime.NativeAOT' packages.lock.json || { echo "changed: the lock file names the native runtime" >&2; exit 1; }
+changed() { echo "changed: $1" >&2; exit 1; }
+grep -q 'Runtime.NativeAOT.linux-x64' obj/project.assets.json || changed "no native runtime is downloaded"
+! grep -q 'Runtime.NativeAOT' packages.lock.json || changed "the lock file names the native runtime"

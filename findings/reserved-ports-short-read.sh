@@ -24,5 +24,6 @@ write("3935,5000-5010,6000,7000-7010\n")
 fd = os.open(path, os.O_RDONLY)
 first, second, behind, whole = os.read(fd, 8), os.read(fd, 4096), os.pread(fd, 4096, 8), os.pread(fd, 4096, 0)
 print("whole", whole, "8 bytes", first, "then", second, "at 8", behind)
-sys.exit(0 if whole == b"3935,5000-5010,6000,7000-7010\n" and first == whole[:8] and second == b"" and behind == b"" else 1)
+expected = b"3935,5000-5010,6000,7000-7010\n"
+sys.exit(0 if whole == expected and first == whole[:8] and second == b"" and behind == b"" else 1)
 END

@@ -7,8 +7,8 @@
 #
 # Seen:      sosreport 4.0-2 (Debian 12): of two plugins that differ in this class only, the one for Debian is listed.
 # Expected:  both are.
-# Needs:     root, python3, apt with a Debian source. Downloads sosreport and two modules, installs nothing. Exits 1 when
-#            both are listed.
+# Needs:     root, python3, apt with a Debian source. Downloads sosreport and two modules, installs nothing. Exits 1
+#            when both are listed.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -20,7 +20,8 @@ tree=$work/tree
 # One empty capture: the header of the file alone.
 printf '\xd4\xc3\xb2\xa1\x02\x00\x04\x00%8s\xff\xff\x00\x00\x01\x00\x00\x00' '' | tr ' ' '\0' > "$tree/srv/none.pcap"
 run() { # OPTION...: of chroot
-    chroot "$@" "$tree" env HOME=/tmp tshark -r /srv/none.pcap -X lua_script:/nonexistent.lua 2>&1 | grep -v 'could be dangerous' || true
+    chroot "$@" "$tree" env HOME=/tmp tshark -r /srv/none.pcap -X lua_script:/nonexistent.lua 2>&1 |
+        grep -v 'could be dangerous' || true
 }
 root=$(run --userspec=0:0) other=$(run --userspec=65534:65534)
 echo "$(chroot "$tree" tshark -v 2> /dev/null | head -1) root: '$root' another user: '$other'"

@@ -40,7 +40,10 @@ _iwpmd() {
     doctor) words='--json --config --help' ;;
     reload) words='--config --help' ;;
     help) words='status mappings peers metrics ping doctor reload' ;;
-    *) words='help status mappings peers metrics ping doctor reload --systemd --foreground --takeover --config --log-level --no-sandbox --log-sandbox --check-config --version --help' ;;
+    *)
+        words='help status mappings peers metrics ping doctor reload --systemd --foreground --takeover --config'
+        words+=' --log-level --no-sandbox --log-sandbox --check-config --version --help'
+        ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }
