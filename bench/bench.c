@@ -397,13 +397,13 @@ static pid_t flood(const struct subject *s, int seed)
 	return pid;
 }
 
-/* A million Requests of strangers at full speed: what they cost those who are known. */
+/* A million Requests of unvalidated sources at full speed: what they cost the validated hosts. */
 static void flooded(void)
 {
 	struct row *row = add_row(
-		"Under a flood", "flood-p99", 100, QUOTIENT, "ADD, p99 during a million Requests of strangers, to idle");
+		"Under a flood", "flood-p99", 100, QUOTIENT, "ADD, p99 during a million Requests of unvalidated sources, to idle");
 	struct row *missed =
-		add_row("Under a flood", "flood-missed", 100, PERCENT, "Requests of known hosts not answered within 1 s");
+		add_row("Under a flood", "flood-missed", 100, PERCENT, "Requests of validated hosts not answered within 1 s");
 	double ratios[64], shares[64];
 	int asked, answered;
 	struct subject s;

@@ -4,7 +4,7 @@
 #
 # A seccomp filter that lists ioctl requests, and ends the process for others, kills a program at a call that its
 # author never wrote: isatty() is made by stdio, by loggers and by language runtimes when they first look at stdout.
-# The same executable, not built anew, works with the older C library and dies with the newer one.
+# The same executable, not built again, works with the older C library and dies with the newer one.
 #
 # Seen:      one program, built on Debian 12, run with the loader of glibc 2.41-12 (Debian 13): ioctl(0, TCGETS);
 #            of glibc 2.43 (Debian sid): ioctl(0, TCGETS2), or the bare number where strace does not know it.

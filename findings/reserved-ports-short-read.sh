@@ -3,7 +3,7 @@
 # Finding: a read of net.ipv4.ip_local_reserved_ports that is shorter than the list cuts it, in the middle of a number
 # if it comes so, and the next read says end of file. The rest cannot be had from any offset.
 #
-# The kernel prints the bitmap anew for each read, into at most the reader's buffer, and prints nothing at an offset
+# The kernel prints the bitmap again for each read, into at most the reader's buffer, and prints nothing at an offset
 # other than 0 (proc_do_large_bitmap). So a loop that reads until the end, as for any file, gets a part without an
 # error: what a reader with 4096 bytes takes for the whole list may lack most of it. The longest list has 191 KB.
 #

@@ -111,7 +111,7 @@ static void accept_socket(void)
 	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
 	need(page != MAP_FAILED, "page");
 	close(fds[1]);
-	kernel->socket_errno = EMFILE; /* a second one, for the census of endpoints, would wait for ever to be taken here */
+	kernel->socket_errno = EMFILE; /* a second one, for the audit of endpoints, would wait for ever to be taken here */
 }
 
 void host_go_on(void)
@@ -443,7 +443,7 @@ void host_print_log(FILE *to)
 		fprintf(to, "  %s\n", log_lines[i % 64]);
 }
 
-/* What the daemon's own command tells of it, from its state file, and where its threads are. */
+/* What the daemon's own command says of it, from its state file, and where its threads are. */
 void host_print_state(const char *path)
 {
 	fflush(stdout);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# dracut --add iwpmd: the port mapper in the boot image, for a root file system over iWARP (NFS, iSER, NVMe). It goes on
-# when the real root is there, until the unit of that takes over from it.
+# dracut --add iwpmd: the port mapper in the boot image, for a root file system over iWARP (NFS, iSER, NVMe). It
+# continues when the real root is there, until the unit of that takes over from it.
 
 # Where it is installed; in the image it is in /usr.
 daemon=/usr/sbin/iwpmd

@@ -98,7 +98,7 @@ experts.late = ProtoExpert.new("iwpm.late", "The kernel had given up (10 s): suc
 experts.refused = ProtoExpert.new("iwpm.refused", "The kernel did not take the message",
     expert.group.RESPONSE_CODE, expert.severity.WARN)
 
--- What goes together. Each message is known by frame and offset; a file that is opened again begins anew.
+-- What goes together. Each message is known by frame and offset; a file that is opened again begins again.
 local exchanges, requests, told, asked, seen
 local function forget()
     exchanges, requests, told, asked, seen = {}, {}, {}, {}, {}
