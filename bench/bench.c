@@ -499,7 +499,7 @@ static int only(const char *name, enum program program, int count)
 		start(&s, program, &(struct options){ 0 });
 		fill(&s, 100, loads[i].flags);
 		if (count)
-			loads[i].load(&s, count, 1, loads[i].flags);
+			printf("%s: CPU %.3f us/op\n", name, loads[i].load(&s, count, 1, loads[i].flags).cpu);
 		subject_stop(&s, SIGTERM);
 		return 0;
 	}

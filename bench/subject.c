@@ -143,6 +143,8 @@ static void run_daemon(struct subject *s, const struct options *options, int rea
 	arguments[count++] = (char *)program_paths[s->program];
 	if (options->way == FOREGROUND)
 		arguments[count++] = "-s";
+	if (s->program == OURS && getenv("BENCH_NO_SANDBOX")) /* to see what its filter costs */
+		arguments[count++] = "--no-sandbox";
 	if (s->program == OURS) {
 		arguments[count++] = "-c";
 		arguments[count++] = config;

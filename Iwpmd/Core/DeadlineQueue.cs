@@ -71,12 +71,17 @@ internal sealed class DeadlineQueue(int capacity)
     {
         while ((hole * Children) + 1 < Count)
         {
-            int first = (hole * Children) + 1, least = first;
-            for (int child = first + 1; child < Math.Min(first + Children, Count); child++)
+            int least = (hole * Children) + 1, end = Math.Min(least + Children, Count);
+            long leastDue = _heap[least].Due;
+            for (int child = least + 1; child < end; child++)
             {
-                least = _heap[child].Due < _heap[least].Due ? child : least;
+                long other = _heap[child].Due;
+                if (other < leastDue)
+                {
+                    (least, leastDue) = (child, other);
+                }
             }
-            if (_heap[least].Due >= due)
+            if (leastDue >= due)
             {
                 break;
             }

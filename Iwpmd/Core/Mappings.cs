@@ -216,7 +216,10 @@ internal sealed class Mappings(
             (change.Row.State, change.Row.MappedPort, change.Row.Flags, change.Row.Purpose) =
                 (state, port, (ushort)request.Flags, purpose);
         }
-        Log.MappingAdded(log, local, this[slot].Mapped, request.Client, state);
+        if (log.IsEnabled(LogLevel.Debug))
+        {
+            Log.MappingAdded(log, local, this[slot].Mapped, request.Client, state);
+        }
         return slot;
     }
 
@@ -391,7 +394,10 @@ internal sealed class Mappings(
 
     public void Remove(int slot)
     {
-        Log.MappingRemoved(log, this[slot].Local, this[slot].Mapped);
+        if (log.IsEnabled(LogLevel.Debug))
+        {
+            Log.MappingRemoved(log, this[slot].Local, this[slot].Mapped);
+        }
         ReleasePort(slot);
         _table.Remove(slot);
     }

@@ -205,7 +205,10 @@ internal sealed class PortMapper
     /// older.</param>
     public void Handle(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
     {
-        Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
+        if (_log.IsEnabled(LogLevel.Debug)) // its arguments cost more than the question
+        {
+            Log.KernelAsked(_log, request.Operation, request.Sequence, request.Local, request.Remote, request.Flags);
+        }
         if (request.Operation is KernelOperation.Hello or KernelOperation.MapInfo or KernelOperation.MapInfoNumber)
         {
             _session.OnHandshake(request, now);
