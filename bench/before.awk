@@ -36,15 +36,16 @@ BEGIN {
     for (i = 1; i <= 8; i++) {
         seen = out "/seen." i
         before = median(seen, "before"); now = median(seen, "now"); c = median(seen, "C")
-        printf "| %s | %s | %s | %s ", what[i], before, now, c > md
-        printf "| %.2f | %.2f |\n", now / before, now / c > md
+        printf "| %s | %s | %s | %s ", what[i], before, now, c ? c : "-" > md
+        printf "| %.2f | %s |\n", now / before, c ? sprintf("%.2f", now / c) : "-" > md
         most = before > now ? before : now
         most = most > c ? most : c
         y = 10 + (i - 1) * 55
         printf "<text x=\"320\" y=\"%d\" text-anchor=\"end\">%s</text>\n", y + 27, what[i] > svg
         bar(y, before, most, "#9ab", "before")
         bar(y + 15, now, most, "#258", "now")
-        bar(y + 30, c, most, "#c84", "C")
+        if (c)
+            bar(y + 30, c, most, "#c84", "C")
     }
     print "</svg>" > svg
 }
