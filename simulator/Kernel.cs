@@ -176,7 +176,11 @@ internal sealed partial class Kernel(Machine machine)
         SendBlocking(
             WriteRequest(operation, sequence, endpoint),
             () => Expect(new Question(operation, sequence, endpoint, World.Now, machine.BootTime, to)),
-            () => Finish(endpoint, isRecorded: true),
+            () =>
+            {
+                Doubtful.Add(endpoint.Local); // nobody counted it, and its REMOVE comes
+                Finish(endpoint, isRecorded: true);
+            },
             forgets: endpoint.IsListening);
     }
 

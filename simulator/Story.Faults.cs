@@ -54,8 +54,11 @@ internal sealed partial class Story
                 SayForeignHello(machine);
                 break;
             case 14:
-                _ = machine.Kernel.TryReload(
-                    Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(5)));
+                if (machine.Kernel.TryReload(
+                    Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(5))))
+                {
+                    _usurped.Add(machine);
+                }
                 break;
             case 15:
                 machine.MostMappings = Dice.Of<int>([16, 64, 512]);

@@ -374,4 +374,25 @@ public class RecoveryRulesTests
         world.Remove("0.0.0.0:5000");
         Assert.Equal([40000], world.Ports.Held);
     }
+
+    /// <summary>Long history 1000713: HELLO came while iw_cm was unloaded.</summary>
+    [Fact]
+    public void A_registration_after_a_refused_HELLO_brings_HELLO_again()
+    {
+        var world = new World();
+        world.Mapper.OnOverrun(world.Now);
+        for (int refused = 0; refused < 3; refused++)
+        {
+            world.Drain();
+            KernelReply[] said = [.. world.ToKernel];
+            foreach (KernelReply one in said)
+            {
+                world.FromKernel(
+                    new KernelRequest { Operation = KernelOperation.Error, Sequence = one.Sequence, Result = -22 });
+            }
+        }
+        Assert.Equal(HandshakeState.Unusable, world.Mapper.Kernel);
+        Register(world, 70, age: TimeSpan.Zero);
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
+    }
 }

@@ -206,7 +206,7 @@ internal sealed partial class KernelSession
     public bool IsFromNewKernel(in KernelRequest request, TimeSpan now)
     {
         if (request.Operation != KernelOperation.RegisterPid
-            || request.Sequence > _state.Clients[request.Client].HelloSequence)
+            || (request.Sequence > _state.Clients[request.Client].HelloSequence && State != HandshakeState.Unusable))
         {
             return false;
         }

@@ -148,7 +148,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
                 Thread.Sleep(1); // registrations are answered later
             }
         }
-        while (mapper.HasDeferredRequests && Clock.Now < until);
+        while ((mapper.HasDeferredRequests || HasNext) && Clock.Now < until);
         NoticeOverrun(); // this process does not finish the handshake that it begins: the next daemon sends HELLO again
     }
 

@@ -41,6 +41,9 @@ internal sealed class KernelLink(
     /// <summary>After how many of them the clock is read while an ACK is awaited.</summary>
     private const int DroppedPerClock = 64;
 
+    /// <summary>So many ACKs fit into a small receive buffer.</summary>
+    private const int UnreadAckLimit = 8;
+
     private const int AsideBuffer = 256 * 1024; // for one ACK at a time
 
     /// <summary>
@@ -55,7 +58,7 @@ internal sealed class KernelLink(
     private NetlinkSocket? _aside;
 
     // The last message: its length, sequence number and socket, and the state of the wait for its ACK.
-    private int _length, _tries, _dropped;
+    private int _length, _tries, _dropped, _unread;
     private uint _awaited;
     private bool _isAside, _wasCrowded;
     private TimeSpan _sentAt, _ackBy;
@@ -182,7 +185,8 @@ internal sealed class KernelLink(
     {
         (_sentAt, _ackBy, _dropped, _wasCrowded) = (now, default, 0, false);
         Errno error = Via.Send(_reply.AsSpan(0, _length));
-        bool leaves = LeavesAcksUnread && !_isAside;
+        // A message for whose ACK there is no room is executed when the next process reads, which may be too late.
+        bool leaves = LeavesAcksUnread && !_isAside && ++_unread % UnreadAckLimit != 0;
         return leaves ? new SendResult(Delivery.AckLeft, -(int)error)
             : error != Errno.None ? new SendResult(Delivery.Unsent, -(int)error)
             : null;
