@@ -302,6 +302,25 @@ public sealed class LoopTests : IDisposable
         Assert.Equal((KernelReplyKind.RegisterPid, 50u), (answer.Kind, answer.RequestSequence));
     }
 
+    /// <summary>Where there is no room for an ACK the kernel takes the message later, perhaps too late.</summary>
+    [Fact]
+    public void An_end_leaves_room_for_the_ACKs_of_its_answers()
+    {
+        const int Total = 200, PerDatagram = 40;
+        _kernel.Meanwhile.Enqueue(() =>
+        {
+            TestLibc.Succeed(TestLibc.kill(Environment.ProcessId, TestLibc.SIGTERM));
+            foreach (int[] some in Enumerable.Range(100, Total).Chunk(PerDatagram))
+            {
+                _kernel.Say([.. some.Select(i => Add((ushort)(5000 + i), (uint)i))]);
+            }
+        });
+        _kernel.Say(Add(5000, 7));
+        Assert.Equal(7u, _kernel.Next().RequestSequence);
+        Assert.Equal(
+            Enumerable.Range(100, Total), Enumerable.Range(0, Total).Select(_ => (int)_kernel.Next().RequestSequence));
+    }
+
     [Fact]
     public void A_reply_that_the_kernel_refuses_gives_the_port_back()
     {
