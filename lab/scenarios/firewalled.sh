@@ -43,7 +43,7 @@ scenario() {
 b reject-admin-prohibited 10.0.0.2 7001 prohibited is behind a firewall that rejects it
 b reject-admin-prohibited fd00::2 7002 prohibited is behind a firewall that rejects it
 b reject-port-unreachable fd00::2 7002 unreachable has no port mapper (ICMP): start iwpmd there
-b reject-host-unreachable 10.0.0.2 7001 host_unreachable is not there (host unreachable)
+b reject-host-unreachable 10.0.0.2 7001 host_unreachable cannot be reached (host unreachable)
 b drop-input 10.0.0.2 7001 no_answer did not answer (no port mapper there, or a firewall)
 a drop-output fd00::2 7002 local_rule could not be asked, since a rule of this host forbids it
 a route 10.0.0.2 7001 no_route could not be asked, since there is no route to it
