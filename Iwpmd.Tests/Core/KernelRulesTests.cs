@@ -62,6 +62,7 @@ public class KernelRulesTests
     }
 
     [Theory]
+    [InlineData("10.0.0.1:5000", "10.0.0.1:5000")]
     [InlineData("0.0.0.0:5000", "10.0.0.1:5000")]
     [InlineData("10.0.0.1:5000", "0.0.0.0:5000")]
     [InlineData("[::]:5000", "[fd00::1]:5000")]

@@ -238,19 +238,6 @@ public class RecoveryRulesTests
         Assert.Equal(2, world.Ports.Held.Count);
     }
 
-    /// <summary>Long histories 1151 and 1153.</summary>
-    [Fact]
-    public void A_listener_in_the_place_of_one_whose_remove_was_lost_is_mapped()
-    {
-        var world = new World();
-        world.Add("10.0.0.1:5000", sequence: 50);
-        world.Add("10.0.0.1:5000", sequence: 51);
-        Assert.Equal(
-            (KernelReplyKind.AddMapping, 51u, 40000),
-            (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.MappedLocal.Port));
-        Assert.Equal([40000], world.Ports.Held);
-    }
-
     /// <summary>Long history 2862.</summary>
     [Theory]
     [InlineData(true)]

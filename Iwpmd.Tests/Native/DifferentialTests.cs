@@ -20,8 +20,6 @@ public class DifferentialTests
         ["count first"] =
             "a refused ADD or QUERY counts as a reference, since its REMOVE will come; in C that REMOVE takes the port "
                 + "of a live owner",
-        ["lost REMOVE"] =
-            "an ADD for the address of another mapping gets that mapping's port: the earlier listener has ended",
         ["references of a replay"] =
             "ours counts each replayed connection; in C the first REMOVE takes the port of all",
         ["replay of an unmapped connection"] =

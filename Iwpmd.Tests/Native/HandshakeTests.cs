@@ -26,7 +26,7 @@ public class HandshakeTests
         Assert.Equal((30u, 30u), (number.Sent, number.Accepted));
         Assert.Contains("ready: 30 mappings", scene.Daemon.ExpectLog("daemon: ready"));
         Assert.All(Enumerable.Range(20000, 30), port => Assert.False(scene.IsFree(port)));
-        Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("0.0.0.0:5029")));
+        Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("10.0.0.1:5029")));
     }
 
     [Theory]
@@ -78,7 +78,7 @@ public class HandshakeTests
         scene.Kernel.Expect(KernelReplyKind.MapInfo);
 
         // in the queue before the replay, which claims that address
-        uint duplicate = scene.Kernel.Send(Scene.Add("0.0.0.0:5000"));
+        uint duplicate = scene.Kernel.Send(Scene.Add("10.0.0.1:5000"));
         scene.Kernel.LetGo(KernelReplyKind.MapInfo);
 
         Assert.Equal(MappingError.Duplicate, scene.Kernel.Expect(KernelReplyKind.HandleError, duplicate).Error);

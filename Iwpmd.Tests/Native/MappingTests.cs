@@ -57,7 +57,9 @@ public class MappingTests
         using Scene scene = new Scene().Ready();
         ushort port = scene.AddMapping("10.0.0.1:5000");
 
+        Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("10.0.0.1:5000")));
         Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("0.0.0.0:5000")));
+        scene.Kernel.Send(Scene.Remove("10.0.0.1:5000"));
         scene.Kernel.Send(Scene.Remove("0.0.0.0:5000"));
         scene.Drain();
         Assert.False(scene.IsFree(port));
@@ -74,7 +76,7 @@ public class MappingTests
 
         Assert.Equal(5000, scene.AddMapping("10.0.0.1:5000", flags: 1));
         Assert.True(scene.IsFree(5000));
-        Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("0.0.0.0:5000", flags: 1)));
+        Assert.Equal(MappingError.Duplicate, scene.ExpectRefusal(Scene.Add("10.0.0.1:5000", flags: 1)));
     }
 
     [Fact]

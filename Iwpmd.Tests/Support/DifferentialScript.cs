@@ -78,8 +78,8 @@ internal sealed class DifferentialScript(DifferentialRun run)
     {
         string one = $"{f.Local}:5000", all = $"{f.Wildcard}:5001";
         run.Ask($"{f.Name}: ADD", Scene.Add(one));
-        run.Ask($"{f.Name}: ADD the same", Scene.Add(one), "lost REMOVE");
-        run.Ask($"{f.Name}: REMOVE for the second ADD", Scene.Remove(one), "count first");
+        run.Ask($"{f.Name}: ADD the same", Scene.Add(one));
+        run.Ask($"{f.Name}: REMOVE for the refused ADD", Scene.Remove(one), "count first");
         run.Ask($"{f.Name}: REMOVE for the first ADD", Scene.Remove(one), "count first");
         run.Ask($"{f.Name}: ADD wildcard", Scene.Add(all));
         run.Ask($"{f.Name}: ADD the same wildcard", Scene.Add(all));
@@ -98,7 +98,7 @@ internal sealed class DifferentialScript(DifferentialRun run)
         run.Ask($"{f.Name}: REMOVE the second", Scene.Remove($"{f.Other}:5000"));
         run.Ask($"{f.Name}: REMOVE the first", Scene.Remove(one));
         run.Ask($"{f.Name}: ADD NO_PORT_MAP", Scene.Add(one, flags: 1));
-        run.Ask($"{f.Name}: ADD NO_PORT_MAP again", Scene.Add(one, flags: 1), "lost REMOVE");
+        run.Ask($"{f.Name}: ADD NO_PORT_MAP again", Scene.Add(one, flags: 1));
         run.Ask($"{f.Name}: REMOVE for that", Scene.Remove(one));
         run.Ask($"{f.Name}: REMOVE", Scene.Remove(one));
         run.Ask(

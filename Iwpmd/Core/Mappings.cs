@@ -118,9 +118,7 @@ internal sealed class Mappings(
             return;
         }
         int hit = FindByLocal(request.Local);
-        // Differs: two listeners never have the same address but the wildcard, so the earlier one has ended, and its
-        // REMOVE was lost.
-        if (hit >= 0 && hit != slot)
+        if (hit >= 0 && !(hit == slot && request.Local.IsWildcard))
         {
             replies.Refuse(request, MappingError.Duplicate, answerBy, "another mapping has this address and port");
             return;
