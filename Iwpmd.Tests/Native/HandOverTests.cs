@@ -333,7 +333,7 @@ public sealed class HandOverTests : IDisposable
     [Theory]
     [InlineData("nothing", "daemon: request of user 0 refused: it ended without a message")]
     [InlineData("something else", "daemon: request of user 0 refused: not understood: is it of another version?")]
-    [InlineData("no receipt", "daemon: handover failed: handover to another daemon: Connection timed out (ETIMEDOUT)")]
+    [InlineData("no receipt", "daemon: handover failed: handover to another daemon: ")] // ETIMEDOUT or EPIPE
     public void A_takeover_that_is_broken_off_leaves_the_daemon_serving(string how, string complaint)
     {
         DaemonProcess daemon = StartFirst();

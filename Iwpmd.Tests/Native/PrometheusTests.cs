@@ -202,7 +202,7 @@ public sealed partial class PrometheusTests : IDisposable
         Path.Combine(
             Tool.Run(
                 Repository.PathOf("Iwpmd.Tests/unpack"), "dpkg", "prometheus", "prometheus-node-exporter",
-                "python3-prometheus-client").Trim(),
+                "python3-prometheus-client", "python3-decorator").Trim(),
             path);
 
     private static string Python(string script, string input) =>
