@@ -21,7 +21,7 @@ public sealed class StateReaderTests : IDisposable
 
     public StateReaderTests()
     {
-        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file));
+        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), [], out StateFile? file));
         _file = file;
         Assert.True(new HostSettings().TryReadBootId(out Guid boot));
         _state = new StateLayout(_file!.Address, Capacity);
@@ -176,7 +176,7 @@ public sealed class StateReaderTests : IDisposable
 
     private StateFile Reopen()
     {
-        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), out StateFile? file));
+        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), [], out StateFile? file));
         return file!;
     }
 

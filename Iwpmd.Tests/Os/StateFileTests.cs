@@ -151,7 +151,7 @@ public sealed unsafe class StateFileTests : IDisposable
     [Fact]
     public void A_directory_that_cannot_be_made_says_so()
     {
-        OpError? error = StateFile.TryOpen(_temporary["no/iwpmd"], Capacity, out StateFile? file);
+        OpError? error = StateFile.TryOpen(_temporary["no/iwpmd"], Capacity, [], out StateFile? file);
         Assert.Equal(new OpError("mkdir", Errno.ENOENT), error);
         Assert.Null(file);
     }
@@ -202,14 +202,14 @@ public sealed unsafe class StateFileTests : IDisposable
 
     private void AssertRefused(Errno expected, string operation)
     {
-        OpError? error = StateFile.TryOpen(Directory, Capacity, out StateFile? file);
+        OpError? error = StateFile.TryOpen(Directory, Capacity, [], out StateFile? file);
         Assert.Equal(new OpError(operation, expected), error);
         Assert.Null(file);
     }
 
     private StateFile Open(long capacity = Capacity, bool dispose = true)
     {
-        Assert.Null(StateFile.TryOpen(Directory, capacity, out StateFile? file));
+        Assert.Null(StateFile.TryOpen(Directory, capacity, [], out StateFile? file));
         _open.AddRange(dispose ? [file!] : []);
         return file!;
     }

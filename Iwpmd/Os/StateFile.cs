@@ -44,13 +44,10 @@ internal sealed unsafe class StateFile : IDisposable
     /// operation "lock": another process has it open. "owner" and "type": it is not ours, or not a plain file, and is
     /// left as it is.
     /// </summary>
-    public static OpError? TryOpen(string directory, long capacityBytes, out StateFile? file) =>
-        TryOpen(directory, capacityBytes, [], out file);
-
-    /// <summary>
-    /// The same, where of a new file only the parts in <paramref name="first"/> are set aside if there is room for all
-    /// of it; the last of them reaches to its end. The others must not be touched before <see cref="PreallocateRest"/>.
-    /// </summary>
+    /// <param name="first">
+    /// Of a new file only these parts are set aside, if any, as long as there is room for all of it; the last of them
+    /// reaches to its end. The others must not be touched before <see cref="PreallocateRest"/>.
+    /// </param>
     public static OpError? TryOpen(
         string directory, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file)
     {
