@@ -115,17 +115,17 @@ internal sealed record Configuration
         {
             return ConfigurationParser.Parse(ReadLines(path, isRequired, opened));
         }
-        catch (UnauthorizedAccessException) when (!isRequired)
+        catch (UnauthorizedAccessException e)
         {
+            if (isRequired)
+            {
+                throw Unreadable(path, e);
+            }
             (string why, string remedy) = Directory.Exists(path)
                 ? ("is a directory", "let it be a file")
                 : ($"cannot be read by user {Limits.UserId}", $"chmod a+r {path}");
             string fault = $"{why}: the defaults are used, whatever it allows or denies: {remedy}";
             return new LoadedConfiguration(new Configuration(), [new Complaint(0, fault, IsFatal: false)]);
-        }
-        catch (UnauthorizedAccessException)
-        {
-            throw Unreadable(path);
         }
     }
 
@@ -139,9 +139,9 @@ internal sealed record Configuration
         {
             return string.Join('\n', ReadLines(path, isRequired, opened: null));
         }
-        catch (UnauthorizedAccessException)
+        catch (UnauthorizedAccessException e)
         {
-            throw Unreadable(path);
+            throw Unreadable(path, e);
         }
     }
 
@@ -162,14 +162,14 @@ internal sealed record Configuration
         }
     }
 
-    private static SetupException Unreadable(string path, IOException? fault = null)
+    private static SetupException Unreadable(string path, Exception fault)
     {
-        string why =
-            Directory.Exists(path) ? "it is a directory"
-            : fault is FileNotFoundException or DirectoryNotFoundException
-                ? "No such file or directory (ENOENT): check the path"
-            : fault is not null ? fault.Message
-            : "Permission denied (EACCES): check its permissions";
+        string why = Directory.Exists(path) ? "it is a directory" : fault switch
+        {
+            FileNotFoundException or DirectoryNotFoundException => "No such file or directory (ENOENT): check the path",
+            UnauthorizedAccessException => "Permission denied (EACCES): check its permissions",
+            _ => fault.Message,
+        };
         return new(ExitStatus.Failure, $"configuration: {path} cannot be read: {why}");
     }
 

@@ -19,8 +19,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     /// <summary>2.6 MB: with so many effects pending no further request is handled.</summary>
     private const int OutboxLimit = 8192;
 
-    /// <summary>This many ACKs fit into any receive buffer.</summary>
-    private const int UnreadAckLimit = 256;
+    /// <summary>More requests than these are answered by another socket at the end.</summary>
+    private const int ExitInboxLimit = 256;
 
     private static readonly TimeSpan ExitLimit = Registrations.Delay + TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LimiterPeriod = TimeSpan.FromSeconds(10);
@@ -125,8 +125,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     {
         NoticeOverrun();
         TimeSpan until = Clock.Now + ExitLimit;
-        bool isAside = (mapper.HasDeferredRequests || kernel.Inbox.Count > UnreadAckLimit) && kernel.TryAnswerAside();
-        while ((mapper.IsInHandshake || (!isAside && kernel.Inbox.Count > UnreadAckLimit)) && Clock.Now < until)
+        bool isAside = (mapper.HasDeferredRequests || kernel.Inbox.Count > ExitInboxLimit) && kernel.TryAnswerAside();
+        while ((mapper.IsInHandshake || (!isAside && kernel.Inbox.Count > ExitInboxLimit)) && Clock.Now < until)
         {
             kernel.ReceiveAll(Clock.Now);
             _ = ServeInbox(BatchLimit, Clock.Now);

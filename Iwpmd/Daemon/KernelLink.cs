@@ -41,8 +41,8 @@ internal sealed class KernelLink(
     /// <summary>After how many of them the clock is read while an ACK is awaited.</summary>
     private const int DroppedPerClock = 64;
 
-    /// <summary>So many ACKs fit into a small receive buffer.</summary>
-    private const int UnreadAckLimit = 8;
+    /// <summary>Of so many ACKs that could be left unread one is read: as many fit into a small receive buffer.</summary>
+    private const int AckReadEvery = 8;
 
     private const int AsideBuffer = 256 * 1024; // for one ACK at a time
 
@@ -186,7 +186,7 @@ internal sealed class KernelLink(
         (_sentAt, _ackBy, _dropped, _wasCrowded) = (now, default, 0, false);
         Errno error = Via.Send(_reply.AsSpan(0, _length));
         // A message for whose ACK there is no room is executed when the next process reads, which may be too late.
-        bool leaves = LeavesAcksUnread && !_isAside && ++_unread % UnreadAckLimit != 0;
+        bool leaves = LeavesAcksUnread && !_isAside && ++_unread % AckReadEvery != 0;
         return leaves ? new SendResult(Delivery.AckLeft, -(int)error)
             : error != Errno.None ? new SendResult(Delivery.Unsent, -(int)error)
             : null;
