@@ -102,7 +102,8 @@ public class ViewTests
         ];
         IEnumerable<string> lines = cases.Select(one => Health.Of(one.Reading, one.Around)).Select(
             health =>
-                $"{health.ExitStatus} {health.Name}: {health.Sentence}{string.Concat(health.Problems.Select(p => $"\n    {p}"))}");
+                $"{health.ExitStatus} {health.Name}: {health.Sentence}"
+                    + string.Concat(health.Problems.Select(p => $"\n    {p}")));
         return Golden.Verify(string.Join('\n', lines));
     }
 
@@ -189,7 +190,10 @@ public class ViewTests
         Assert.Contains("\"kernel\": \"none\"", looks[3].Text);
         Assert.DoesNotContain("true", looks[3].Text);
         Assert.All(
-            (string[])["mappings{state=\"held\"} 0", "mappings{state=\"left\"} 7", "ports_used 0", "up 0", "kernel_ready 0"],
+            (string[])
+            [
+                "mappings{state=\"held\"} 0", "mappings{state=\"left\"} 7", "ports_used 0", "up 0", "kernel_ready 0",
+            ],
             line => Assert.Contains($"\niwpmd_{line}\n", metrics.ToString()));
         Assert.DoesNotContain("iwpmd_kernel_client_info{", metrics.ToString());
     }

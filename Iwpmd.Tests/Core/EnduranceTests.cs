@@ -71,46 +71,17 @@ public class EnduranceTests
     {
         InetEndpoint listener = new(IpFamily.V4, 0, 0x0a000001, 5000), peer = new(
             IpFamily.V4, 0, 0x0a000002 + ((ulong)i % 5000), 41111), far = new(IpFamily.V4, 0, 0x0a010002, 7174);
-        Kernel(
-            new KernelRequest
-            {
-                Operation = KernelOperation.AddMapping,
-                Client = 2,
-                Sequence = _sequence++,
-                Local = listener,
-            });
+        Kernel(KernelOperation.AddMapping, listener);
         Effect accept = Peer(
             peer, new PeerMessage(PeerMessageType.Request, (ulong)i + 1, peer.WithPort(5001), listener, default));
         Expect(PeerMessageType.Accept, accept);
         Peer(peer, accept.Message.AsAck());
         InetEndpoint connecting = listener.WithPort(6000);
-        Effect asked = Kernel(
-            new KernelRequest
-            {
-                Operation = KernelOperation.QueryMapping,
-                Client = 2,
-                Sequence = _sequence++,
-                Local = connecting,
-                Remote = far,
-            });
+        Effect asked = Kernel(KernelOperation.QueryMapping, connecting, far);
         Expect(PeerMessageType.Request, asked);
         Peer(asked.To, i % 2 == 0 ? asked.Message.AsAccept(45000) : asked.Message.AsReject());
-        Kernel(
-            new KernelRequest
-            {
-                Operation = KernelOperation.RemoveMapping,
-                Client = 2,
-                Sequence = _sequence++,
-                Local = connecting,
-            });
-        Kernel(
-            new KernelRequest
-            {
-                Operation = KernelOperation.RemoveMapping,
-                Client = 2,
-                Sequence = _sequence++,
-                Local = listener,
-            });
+        Kernel(KernelOperation.RemoveMapping, connecting);
+        Kernel(KernelOperation.RemoveMapping, listener);
         // rejected: it is gone
         Peer(peer, new PeerMessage(PeerMessageType.Request, (ulong)i + 1, peer.WithPort(5001), listener, default));
     }
@@ -123,6 +94,17 @@ public class EnduranceTests
             Assert.Fail($"{effect.Message.Type} instead of {type}");
         }
     }
+
+    private Effect Kernel(KernelOperation operation, in InetEndpoint local, in InetEndpoint remote = default) =>
+        Kernel(
+            new KernelRequest
+            {
+                Operation = operation,
+                Client = 2,
+                Sequence = _sequence++,
+                Local = local,
+                Remote = remote,
+            });
 
     private Effect Kernel(in KernelRequest request)
     {

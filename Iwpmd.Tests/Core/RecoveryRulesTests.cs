@@ -285,7 +285,9 @@ public class RecoveryRulesTests
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 
-    /// <summary>Long histories 848, 994, 2838: ports that the kernel uses come before connections without one.</summary>
+    /// <summary>
+    /// Long histories 848, 994, 2838: ports that the kernel uses come before connections without one.
+    /// </summary>
     [Fact]
     public void A_replayed_port_gets_the_last_row_before_an_unmapped_connection()
     {

@@ -205,8 +205,8 @@ public class ConfigurationTests
     [InlineData("state_dir=/dev/null", "1: state_dir, /dev/null, is no directory: mappings do not outlive the daemon")]
     [InlineData(
         "state_dir=/nowhere/of/it",
-        "1: state_dir, /nowhere/of/it, cannot be made, since there is no directory /nowhere/of: mappings do not outlive "
-            + "the daemon")]
+        "1: state_dir, /nowhere/of/it, cannot be made, since there is no directory /nowhere/of: mappings do not "
+            + "outlive the daemon")]
     [InlineData(
         "allow=10.0.0.0/8, fd00::1\ndeny=fd00::/16",
         "2: deny has all of fd00::1/128, which allow has too: none of its hosts may ask")]

@@ -82,7 +82,7 @@ public sealed class DoctorTests
         Assert.Equal(
             "not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP device\n",
             Command.Run(host, "status").Output);
-        (int exit, string doctor) = (Command.Run(host, "doctor").Status, Command.Run(host, "doctor").Output);
+        (int exit, string doctor, _) = Command.Run(host, "doctor");
         Assert.Equal(0, exit);
         Assert.Matches(
             "^ok +configuration .*\nwarning +devices +there is no iWARP device: you do not need iwpmd; if there should "

@@ -251,18 +251,13 @@ public sealed class FaultTests : IDisposable
     [Fact]
     public void Queries_end_at_once_while_there_is_no_way_and_go_out_when_there_is_one_again()
     {
-        (Host near, Host far) = Host.Pair();
-        using (near)
-        using (far)
-        using (var peer = new Peer(far, "10.0.0.2"))
+        WithPeer((near, peer) =>
         {
-            _daemon = DaemonProcess.Foreground(near, _kernel);
-            Ready();
             near.Ip("addr del 10.0.0.1/24 dev eth0");
             KernelReply alone = _kernel.Expect(
                 KernelReplyKind.QueryMapping, _kernel.Send(Scene.Query("10.0.0.1:5000", "10.0.0.2:7174")));
             Assert.Equal((MappingError.None, 7174), (alone.Error, alone.MappedRemote.Port));
-            _daemon.ExpectLog("query: fallback");
+            _daemon!.ExpectLog("query: fallback");
 
             near.Ip("addr add 10.0.0.1/24 dev eth0");
             uint asked = 0;
@@ -274,19 +269,14 @@ public sealed class FaultTests : IDisposable
                 asked = _kernel.Send(Scene.Query($"10.0.0.1:{6000 + asked % 1000}", "10.0.0.2:7174"));
                 Thread.Sleep(500);
             }
-        }
+        });
     }
 
     [Fact]
     public void Accepts_that_a_rule_of_this_host_keeps_in_are_told()
     {
-        (Host near, Host far) = Host.Pair();
-        using (near)
-        using (far)
-        using (var peer = new Peer(far, "10.0.0.2"))
+        WithPeer((near, peer) =>
         {
-            _daemon = DaemonProcess.Foreground(near, _kernel);
-            Ready();
             _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:7174")));
             near.Run(() => Tool.Run(
                 "nft", "nftables",
@@ -297,11 +287,11 @@ public sealed class FaultTests : IDisposable
                 Peer.Request(7, "10.0.0.2:5001", "10.0.0.1:7174", "10.0.0.2:5002"));
             Assert.Contains(
                 "Operation not permitted (EPERM): let UDP port 3935 out (nft list ruleset",
-                _daemon.ExpectLog("peer: send failed: Accept to 10.0.0.2:3935"));
+                _daemon!.ExpectLog("peer: send failed: Accept to 10.0.0.2:3935"));
             CommandResult status = Command.Run(near, "status");
             Assert.Equal(1, status.Status);
             Assert.StartsWith("degraded: 1 answer to other hosts not sent ", status.Output);
-        }
+        });
     }
 
     [Fact]
@@ -322,6 +312,20 @@ public sealed class FaultTests : IDisposable
     {
         _daemon = DaemonProcess.Foreground(_host, _kernel);
         Ready();
+    }
+
+    /// <summary>The daemon on a host beside another one, where a peer is 10.0.0.2.</summary>
+    private void WithPeer(Action<Host, Peer> test)
+    {
+        (Host near, Host far) = Host.Pair();
+        using (near)
+        using (far)
+        using (var peer = new Peer(far, "10.0.0.2"))
+        {
+            _daemon = DaemonProcess.Foreground(near, _kernel);
+            Ready();
+            test(near, peer);
+        }
     }
 
     private void Ready()

@@ -9,6 +9,17 @@ internal readonly record struct CommandResult(int Status, string Output, string 
 {
     /// <summary>For messages of assertions: all of it.</summary>
     public override string ToString() => $"status {Status}\n{Output}{Errors}";
+
+    /// <summary>The daemon found all that it needs but a kernel with RDMA in the initial network namespace.</summary>
+    public void ExpectNothingMissingButTheKernel()
+    {
+        Assert.True(Status == 69, ToString());
+        Assert.Matches(
+            "netlink: NETLINK_RDMA is not available: load ib_core|kernel: (iw_cm is not loaded|this is not the initial "
+                + "network namespace)",
+            Errors);
+        Assert.DoesNotContain("/proc is not mounted", Errors);
+    }
 }
 
 /// <summary>The published executable as a command on a host.</summary>

@@ -10,7 +10,8 @@ scenario() {
         printf '%s\n' root:x:0: iwpmd:x:990: > /etc/group"
     undo b 'kill $(daemon pid); rm -f /etc/passwd /etc/group; rm -rf /run/iwpmd; daemon start'
     b "daemon start --detached" || fail "a detached start" "not"
-    text=$(b 'cd /proc/$(daemon pid)/task && cat */status | grep -E "^(Uid|Gid|Groups|CapEff|Seccomp):" | sort -u | xargs')
+    text=$(b 'cd /proc/$(daemon pid)/task &&
+        cat */status | grep -E "^(Uid|Gid|Groups|CapEff|Seccomp):" | sort -u | xargs')
     [[ $text == "CapEff: 0000000000000000 Gid: 990 990 990 990 Groups: Seccomp: 2 Uid: 990 990 990 990" ]] ||
         fail "all threads of user and group 990, with no other group and no capability, in a sandbox" "$text"
     listen b 0.0.0.0 7001
