@@ -132,7 +132,7 @@ public sealed class StateReaderTests : IDisposable
     }
 
     [Theory]
-    [InlineData(0, "mmap: Invalid argument (EINVAL)")]
+    [InlineData(0, "/state is empty: move it away, and start iwpmd")]
     [InlineData(100, "too short")]
     [InlineData(600, "it has 600 bytes of ")]
     public void A_file_that_is_cut_off_is_told(int length, string problem)
@@ -145,6 +145,19 @@ public sealed class StateReaderTests : IDisposable
         StateReading reading = new StateReader(other).Read();
         Assert.Equal(DaemonCondition.Unreadable, reading.Condition);
         Assert.Contains(problem, reading.Problem);
+    }
+
+    [Fact]
+    public void What_is_no_regular_file_is_told()
+    {
+        string state = Path.Combine(Directory.CreateDirectory(_directory["other"]).FullName, "state");
+        File.CreateSymbolicLink(state, FilePath);
+        Assert.Equal($"{state} is a symbolic link: move it away, and start iwpmd", Problem());
+        File.Delete(state);
+        Directory.CreateDirectory(state);
+        Assert.Equal($"{state} is not a regular file: move it away, and start iwpmd", Problem());
+
+        string? Problem() => new StateReader(_directory["other"]).Read().Problem;
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Text.RegularExpressions;
 using Iwpmd.Core;
 using Iwpmd.Daemon;
 using Iwpmd.Os;
@@ -255,6 +256,7 @@ public class ConfigurationTests
         string[] lines = File.ReadAllLines(Repository.PathOf("iwpmd.conf"));
         (Configuration asShipped, string[] complaints) = Parse(lines);
         Assert.Equal((new Configuration(), 0), (asShipped, complaints.Length));
+        Assert.Empty(Parse([.. lines.Select(line => Regex.Replace(line, "^#([a-z_]+=)", "$1"))]).Complaints);
         Assert.All(Configuration.Keys, key => Assert.Contains(
             lines, line => line.StartsWith($"#{key.Name}=", StringComparison.Ordinal)));
         string[] words = ["port_range", "keep_ports", "allow", "deny", "interface"]; // their defaults are no values

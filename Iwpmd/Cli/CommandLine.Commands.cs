@@ -74,7 +74,7 @@ internal static partial class CommandLine
             Description = "write to this file, in one step, instead of to standard output",
             HelpName = "FILE",
         };
-        Check(output, text => text.Length > 0, "the name of a file");
+        Check(output, text => text.Length > 0 && text != "-", "the name of a file");
         var open = new Option<bool>("--openmetrics") { Description = "in the format OpenMetrics" };
         var command = new Command("metrics", "print metrics in the text format of Prometheus") { config, output, open };
         command.SetAction(result => Metrics.Execute(

@@ -108,6 +108,10 @@ internal static class Doctor
         isPermitted = reading.Condition != DaemonCondition.NotPermitted;
         new HostChecks(configuration, reading).AddTo(findings);
         new DaemonChecks(configuration, reading).AddTo(findings);
+        if (Limits.UserId != 0)
+        {
+            findings.Add(Finding.Ok("user", "without root the checks buffer and state are left out"));
+        }
         bool needsNothing =
             findings.Exists(finding => finding is { Check: HostChecks.Devices, Result: not CheckResult.Ok })
             && !reading.IsDaemonThere;

@@ -76,7 +76,7 @@ internal sealed class StateReader(string directory)
                 error?.Errno == Errno.ENOENT ? (DaemonCondition.Absent, $"there is no {path}")
                 : error?.Errno == Errno.EACCES ? (
                     DaemonCondition.NotPermitted, $"{path} is for root and the daemon's user only")
-                : (DaemonCondition.Unreadable, $"{path}: {error}: move it away, and start iwpmd");
+                : (DaemonCondition.Unreadable, $"{path}{WhyUnreadable(error)}: move it away, and start iwpmd");
             return new StateReading(condition, null, problem, 0, Clock.Now);
         }
         using (view)
@@ -84,6 +84,14 @@ internal sealed class StateReader(string directory)
             return Read(view, path);
         }
     }
+
+    private static string WhyUnreadable(OpError? error) => error switch
+    {
+        { Operation: "open", Errno: Errno.ELOOP } => " is a symbolic link",
+        { Operation: "type" } => " is not a regular file",
+        { Operation: "mmap", Errno: Errno.EINVAL } => " is empty",
+        _ => $": {error}",
+    };
 
     private StateReading Read(StateView view, string path)
     {

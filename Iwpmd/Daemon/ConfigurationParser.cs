@@ -100,7 +100,7 @@ internal sealed class ConfigurationParser
 
     private void Judge()
     {
-        foreach (Contradiction found in Contradictions.Of(_configuration, _set.ContainsKey))
+        foreach (Contradiction found in Contradictions.Of(_configuration))
         {
             int line = found.Keys.Max(key => _set.GetValueOrDefault(key).Line); // the later one of those that are set
             Complain(line, found.Fault, found.Consequence, isFatal: false);

@@ -17,8 +17,8 @@ internal static class Contradictions
         Array.ConvertAll(
             ["0.0.0.0/0", "::/0"], text => InetNetwork.TryParse(text, out InetNetwork all) ? all : default);
 
-    public static IEnumerable<Contradiction> Of(Configuration c, Func<string, bool> isSet) =>
-        [.. OfNumbers(c), .. OfPorts(c, isSet), .. OfAccess(c), .. OfHost(c)];
+    public static IEnumerable<Contradiction> Of(Configuration c) =>
+        [.. OfNumbers(c), .. OfPorts(c), .. OfAccess(c), .. OfHost(c)];
 
     private static IEnumerable<Contradiction> OfNumbers(Configuration c)
     {
@@ -42,14 +42,14 @@ internal static class Contradictions
     }
 
     /// <summary>By default there may be more mappings than ports: many need none.</summary>
-    private static IEnumerable<Contradiction> OfPorts(Configuration c, Func<string, bool> isSet)
+    private static IEnumerable<Contradiction> OfPorts(Configuration c)
     {
         if (c.PortRange is not PortRange range)
         {
             yield break;
         }
         int ports = range.High - range.Low + 1;
-        if (ports < c.MaxMappings && isSet("max_mappings"))
+        if (ports < c.MaxMappings && c.MaxMappings != new Configuration().MaxMappings)
         {
             yield return new(
                 $"port_range has {ports} ports for {c.MaxMappings} mappings of max_mappings",
