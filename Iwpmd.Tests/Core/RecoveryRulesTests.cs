@@ -384,4 +384,27 @@ public class RecoveryRulesTests
         Register(world, 70, age: TimeSpan.Zero);
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
     }
+
+    /// <summary>
+    /// Long histories 7000623, 7002051 and 7003018: peers were told the port of the earlier one until both were gone.
+    /// </summary>
+    [Theory]
+    [InlineData("10.0.0.1:5000", false)]
+    [InlineData("10.0.0.1:40000", true)]
+    public void A_listener_behind_one_whose_REMOVE_was_lost_is_not_told_at_its_port(string replayed, bool isMapped)
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000", sequence: 50);
+        world.Add("10.0.0.1:5000", sequence: 51);
+        Assert.Equal(MappingError.Duplicate, world.LastToKernel.Error);
+        world.Mapper.Audit.Schedule(world.Now);
+        AuditTwice(world, ("10.0.0.1:5000", EndpointUse.Listening));
+        world.Pass(TimeSpan.Zero);
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
+        Replay(world, ("10.0.0.1:5000", replayed));
+        Assert.Equal(isMapped ? MappingState.Held : MappingState.Fallback, world.Row("10.0.0.1:5000").State);
+        Assert.Equal(isMapped ? [40000] : [], world.Ports.Held);
+        world.Remove("10.0.0.1:5000");
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
 }

@@ -98,6 +98,10 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
                 continue;
             }
             changed++;
+            if (_counted[slot] > 0 && !row.Local.IsWildcard && !timers.IsSet(Timer.Hello))
+            {
+                timers.Set(Timer.Hello, now); // who is left may have been refused: the replay says whose the port is
+            }
             mappings.SetReferences(slot, _counted[slot]);
         }
         _lastAt = _begunAt;

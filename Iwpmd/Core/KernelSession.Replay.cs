@@ -12,6 +12,7 @@ internal sealed partial class KernelSession
 {
     private readonly Replay[] _replays = new Replay[2];
     private readonly int[] _replayed; // by slot: how often it was received in this replay
+    private readonly bool[] _isPortUsed; // by slot: once or more as mapped
     private readonly Fifo<KernelRequest> _setAside = new(16);
     private int _openReplays;
     private TimeSpan _replayStartedAt;
@@ -109,6 +110,7 @@ internal sealed partial class KernelSession
             _mappings.SetReferences(slot, row.References + 1);
         }
         _replayed[slot]++;
+        _isPortUsed[slot] |= !isUnmapped;
         if (isUnmapped || (row.MappedPort == request.Mapped.Port && row.State != MappingState.Fallback))
         {
             return row.State == MappingState.Unprotected ? MappingError.CannotCreate : MappingError.None;
@@ -228,6 +230,11 @@ internal sealed partial class KernelSession
             {
                 _mappings.SetReferences(slot, _replayed[slot]);
             }
+            if (_replayed[slot] > 0 && complete && !young && !_isPortUsed[slot] && MayFallBack(row))
+            {
+                // Differs: its port was of a listener that is gone, and whose REMOVE was lost: the next was refused
+                _mappings.Unmap(slot);
+            }
         }
         Log.KernelReplayed(_log, replay.Received, replay.Client, replay.Accepted, released);
         if (!complete)
@@ -235,6 +242,9 @@ internal sealed partial class KernelSession
             Log.KernelReplayIncomplete(_log, replay.Received, replay.Client, MaxReplayed);
         }
     }
+
+    private static bool MayFallBack(in MappingRow row) =>
+        row.State is MappingState.Held or MappingState.Unprotected && !row.IsKept;
 
     /// <summary>The kernel does not name in its replay what it removed before; nothing of it has come yet.</summary>
     public bool IsBeforeReplay(byte client)

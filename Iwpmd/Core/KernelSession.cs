@@ -51,6 +51,7 @@ internal sealed partial class KernelSession
         (_state, _mappings, _audit, _replies, _statistics, _timers, _log) =
             (state, mappings, audit, replies, statistics, timers, log);
         _replayed = new int[mappings.Capacity];
+        _isPortUsed = new bool[mappings.Capacity];
     }
 
     /// <summary>Requests that were deferred by the handshake may be served.</summary>
@@ -120,6 +121,7 @@ internal sealed partial class KernelSession
         MayServeDeferred = false;
         _replayStartedAt = now;
         _replayed.AsSpan(0, _mappings.HighWater).Clear();
+        _isPortUsed.AsSpan(0, _mappings.HighWater).Clear();
         SetKernel(HandshakeState.HelloSent);
         _helloSequence = _replies.SendInOrder(
             new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi });

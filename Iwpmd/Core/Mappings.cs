@@ -410,6 +410,12 @@ internal sealed class Mappings(
         {
             return;
         }
+        Unmap(slot);
+    }
+
+    /// <summary>The kernel does not use the row's port, whatever it is: the row waits for its REMOVEs.</summary>
+    public void Unmap(int slot)
+    {
         ReleasePort(slot);
         using var change = _table.Change(slot);
         change.Row.State = MappingState.Fallback;
