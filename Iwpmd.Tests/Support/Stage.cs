@@ -73,7 +73,8 @@ internal static class Stage
     }
 
     public static ViewOptions Options(string? address = null, int? port = null) =>
-        new(null, false, null, address is null ? null : InetEndpoint.Of(System.Net.IPAddress.Parse(address), 0), port);
+        new(null, false, null, address is null ? null : InetEndpoint.Of(System.Net.IPAddress.Parse(address), 0),
+            (ushort?)port);
 
     private static void Assert(bool isTrue) => Xunit.Assert.True(isTrue);
 }

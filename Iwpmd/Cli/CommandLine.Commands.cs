@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using Iwpmd.Daemon;
 using Iwpmd.Wire;
@@ -10,6 +11,9 @@ namespace Iwpmd.Cli;
 internal static partial class CommandLine
 {
     private const double ShortestWatch = 0.1, LongestWatch = 86400;
+    private static readonly TimeSpan DefaultWatch = TimeSpan.FromSeconds(2);
+
+    private delegate bool TryParse<T>(string text, out T value);
 
     private static Command[] Commands(Command root) =>
     [
@@ -17,9 +21,11 @@ internal static partial class CommandLine
         ViewCommand(
             "status", "report whether port mapping works (exit status 0 yes, 1 degraded, 3 no daemon runs)", null, null,
             _ => new Status()),
-        ViewCommand("mappings", "list the mappings", AddressFilter(), PortFilter(), options => new Mappings(options)),
         ViewCommand(
-            "peers", "list the hosts whose port mappers were queried", AddressFilter(), null,
+            "mappings", "list the mappings", AddressOption(),
+            PortOption("show only mappings with this port, local or mapped"), options => new Mappings(options)),
+        ViewCommand(
+            "peers", "list the hosts whose port mappers were queried", AddressOption(), null,
             options => new Peers(options)),
         MetricsCommand(),
         PingCommand(),
@@ -28,17 +34,19 @@ internal static partial class CommandLine
     ];
 
     private static Command ViewCommand(
-        string name, string description, Option<string?>? address, Option<string?>? port, Func<ViewOptions, IView> view)
+        string name, string description, Option<InetEndpoint?>? address, Option<ushort?>? port,
+        Func<ViewOptions, IView> view)
     {
         Option<string?> config = ConfigOption();
         Option<bool> json = JsonOption();
-        var watch = new Option<string?>("--watch", "-w")
-        {
-            Description = "repeat every SECONDS (default 2)",
-            HelpName = "SECONDS",
-            Arity = ArgumentArity.ZeroOrOne,
-        };
-        Check(watch, IsWatchInterval, "a number of seconds from 0.1 to 86400");
+        Option<TimeSpan?> watch = Parsed<TimeSpan>(
+            new("--watch", "-w")
+            {
+                Description = "repeat every SECONDS (default 2)",
+                HelpName = "SECONDS",
+                Arity = ArgumentArity.ZeroOrOne,
+            },
+            "a number of seconds from 0.1 to 86400", TryParseInterval, withoutValue: DefaultWatch);
         var command = new Command(name, description);
         foreach (Option? option in (Option?[])[config, json, watch, address, port])
         {
@@ -49,18 +57,12 @@ internal static partial class CommandLine
         }
         command.SetAction(result =>
         {
-            TimeSpan? interval = result.GetResult(watch) is null ? null
-                : TimeSpan.FromSeconds(
-                    result.GetValue(watch) is string text ? double.Parse(text, CultureInfo.InvariantCulture) : 2);
             var options = new ViewOptions(
                 ConfigPath(result, config),
                 result.GetValue(json),
-                interval,
-                address is not null && result.GetValue(address) is string asked
-                    && InetEndpoint.TryParseAddress(asked, out InetEndpoint one) ? one : null,
-                port is not null && result.GetValue(port) is string number
-                    ? int.Parse(number, CultureInfo.InvariantCulture)
-                    : null);
+                result.GetValue(watch),
+                address is null ? null : result.GetValue(address),
+                port is null ? null : result.GetValue(port));
             return View.Execute(options, view(options));
         });
         return command;
@@ -74,7 +76,7 @@ internal static partial class CommandLine
             Description = "write to this file, in one step, instead of to standard output",
             HelpName = "FILE",
         };
-        Check(output, text => text.Length > 0 && text != "-", "the name of a file");
+        RefuseNames(output, "", "-");
         var open = new Option<bool>("--openmetrics") { Description = "in the format OpenMetrics" };
         var command = new Command("metrics", "print metrics in the text format of Prometheus") { config, output, open };
         command.SetAction(result => Metrics.Execute(
@@ -87,18 +89,10 @@ internal static partial class CommandLine
     private static Command PingCommand()
     {
         var host = new Argument<string>("HOST") { Description = "name or address of the host" };
-        var count = new Option<string?>("--count", "-c")
-        {
-            Description = "number of Requests to send (default 3)",
-            HelpName = "N",
-        };
-        Option<string?> port = new("--port", "-p")
-        {
-            Description = "ask for this port instead of one that cannot be mapped",
-            HelpName = "PORT",
-        };
-        Check(count, IsPort, "a number from 1 to 65535");
-        Check(port, IsPort, "a port from 1 to 65535");
+        Option<ushort?> count = Parsed<ushort>(
+            new("--count", "-c") { Description = "number of Requests to send (default 3)", HelpName = "N" },
+            "a number from 1 to 65535", TryParsePositive);
+        Option<ushort?> port = PortOption("ask for this port instead of one that cannot be mapped");
         var command = new Command(
             "ping", "query the port mapper of another host (exit status 0 it answers, 1 it does not)")
         {
@@ -106,10 +100,8 @@ internal static partial class CommandLine
             count,
             port,
         };
-        command.SetAction(result => Ping.Execute(new PingOptions(
-            result.GetValue(host)!,
-            int.Parse(result.GetValue(count) ?? "3", CultureInfo.InvariantCulture),
-            ushort.Parse(result.GetValue(port) ?? "0", CultureInfo.InvariantCulture))));
+        command.SetAction(result => Ping.Execute(
+            new PingOptions(result.GetValue(host)!, result.GetValue(count) ?? 3, result.GetValue(port) ?? 0)));
         return command;
     }
 
@@ -173,45 +165,57 @@ internal static partial class CommandLine
             Description = $"configuration file (default {Configuration.DefaultPath})",
             HelpName = "FILE",
         };
-        Check(option, text => text.Length > 0, "the name of a file");
+        RefuseNames(option, "");
         return option;
     }
 
-    private static Option<string?> AddressFilter()
+    private static Option<InetEndpoint?> AddressOption() => Parsed<InetEndpoint>(
+        new("--address", "-a") { Description = "show only entries with this IP address", HelpName = "ADDRESS" },
+        "an IP address", InetEndpoint.TryParseAddress);
+
+    private static Option<ushort?> PortOption(string description) => Parsed<ushort>(
+        new("--port", "-p") { Description = description, HelpName = "PORT" }, "a port from 1 to 65535",
+        TryParsePositive);
+
+    private static bool TryParsePositive(string text, out ushort number) =>
+        ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number > 0;
+
+    private static bool TryParseInterval(string text, out TimeSpan interval)
     {
-        var option = new Option<string?>("--address", "-a")
-        {
-            Description = "show only entries with this IP address",
-            HelpName = "ADDRESS",
-        };
-        Check(option, text => InetEndpoint.TryParseAddress(text, out _), "an IP address");
-        return option;
+        bool isNumber =
+            double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds);
+        bool isValid = isNumber && seconds is >= ShortestWatch and <= LongestWatch;
+        interval = isValid ? TimeSpan.FromSeconds(seconds) : default;
+        return isValid;
     }
 
-    private static Option<string?> PortFilter()
+    /// <summary>Has each value parsed once; one that cannot be is an error.</summary>
+    private static Option<T?> Parsed<T>(
+        Option<T?> option, string expected, TryParse<T> tryParse, T? withoutValue = null)
+        where T : struct
     {
-        var option = new Option<string?>("--port", "-p")
+        option.CustomParser = result =>
         {
-            Description = "show only mappings with this port, local or mapped",
-            HelpName = "PORT",
-        };
-        Check(option, IsPort, "a port from 1 to 65535");
-        return option;
-    }
-
-    private static bool IsPort(string text) =>
-        ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port > 0;
-
-    private static bool IsWatchInterval(string text) =>
-        double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds)
-            && seconds is >= ShortestWatch and <= LongestWatch;
-
-    private static void Check(Option<string?> option, Func<string, bool> isValid, string expected) =>
-        option.Validators.Add(result =>
-    {
-        if (result.Tokens.Count > 0 && !isValid(result.Tokens[0].Value))
-        {
+            if (result.Tokens.Count == 0)
+            {
+                return withoutValue;
+            }
+            if (tryParse(result.Tokens[0].Value, out T value))
+            {
+                return value;
+            }
             result.AddError($"'{result.Tokens[0].Value}' is not {expected}");
-        }
-    });
+            return null;
+        };
+        return option;
+    }
+
+    private static void RefuseNames(Option<string?> option, params string[] names) =>
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [Token name, ..] && names.Contains(name.Value))
+            {
+                result.AddError($"'{name.Value}' is not the name of a file");
+            }
+        });
 }

@@ -52,7 +52,13 @@ internal static partial class CommandLine
         {
             Description = "stay in the foreground with a readable log on stderr",
         };
-        Option<string?> logLevel = LogLevelOption();
+        Option<LogLevel?> logLevel = Parsed<LogLevel>(
+            new("--log-level", "-l")
+            {
+                Description = "log this level and above: error, warning, info or debug (default info)",
+                HelpName = "LEVEL",
+            },
+            "a log level: error, warning, info or debug", Configuration.TryParseLevel);
         var takeOver = new Option<bool>("--takeover")
         {
             Description = "take over from the running daemon, if there is one, without losing a request",
@@ -92,10 +98,6 @@ internal static partial class CommandLine
         root.SetAction(result =>
         {
             string? path = result.GetValue(RootConfig);
-            LogLevel? level =
-                result.GetValue(logLevel) is string text && Configuration.TryParseLevel(text, out LogLevel parsed)
-                    ? parsed
-                    : null;
             StartMode mode = result.GetValue(takeOver) ? StartMode.TakeOver : StartMode.Alone;
             SandboxMode sandbox = result.GetValue(noSandbox) ? SandboxMode.Off
                 : result.GetValue(logSandbox) ? SandboxMode.Log
@@ -103,7 +105,8 @@ internal static partial class CommandLine
             return result.GetValue(version) ? ShowVersion()
                 : result.GetValue(checkConfig) ? CheckConfig.Execute(path)
                 : Cli.Run.Execute(new RunOptions(
-                    result.GetValue(systemd), result.GetValue(foreground), mode, path, level, sandbox, arguments));
+                    result.GetValue(systemd), result.GetValue(foreground), mode, path, result.GetValue(logLevel),
+                    sandbox, arguments));
         });
         return Invoke(root, Parse(root, arguments));
     }
@@ -138,23 +141,6 @@ internal static partial class CommandLine
         {
             result.AddError($"{one.Name} and {other.Name} contradict each other");
         }
-    }
-
-    private static Option<string?> LogLevelOption()
-    {
-        var logLevel = new Option<string?>("--log-level", "-l")
-        {
-            Description = "log this level and above: error, warning, info or debug (default info)",
-            HelpName = "LEVEL",
-        };
-        logLevel.Validators.Add(result =>
-        {
-            if (!Configuration.TryParseLevel(result.Tokens[0].Value, out _))
-            {
-                result.AddError($"'{result.Tokens[0].Value}' is not a log level: error, warning, info or debug");
-            }
-        });
-        return logLevel;
     }
 
     private static int Invoke(Command root, ParseResult parsed)

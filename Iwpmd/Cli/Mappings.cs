@@ -73,7 +73,7 @@ internal sealed class Mappings(ViewOptions options) : IView
         {
             ref readonly MappingRow row = ref state.Mappings[i];
             if (View.Fits(options, row.Local)
-                && (options.Port is not int port || row.Local.Port == port || row.MappedPort == port))
+                && (options.Port is not ushort port || row.Local.Port == port || row.MappedPort == port))
             {
                 rows[count++] = i;
             }

@@ -41,11 +41,6 @@ internal static class Reload
             }
             return Report(connection);
         }
-        catch (SetupException e)
-        {
-            Output.Complain(e.Message);
-            return e.ExitStatus;
-        }
         finally
         {
             if (connection >= 0)

@@ -12,7 +12,7 @@ namespace Iwpmd.Cli;
 /// <summary>
 /// What the commands that show the state have in common. <paramref name="Watch"/>: how often to look again.
 /// </summary>
-internal sealed record ViewOptions(string? ConfigPath, bool Json, TimeSpan? Watch, InetEndpoint? Address, int? Port);
+internal sealed record ViewOptions(string? ConfigPath, bool Json, TimeSpan? Watch, InetEndpoint? Address, ushort? Port);
 
 /// <summary>One way to show a state. Each returns the exit status.</summary>
 internal interface IView
