@@ -169,14 +169,14 @@ public class ArchitectureTests
     public void An_option_or_key_that_a_man_page_does_not_have_is_seen()
     {
         string[] options = SourceRules.Options("new Option<bool>(\"--check-config\", \"-c\")"),
-            keys = SourceRules.Keys("Number(\"query_retry\", \"ms\"), new(\"state_dir\", x)");
+            keys = SourceRules.Keys("Milliseconds(\"query_retry\"), Number(\"max_mappings\"), new(\"state_dir\", x)");
 
         Assert.Equal(["--check-config", "-c"], options);
-        Assert.Equal(["query_retry", "state_dir"], keys);
+        Assert.Equal(["query_retry", "max_mappings", "state_dir"], keys);
         Assert.Empty(SourceRules.Undocumented(options, ".It Fl c , Fl -check-config"));
         Assert.Empty(SourceRules.Undocumented(options, ".BR \\-c ,\n.B \\-\\-check\\-config"));
         Assert.Equal(["--check-config"], SourceRules.Undocumented(options, ".It Fl c , Fl -check-config-file"));
-        Assert.Equal(["query_retry"], SourceRules.Undocumented(keys, "query_retry_time, state_dir"));
+        Assert.Equal(["query_retry"], SourceRules.Undocumented(keys, "query_retry_time, max_mappings, state_dir"));
     }
 
     [Fact]

@@ -204,7 +204,7 @@ internal static partial class SourceRules
     private static partial Regex OptionName();
 
     [GeneratedRegex("""
-        \b(?:new|Number)\(\s*"([a-z_]+)"
+        \b(?:new|Number|Milliseconds)\(\s*"([a-z_]+)"
         """, RegexOptions.IgnorePatternWhitespace)]
     private static partial Regex KeyName();
 

@@ -26,48 +26,46 @@ internal sealed record Configuration
         ConfigurationKey.Number(
             "nl_sock_rbuf_size", "bytes", 64 * 1024, 1024 * 1024 * 1024, c => c.NetlinkBufferBytes,
             (c, v) => c with { NetlinkBufferBytes = v }),
-        ConfigurationKey.Number(
-            "query_deadline", "ms", 100, 9000, c => (int)c.PortMapper.QueryDeadline.TotalMilliseconds,
-            (c, v) => c with { PortMapper = c.PortMapper with { QueryDeadline = TimeSpan.FromMilliseconds(v) } }),
-        ConfigurationKey.Number(
-            "query_retry", "ms", 100, 5000, c => (int)c.PortMapper.QueryRetry.TotalMilliseconds,
-            (c, v) => c with { PortMapper = c.PortMapper with { QueryRetry = TimeSpan.FromMilliseconds(v) } }),
-        ConfigurationKey.Number(
-            "unreachable_memory", "ms", 0, 60000, c => (int)c.PortMapper.UnreachableMemory.TotalMilliseconds,
-            (c, v) => c with { PortMapper = c.PortMapper with { UnreachableMemory = TimeSpan.FromMilliseconds(v) } }),
+        ConfigurationKey.Milliseconds(
+            "query_deadline", 100, 9000, c => c.PortMapper.QueryDeadline,
+            (c, v) => c.With(c.PortMapper with { QueryDeadline = v })),
+        ConfigurationKey.Milliseconds(
+            "query_retry", 100, 5000, c => c.PortMapper.QueryRetry,
+            (c, v) => c.With(c.PortMapper with { QueryRetry = v })),
+        ConfigurationKey.Milliseconds(
+            "unreachable_memory", 0, 60000, c => c.PortMapper.UnreachableMemory,
+            (c, v) => c.With(c.PortMapper with { UnreachableMemory = v })),
         new(
             "port_range", "LOW-HIGH, each 1 to 65535", "the host's",
             (c, text) => TryParseRange(text, out PortRange range) ? c with { PortRange = range } : null),
         new(
             "keep_ports", "ports like 3260, 4420-4430", "none",
-            (c, text) => TryParsePorts(text, out PortSet ports)
-                ? c with { PortMapper = c.PortMapper with { KeptPorts = ports } } : null),
+            (c, text) =>
+                TryParsePorts(text, out PortSet ports) ? c.With(c.PortMapper with { KeptPorts = ports }) : null),
         ConfigurationKey.Number(
             "max_mappings", "mappings", 16, 1048576, c => c.MaxMappings, (c, v) => c with { MaxMappings = v }),
         ConfigurationKey.Number(
-            "request_rate", "Requests a second", 1, 1000000, c => c.PortMapper.Admission.RequestRate,
-            (c, v) => c.WithAdmission(c.PortMapper.Admission with { RequestRate = v })),
+            "request_rate", "Requests a second", 1, 1000000, c => c.Admission.RequestRate,
+            (c, v) => c.With(c.Admission with { RequestRate = v })),
         ConfigurationKey.Number(
-            "source_rate", "Requests a second", 1, 1000000, c => c.PortMapper.Admission.SourceRate,
-            (c, v) => c.WithAdmission(c.PortMapper.Admission with { SourceRate = v })),
+            "source_rate", "Requests a second", 1, 1000000, c => c.Admission.SourceRate,
+            (c, v) => c.With(c.Admission with { SourceRate = v })),
         ConfigurationKey.Number(
-            "remote_info_rate", "peers a second", 1, 100000, c => c.PortMapper.Admission.RemoteInfoRate,
-            (c, v) => c.WithAdmission(c.PortMapper.Admission with { RemoteInfoRate = v })),
+            "remote_info_rate", "peers a second", 1, 100000, c => c.Admission.RemoteInfoRate,
+            (c, v) => c.With(c.Admission with { RemoteInfoRate = v })),
         new("allow", NetworkList, "all", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
-                ? c.WithAccess(c.PortMapper.Admission.Access with { Allowed = networks }) : null)
+                ? c.With(c.Admission.Access with { Allowed = networks }) : null)
         { OtherWords = ["allow", "permit", "access", "acl"] },
         new("deny", NetworkList, "none", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks)
-                ? c.WithAccess(c.PortMapper.Admission.Access with { Denied = networks }) : null)
+                ? c.With(c.Admission.Access with { Denied = networks }) : null)
         { OtherWords = ["deny", "denied", "block", "reject", "forbid"] },
         new("interface", "names of network interfaces", "any", (c, text) =>
-            TryParseInterfaces(text, out string[] names)
-                ? c with { Interfaces = names } : null)
+            TryParseInterfaces(text, out string[] names) ? c with { Interfaces = names } : null)
         { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind"] },
         new("answers_from", "any or asked", "any", (c, text) =>
-            TryParseAnswers(text, out AnswerSource from)
-                ? c with { PortMapper = c.PortMapper with { AnswersFrom = from } } : null)
+            TryParseAnswers(text, out AnswerSource from) ? c.With(c.PortMapper with { AnswersFrom = from }) : null)
         { OtherWords = ["answer"] },
         new(
             "state_dir", "an absolute path", "/run/iwpmd",
@@ -87,6 +85,8 @@ internal sealed record Configuration
 
     /// <summary>Those of the core, with their defaults.</summary>
     public PortMapperSettings PortMapper { get; init; } = new();
+
+    private AdmissionSettings Admission => PortMapper.Admission;
 
     /// <summary>Null: the host's ip_local_port_range.</summary>
     public PortRange? PortRange { get; init; }
@@ -211,11 +211,11 @@ internal sealed record Configuration
         return text is "any" or "asked";
     }
 
-    private Configuration WithAccess(AccessList access) =>
-        WithAdmission(PortMapper.Admission with { Access = access });
+    private Configuration With(PortMapperSettings core) => this with { PortMapper = core };
 
-    private Configuration WithAdmission(AdmissionSettings admission) =>
-        this with { PortMapper = PortMapper with { Admission = admission } };
+    private Configuration With(AdmissionSettings admission) => With(PortMapper with { Admission = admission });
+
+    private Configuration With(AccessList access) => With(Admission with { Access = access });
 
     /// <summary>The items of a list, separated by commas or blanks; null if there are only commas.</summary>
     private static bool TrySplit(string text, out string[] parts)

@@ -33,4 +33,14 @@ internal sealed record ConfigurationKey(
             name, $"{low} to {high} {unit}", read(new Configuration()).ToString(CultureInfo.InvariantCulture),
             (c, text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value)
                 && value >= low && value <= high ? apply(c, value) : null);
+
+    public static ConfigurationKey Milliseconds(
+        string name,
+        int low,
+        int high,
+        Func<Configuration, TimeSpan> read,
+        Func<Configuration, TimeSpan, Configuration> apply) =>
+        Number(
+            name, "ms", low, high, c => (int)read(c).TotalMilliseconds,
+            (c, value) => apply(c, TimeSpan.FromMilliseconds(value)));
 }
