@@ -19,7 +19,7 @@ public sealed class EpollTests : IDisposable
         _epoll = epoll!;
         (int a, int b) = TestLibc.DatagramPair();
         (int c, int d) = TestLibc.DatagramPair();
-        _sockets = [.. new[] { a, b, c, d }.Select(fd => NetlinkSocket.Adopt(fd, 0))];
+        _sockets = [.. new[] { a, b, c, d }.Select(fd => new NetlinkSocket(fd, 0))];
         Assert.Equal(Errno.None, _epoll.Add(a, 11));
         Assert.Equal(Errno.None, _epoll.Add(c, -3));
     }

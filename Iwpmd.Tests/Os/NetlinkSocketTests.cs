@@ -136,7 +136,7 @@ public sealed unsafe class NetlinkSocketTests : IDisposable
     public void A_pair_of_datagram_sockets_can_stand_for_the_kernel()
     {
         (int ours, int kernel) = TestLibc.DatagramPair();
-        NetlinkSocket socket = NetlinkSocket.Adopt(ours, 4711), other = NetlinkSocket.Adopt(kernel, 0);
+        NetlinkSocket socket = new(ours, 4711), other = new(kernel, 0);
         _open.AddRange([socket, other]);
         Assert.Equal(Errno.EINVAL, NetlinkSocket.TryAdopt(ours, out _));
         Assert.Equal(4711u, socket.PortId);
@@ -153,7 +153,7 @@ public sealed unsafe class NetlinkSocketTests : IDisposable
     public void Sending_and_receiving_allocate_nothing()
     {
         (int ours, int kernel) = TestLibc.DatagramPair();
-        NetlinkSocket socket = NetlinkSocket.Adopt(ours, 1), other = NetlinkSocket.Adopt(kernel, 0);
+        NetlinkSocket socket = new(ours, 1), other = new(kernel, 0);
         _open.AddRange([socket, other]);
         byte[] buffer = new byte[64];
         Allocations.AssertNone(() =>

@@ -26,8 +26,8 @@ internal sealed class FakeKernel : IDisposable
     public FakeKernel()
     {
         (int daemon, int kernel) = TestLibc.DatagramPair();
-        Daemon = NetlinkSocket.Adopt(daemon, PortId);
-        _end = NetlinkSocket.Adopt(kernel, 0);
+        Daemon = new NetlinkSocket(daemon, PortId);
+        _end = new NetlinkSocket(kernel, 0);
         _thread = new Thread(Serve) { IsBackground = true };
         _thread.Start();
     }

@@ -41,7 +41,9 @@ internal sealed class KernelLink(
     /// <summary>After how many of them the clock is read while an ACK is awaited.</summary>
     private const int DroppedPerClock = 64;
 
-    /// <summary>Of so many ACKs that could be left unread one is read: as many fit into a small receive buffer.</summary>
+    /// <summary>
+    /// Of so many ACKs that could be left unread one is read: as many fit into a small receive buffer.
+    /// </summary>
     private const int AckReadEvery = 8;
 
     private const int AsideBuffer = 256 * 1024; // for one ACK at a time

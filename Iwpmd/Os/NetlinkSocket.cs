@@ -17,7 +17,8 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     private const int PortIdTries = 64;
     private const int PortIdStep = 1 << 22; // above every process id, so that the tries of two processes do not meet
 
-    private NetlinkSocket(int fd, uint portId)
+    /// <param name="fd">A non-blocking datagram socket.</param>
+    public NetlinkSocket(int fd, uint portId)
     {
         Fd = fd;
         PortId = portId;
@@ -85,9 +86,6 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         socket = error == Errno.None ? new NetlinkSocket(fd, portId) : null;
         return error;
     }
-
-    /// <summary>Takes over any non-blocking datagram socket in the place of one to the kernel.</summary>
-    public static NetlinkSocket Adopt(int fd, uint portId) => new(fd, portId);
 
     /// <summary>Sends one datagram to the kernel.</summary>
     public Errno Send(ReadOnlySpan<byte> datagram)

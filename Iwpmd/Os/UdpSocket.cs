@@ -7,35 +7,6 @@ using Iwpmd.Wire;
 namespace Iwpmd.Os;
 
 /// <summary>
-/// A datagram that came: from whom, and to which of our addresses (the one to answer from; its scope is the receiving
-/// interface when link-local), by which interface.
-/// </summary>
-internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEndpoint To, uint Interface);
-
-/// <summary>
-/// What became of a datagram that we sent to <paramref name="To"/>; <paramref name="QuotedLength"/> bytes of its
-/// payload are quoted.
-/// </summary>
-internal readonly record struct UdpError(
-    InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
-{
-    /// <summary>Who says so by ICMP.</summary>
-    public InetEndpoint Source { get; init; }
-
-    public bool IsV6 => Origin == Libc.SO_EE_ORIGIN_ICMP6;
-
-    /// <summary>
-    /// A host or router said by ICMP that it could not deliver. Too long for the path is another matter.
-    /// </summary>
-    public bool IsUnreachable => Origin switch
-    {
-        Libc.SO_EE_ORIGIN_ICMP => Type == Libc.ICMP_DEST_UNREACH && Code != Libc.ICMP_FRAG_NEEDED,
-        Libc.SO_EE_ORIGIN_ICMP6 => Type == Libc.ICMPV6_DEST_UNREACH,
-        _ => false,
-    };
-}
-
-/// <summary>
 /// A UDP socket of one family on the wildcard address that knows where its datagrams came in and what became of those
 /// it sent. It never blocks and never allocates.
 /// </summary>

@@ -4,18 +4,6 @@ using Iwpmd.Wire;
 
 namespace Iwpmd.Os;
 
-internal readonly record struct UdpArrival(int Length, InetEndpoint From, InetEndpoint To, uint Interface);
-
-internal readonly record struct UdpError(
-    InetEndpoint To, Errno Error, byte Origin, byte Type, byte Code, int QuotedLength)
-{
-    public InetEndpoint Source { get; init; }
-
-    public bool IsV6 => Origin == 3;
-
-    public bool IsUnreachable => Error != Errno.None;
-}
-
 /// <summary>A datagram in the simulated network.</summary>
 internal sealed record Datagram(byte[] Bytes, InetEndpoint From, InetEndpoint To);
 
