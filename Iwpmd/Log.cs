@@ -36,9 +36,8 @@ internal static partial class Log
     public static partial void KernelReloaded(ILogger log);
 
     [LoggerMessage(107, LogLevel.Warning,
-        "kernel: messages lost (receive buffer overflow): registering again; raise nl_sock_rbuf_size if this "
-        + "recurs{Suppressed}")]
-    public static partial void KernelOverrun(ILogger log, string suppressed);
+        "kernel: messages lost (receive buffer overflow): registering again; raise nl_sock_rbuf_size if this recurs")]
+    public static partial void KernelOverrun(ILogger log);
 
     [LoggerMessage(108, LogLevel.Warning,
         "kernel: client {Client} registers library {Library}, but it registered {Registered} before: refused")]
@@ -54,19 +53,17 @@ internal static partial class Log
 
     [LoggerMessage(111, LogLevel.Warning,
         "kernel: {Operation} not answered: it may have waited longer than the kernel does, and an answer after "
-        + "that can crash it{Suppressed}")]
-    public static partial void KernelTooOld(ILogger log, KernelOperation operation, string suppressed);
+        + "that can crash it")]
+    public static partial void KernelTooOld(ILogger log, KernelOperation operation);
 
     [LoggerMessage(112, LogLevel.Warning,
-        "kernel: {Kind} to request {Sequence} rejected ({Error}): {Local} continues unmapped: see "
-        + "dmesg{Suppressed}")]
+        "kernel: {Kind} to request {Sequence} rejected ({Error}): {Local} continues unmapped: see dmesg")]
     private static partial void KernelUndelivered(
-        ILogger log, KernelReplyKind kind, uint sequence, string error, InetEndpoint local, string suppressed);
+        ILogger log, KernelReplyKind kind, uint sequence, string error, InetEndpoint local);
 
     [LoggerMessage(117, LogLevel.Warning,
-        "kernel: another process registered as port mapper; registration reclaimed: find it with ss -f "
-        + "netlink{Suppressed}")]
-    public static partial void RegistrationHijacked(ILogger log, string suppressed);
+        "kernel: another process registered as port mapper; registration reclaimed: find it with ss -f netlink")]
+    public static partial void RegistrationHijacked(ILogger log);
 
     [LoggerMessage(201, LogLevel.Debug, "mapping: added: {Local} -> {Mapped} (client {Client}, {State})")]
     public static partial void MappingAdded(
@@ -77,13 +74,11 @@ internal static partial class Log
 
     [LoggerMessage(203, LogLevel.Error,
         "mapping: unprotected: {Local} -> {Mapped}: TCP port {Port} is in use by another program, which may "
-        + "receive RDMA traffic: it is claimed as soon as it is free{Suppressed}")]
-    public static partial void MappingUnprotected(
-        ILogger log, InetEndpoint local, InetEndpoint mapped, int port, string suppressed);
+        + "receive RDMA traffic: it is claimed as soon as it is free")]
+    public static partial void MappingUnprotected(ILogger log, InetEndpoint local, InetEndpoint mapped, int port);
 
-    [LoggerMessage(204, LogLevel.Information, "mapping: protected again: {Local} -> {Mapped}{Suppressed}")]
-    public static partial void MappingProtected(
-        ILogger log, InetEndpoint local, InetEndpoint mapped, string suppressed);
+    [LoggerMessage(204, LogLevel.Information, "mapping: protected again: {Local} -> {Mapped}")]
+    public static partial void MappingProtected(ILogger log, InetEndpoint local, InetEndpoint mapped);
 
     [LoggerMessage(205, LogLevel.Information,
         "mapping: {Number}: {Local} -> {Mapped} (client {Client}, references {References}, flags {Flags}, "
@@ -101,34 +96,32 @@ internal static partial class Log
     public static partial void MappingsRestored(ILogger log, int held, int unprotected, int unbound);
 
     [LoggerMessage(208, LogLevel.Error,
-        "mapping: table full: {Local} is not mapped: raise max_mappings (now {Capacity}){Suppressed}")]
-    public static partial void MappingTableFull(ILogger log, InetEndpoint local, int capacity, string suppressed);
+        "mapping: table full: {Local} is not mapped: raise max_mappings (now {Capacity})")]
+    public static partial void MappingTableFull(ILogger log, InetEndpoint local, int capacity);
 
     [LoggerMessage(209, LogLevel.Warning,
         "mapping: shared: {Local} -> {Mapped} belongs to a device with mapped ports and to one without: peers "
-        + "reach only the one that listened first: listen on addresses, not on the wildcard{Suppressed}")]
-    public static partial void MappingOfTwoClasses(
-        ILogger log, InetEndpoint local, InetEndpoint mapped, string suppressed);
+        + "reach only the one that listened first: listen on addresses, not on the wildcard")]
+    public static partial void MappingOfTwoClasses(ILogger log, InetEndpoint local, InetEndpoint mapped);
 
     [LoggerMessage(211, LogLevel.Warning,
         "mapping: not kept: {Local} -> {Mapped}: TCP port {Port} {Reason}: hosts without a port mapper cannot "
-        + "reach it: see who has the port (ss -tlnp){Suppressed}")]
+        + "reach it: see who has the port (ss -tlnp)")]
     public static partial void MappingNotKept(
-        ILogger log, InetEndpoint local, InetEndpoint mapped, int port, string reason, string suppressed);
+        ILogger log, InetEndpoint local, InetEndpoint mapped, int port, string reason);
 
     [LoggerMessage(301, LogLevel.Warning,
-        "query: fallback: {Local} -> {Remote} continues without the peer's port mapper: {Cause}{Suppressed}")]
-    public static partial void QueryFellBack(
-        ILogger log, InetEndpoint local, InetEndpoint remote, string cause, string suppressed);
+        "query: fallback: {Local} -> {Remote} continues without the peer's port mapper: {Cause}")]
+    public static partial void QueryFellBack(ILogger log, InetEndpoint local, InetEndpoint remote, string cause);
 
     [LoggerMessage(302, LogLevel.Debug,
-        "peer: {Type} from {Peer}: connecting {Connecting} accepting {Accepting} handle {Handle:x16}{Suppressed}")]
+        "peer: {Type} from {Peer}: connecting {Connecting} accepting {Accepting} handle {Handle:x16}")]
     public static partial void PeerSaid(
         ILogger log, PeerMessageType type, InetEndpoint peer, InetEndpoint connecting, InetEndpoint accepting,
-        ulong handle, string suppressed);
+        ulong handle);
 
-    [LoggerMessage(303, LogLevel.Debug, "peer: dropped: message from {Peer}: {Reason}{Suppressed}")]
-    public static partial void PeerDropped(ILogger log, InetEndpoint peer, string? reason, string suppressed);
+    [LoggerMessage(303, LogLevel.Debug, "peer: dropped: message from {Peer}: {Reason}")]
+    public static partial void PeerDropped(ILogger log, InetEndpoint peer, string? reason);
 
     [LoggerMessage(304, LogLevel.Warning,
         "peer: rate limit: {Refused} Requests dropped in {Seconds} s (request_rate {OverAll}, source_rate "
@@ -137,9 +130,8 @@ internal static partial class Log
         ILogger log, long refused, long seconds, long overAll, long overSource, long denied);
 
     [LoggerMessage(306, LogLevel.Warning,
-        "peer: rate limit: reading 1 in {OneIn} datagrams from unvalidated hosts; validated hosts are not "
-        + "affected{Suppressed}")]
-    public static partial void Flood(ILogger log, int oneIn, string suppressed);
+        "peer: rate limit: reading 1 in {OneIn} datagrams from unvalidated hosts; validated hosts are not affected")]
+    public static partial void Flood(ILogger log, int oneIn);
 
     [LoggerMessage(307, LogLevel.Warning,
         "peer: rate limit: no socket filter ({Error}): validated hosts are affected too: raise "
@@ -147,15 +139,13 @@ internal static partial class Log
     public static partial void FloodNotFiltered(ILogger log, string error);
 
     [LoggerMessage(113, LogLevel.Warning,
-        "kernel: {Kind} not sent: the kernel may have given up waiting, and a later answer can crash "
-        + "it{Suppressed}")]
-    public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind, string suppressed);
+        "kernel: {Kind} not sent: the kernel may have given up waiting, and a later answer can crash it")]
+    public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind);
 
     [LoggerMessage(121, LogLevel.Warning,
-        "kernel: {Kind} to request {Sequence} not acknowledged ({Error}): {Local} keeps its port until "
-        + "reconciled{Suppressed}")]
+        "kernel: {Kind} to request {Sequence} not acknowledged ({Error}): {Local} keeps its port until reconciled")]
     private static partial void KernelAckUnknown(
-        ILogger log, KernelReplyKind kind, uint sequence, string error, InetEndpoint local, string suppressed);
+        ILogger log, KernelReplyKind kind, uint sequence, string error, InetEndpoint local);
 
     [LoggerMessage(122, LogLevel.Warning, "kernel: HELLO not answered ({Error}): sent again in 10 s")]
     private static partial void KernelUnanswered(ILogger log, string error);
@@ -182,16 +172,16 @@ internal static partial class Log
     public static partial void ReconciliationNotPossible(ILogger log, string reason);
 
     [LoggerMessage(308, LogLevel.Warning,
-        "peer: answer dropped: {Type} from {Source}, for a query to {Asked}: {Reason}{Suppressed}")]
+        "peer: answer dropped: {Type} from {Source}, for a query to {Asked}: {Reason}")]
     public static partial void AnswerDropped(
-        ILogger log, PeerMessageType type, InetEndpoint source, InetEndpoint asked, string reason, string suppressed);
+        ILogger log, PeerMessageType type, InetEndpoint source, InetEndpoint asked, string reason);
 
-    [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Remedy}{Suppressed}")]
+    [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Remedy}")]
     public static partial void PeerSendFailed(
-        ILogger log, PeerMessageType type, InetEndpoint peer, string error, string remedy, string suppressed);
+        ILogger log, PeerMessageType type, InetEndpoint peer, string error, string remedy);
 
-    [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Reason}: {Remedy}{Suppressed}")]
-    public static partial void ClaimFailed(ILogger log, string reason, string remedy, string suppressed);
+    [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Reason}: {Remedy}")]
+    public static partial void ClaimFailed(ILogger log, string reason, string remedy);
 
     [LoggerMessage(406, LogLevel.Information,
         "host: TCP port range changed: {Low} to {High}, {Reserved} of them reserved")]
@@ -294,12 +284,26 @@ internal static partial class Log
     public static void KernelUnanswered(ILogger log, int result) => KernelUnanswered(log, ErrorOf(result));
 
     public static void KernelUndelivered(
-        ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed) =>
-        KernelUndelivered(log, kind, sequence, result == 0 ? "not sent" : ErrorOf(result), local, suppressed);
+        ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local) =>
+        KernelUndelivered(log, kind, sequence, result == 0 ? "not sent" : ErrorOf(result), local);
 
     public static void KernelAckUnknown(
-        ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local, string suppressed) =>
-        KernelAckUnknown(log, kind, sequence, ErrorOf(result), local, suppressed);
+        ILogger log, KernelReplyKind kind, uint sequence, int result, InetEndpoint local) =>
+        KernelAckUnknown(log, kind, sequence, ErrorOf(result), local);
+
+    /// <summary>
+    /// How many lines of an event are logged in 10 seconds (<see cref="LogLimiter"/>); null: all.
+    /// </summary>
+    public static int? BurstOf(int eventId) => eventId switch
+    {
+        107 or 111 or 113 or 117 or 208 or 209 or 306 or 307 => 1,
+        401 => 3,
+        305 or 308 => 5,
+        112 or 121 or 211 or 301 => 20,
+        203 or 204 or 303 => 100,
+        302 => 5000,
+        _ => null,
+    };
 
     private static string ErrorOf(int result) => ((Errno)(-result)).Text();
 }

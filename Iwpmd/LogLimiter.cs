@@ -2,32 +2,48 @@
 namespace Iwpmd;
 
 /// <summary>
-/// Lets the first lines of each period pass and counts the rest, so that a fault that repeats does not fill the log.
+/// Lets the first lines of an event pass in each period, as many as <see cref="Log.BurstOf"/> says, and counts the
+/// rest, so that a fault that repeats does not fill the log.
 /// </summary>
-internal struct LogLimiter(TimeSpan period, int burst)
+internal sealed class LogLimiter(Func<TimeSpan> clock)
 {
-    private TimeSpan _periodEnds;
-    private int _passed, _suppressed;
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(10);
+
+    private readonly Dictionary<int, Repeated> _events = [];
+
+    private sealed class Repeated
+    {
+        public TimeSpan PeriodEnds;
+        public int Passed, Suppressed;
+    }
 
     /// <param name="suppressed">Text to end the line with: how many lines were suppressed since the last one.</param>
-    public bool TryPass(TimeSpan now, out string suppressed)
+    public bool TryPass(int eventId, out string suppressed)
     {
         suppressed = "";
-        if (now >= _periodEnds)
+        if (Log.BurstOf(eventId) is not int burst)
         {
-            _periodEnds = now + period;
-            _passed = 0;
+            return true;
         }
-        if (_passed >= burst)
+        if (!_events.TryGetValue(eventId, out Repeated? seen))
         {
-            _suppressed++;
+            _events[eventId] = seen = new Repeated();
+        }
+        TimeSpan now = clock();
+        if (now >= seen.PeriodEnds)
+        {
+            (seen.PeriodEnds, seen.Passed) = (now + Period, 0);
+        }
+        if (seen.Passed >= burst)
+        {
+            seen.Suppressed++;
             return false;
         }
-        _passed++;
-        if (_suppressed > 0)
+        seen.Passed++;
+        if (seen.Suppressed > 0)
         {
-            suppressed = $" ({_suppressed} similar messages suppressed)";
-            _suppressed = 0;
+            suppressed = $" ({seen.Suppressed} similar messages suppressed)";
+            seen.Suppressed = 0;
         }
         return true;
     }

@@ -183,16 +183,17 @@ internal sealed class DaemonProcess
         _heartbeat.Begin(PortId, isHanded, started, out PredecessorExit exit) && Mapper.TryResume(exit, Clock.Now);
 
     /// <summary>What the daemon logs, in the history.</summary>
-    private sealed class ToldLog(Machine machine) : ILogger
+    private sealed class ToldLog : LogSink
     {
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
+        private readonly Machine _machine;
 
-        public bool IsEnabled(LogLevel logLevel) => logLevel != LogLevel.None;
+        public ToldLog(Machine machine)
+            : base(() => Clock.Now)
+        {
+            (_machine, MinimumLevel) = (machine, LogLevel.Trace);
+        }
 
-        public void Log<TState>(
-            LogLevel logLevel, EventId eventId, TState state, Exception? exception,
-            Func<TState, Exception?, string> formatter) =>
-            machine.World.Tell($"{machine.Name} {formatter(state, exception)}");
+        protected override void Write(LogLevel level, EventId id, string text, Exception? exception) =>
+            _machine.World.Tell($"{_machine.Name} {text}");
     }
 }

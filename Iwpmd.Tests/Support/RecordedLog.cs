@@ -4,22 +4,10 @@ using Microsoft.Extensions.Logging;
 namespace Iwpmd.Tests.Support;
 
 /// <summary>Keeps what is logged from Information up, without the program's prefix.</summary>
-internal sealed class RecordedLog : ILogger
+/// <param name="clock">None: its time does not pass.</param>
+internal sealed class RecordedLog(Func<TimeSpan>? clock = null) : LogSink(clock ?? (() => TimeSpan.Zero))
 {
     public List<string> Lines { get; } = [];
 
-    public IDisposable? BeginScope<TState>(TState state)
-        where TState : notnull => null;
-
-    public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Information;
-
-    public void Log<TState>(
-        LogLevel logLevel, EventId eventId, TState state, Exception? exception,
-        Func<TState, Exception?, string> formatter)
-    {
-        if (IsEnabled(logLevel))
-        {
-            Lines.Add(formatter(state, exception));
-        }
-    }
+    protected override void Write(LogLevel level, EventId id, string text, Exception? exception) => Lines.Add(text);
 }

@@ -12,12 +12,13 @@ namespace Iwpmd.Cli;
 /// injection, is a third of the time and memory of a start. What cannot be written at once is dropped, since a stuck
 /// terminal must not make answers late.
 /// </summary>
-internal sealed class ConsoleLog : ILogger, IDisposable
+internal sealed class ConsoleLog : LogSink, IDisposable
 {
     private readonly ConsoleLoggerProvider _provider;
     private readonly ILogger _console;
 
     public ConsoleLog(ConsoleFormatter formatter, LogLevel minimum)
+        : base(() => Clock.Now)
     {
         var options = new ConsoleLoggerOptions
         {
@@ -33,26 +34,14 @@ internal sealed class ConsoleLog : ILogger, IDisposable
         _console = _provider.CreateLogger("iwpmd");
     }
 
-    public LogLevel MinimumLevel { get; set; }
-
-    public bool IsEnabled(LogLevel logLevel) => logLevel >= MinimumLevel && logLevel != LogLevel.None;
-
-    public void Log<TState>(
-        LogLevel logLevel, EventId eventId, TState state, Exception? exception,
-        Func<TState, Exception?, string> formatter)
-    {
-        if (IsEnabled(logLevel))
-        {
-            // The text, not what it is made of: where the library first meets another kind of line it looks for its
-            // code of that kind, which takes longer than to write it.
-            _console.Log(logLevel, eventId, formatter(state, exception), exception, static (text, _) => text);
-        }
-    }
-
-    public IDisposable? BeginScope<TState>(TState state)
-        where TState : notnull => null;
-
     public void Dispose() => _provider.Dispose();
+
+    /// <summary>
+    /// The text, not what it is made of: where the library first meets another kind of line it looks for its code of
+    /// that kind, which takes longer than to write it.
+    /// </summary>
+    protected override void Write(LogLevel level, EventId id, string text, Exception? exception) =>
+        _console.Log(level, id, text, exception, static (text, _) => text);
 
     private sealed class FixedOptions(ConsoleLoggerOptions options) : IOptionsMonitor<ConsoleLoggerOptions>
     {

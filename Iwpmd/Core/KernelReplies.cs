@@ -10,8 +10,6 @@ namespace Iwpmd.Core;
 /// </summary>
 internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogger log)
 {
-    private LogLimiter _tooOldLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
-
     /// <summary>The sequence number of the next message.</summary>
     public uint NextSequence { get; set; }
 
@@ -56,10 +54,7 @@ internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogge
         }
         statistics.Count(Counter.TooOld);
         statistics.Lose(LossCause.TooOld, now);
-        if (_tooOldLimiter.TryPass(now, out string suppressed))
-        {
-            Log.KernelTooOld(log, operation, suppressed);
-        }
+        Log.KernelTooOld(log, operation);
         return true;
     }
 }

@@ -40,7 +40,6 @@ internal sealed partial class KernelSession
     private readonly Statistics _statistics;
     private readonly TimerTable _timers;
     private readonly ILogger _log;
-    private LogLimiter _overrunLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private uint _helloSequence;
     private TimeSpan _nextOverrunHello;
 
@@ -134,10 +133,7 @@ internal sealed partial class KernelSession
     {
         _statistics.Count(Counter.KernelOverruns);
         _statistics.Lose(LossCause.Overrun, now);
-        if (_overrunLimiter.TryPass(now, out string suppressed))
-        {
-            Log.KernelOverrun(_log, suppressed);
-        }
+        Log.KernelOverrun(_log);
         if (now < _nextOverrunHello)
         {
             WasReady = true; // it answers: what overflows may be the replay itself, again and again

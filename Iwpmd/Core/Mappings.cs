@@ -19,15 +19,10 @@ internal sealed class Mappings(
     /// </summary>
     public static readonly TimeSpan RecordingTime = TimeSpan.FromSeconds(10);
 
-    private static readonly TimeSpan ClaimRetry = TimeSpan.FromSeconds(2), LimiterPeriod = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ClaimRetry = TimeSpan.FromSeconds(2);
 
     private readonly MappingTable _table = new(state);
     private int _unprotected;
-    private LogLimiter _protectedLimiter = new(LimiterPeriod, burst: 100),
-        _unprotectedLimiter = new(LimiterPeriod, burst: 100);
-    private LogLimiter _tableFullLimiter = new(LimiterPeriod, burst: 1),
-        _classesLimiter = new(LimiterPeriod, burst: 1),
-        _notKeptLimiter = new(LimiterPeriod, burst: 20);
 
     /// <summary>A listener on one of these is mapped to the same number, if that is free.</summary>
     public PortSet Kept { get; set; } = PortSet.None;
@@ -125,7 +120,7 @@ internal sealed class Mappings(
         }
         if (hit >= 0)
         {
-            WarnOfClasses(slot, request, now);
+            WarnOfClasses(slot, request);
         }
         else
         {
@@ -226,13 +221,12 @@ internal sealed class Mappings(
     /// names the device, so there is one mapping: that of the first device, also for one whose port is to be mapped
     /// otherwise.
     /// </summary>
-    private void WarnOfClasses(int slot, in KernelRequest request, TimeSpan now)
+    private void WarnOfClasses(int slot, in KernelRequest request)
     {
         ref readonly MappingRow row = ref this[slot];
-        if (row.State == MappingState.Advertised != request.NoPortMap
-            && _classesLimiter.TryPass(now, out string suppressed))
+        if (row.State == MappingState.Advertised != request.NoPortMap)
         {
-            Log.MappingOfTwoClasses(log, row.Local, row.Mapped, suppressed);
+            Log.MappingOfTwoClasses(log, row.Local, row.Mapped);
         }
     }
 
@@ -240,10 +234,7 @@ internal sealed class Mappings(
     {
         statistics.Count(Counter.TableFull);
         statistics.Lose(LossCause.TableFull, now);
-        if (_tableFullLimiter.TryPass(now, out string suppressed))
-        {
-            Log.MappingTableFull(log, local, Capacity, suppressed);
-        }
+        Log.MappingTableFull(log, local, Capacity);
     }
 
     /// <summary>Claims a port for a new mapping: its own if keep_ports has it and it is free, else any other.</summary>
@@ -274,10 +265,10 @@ internal sealed class Mappings(
             RetryUnprotected(other, now);
             result = tries > 0 ? ports.TryClaimAny(local.Family, local.Port, out port) : ClaimResult.NoneFree;
         }
-        if (isToKeep && result == ClaimResult.Claimed && _notKeptLimiter.TryPass(now, out string suppressed))
+        if (isToKeep && result == ClaimResult.Claimed)
         {
             string reason = kept == ClaimResult.Taken ? "is in use by another program" : "could not be claimed";
-            Log.MappingNotKept(log, local, local.WithPort(port), local.Port, reason, suppressed);
+            Log.MappingNotKept(log, local, local.WithPort(port), local.Port, reason);
         }
         return result;
     }
@@ -318,10 +309,7 @@ internal sealed class Mappings(
         }
         CountUnprotected(+1);
         ref readonly MappingRow row = ref this[slot];
-        if (_unprotectedLimiter.TryPass(now, out string suppressed))
-        {
-            Log.MappingUnprotected(log, row.Local, row.Mapped, row.MappedPort, suppressed);
-        }
+        Log.MappingUnprotected(log, row.Local, row.Mapped, row.MappedPort);
     }
 
     private void CountUnprotected(int change)
@@ -357,10 +345,7 @@ internal sealed class Mappings(
         }
         SetState(slot, MappingState.Held);
         CountUnprotected(-1);
-        if (_protectedLimiter.TryPass(now, out string suppressed))
-        {
-            Log.MappingProtected(log, row.Local, row.Mapped, suppressed);
-        }
+        Log.MappingProtected(log, row.Local, row.Mapped);
     }
 
     /// <summary>The row that waits for this port, or -1.</summary>

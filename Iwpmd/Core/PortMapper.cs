@@ -5,41 +5,6 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Core;
 
-/// <summary>The settings of the core, as configured.</summary>
-internal sealed record PortMapperSettings
-{
-    public TimeSpan QueryDeadline { get; init; } = TimeSpan.FromMilliseconds(3000);
-
-    public TimeSpan QueryRetry { get; init; } = TimeSpan.FromMilliseconds(500);
-
-    public TimeSpan UnreachableMemory { get; init; } = TimeSpan.FromMilliseconds(5000);
-
-    /// <summary>A listener on one of these is mapped to the same number, if that is free.</summary>
-    public PortSet KeptPorts { get; init; } = PortSet.None;
-
-    public AnswerSource AnswersFrom { get; init; } = AnswerSource.Any;
-
-    public AdmissionSettings Admission { get; init; } = new();
-
-    /// <summary>How many mappings the kernel of this host can replay.</summary>
-    public int MaxReplayed { get; init; } = KernelProtocol.MaxReplayed(4096);
-}
-
-/// <summary>From which source address an answer to a query is accepted.</summary>
-internal enum AnswerSource
-{
-    Any,
-
-    /// <summary>The one that was asked.</summary>
-    Asked,
-}
-
-/// <summary>The source of a peer's datagram, its destination among our addresses, and its interface.</summary>
-internal readonly record struct PeerArrival(InetEndpoint From, InetEndpoint To, uint Interface);
-
-/// <summary>A request that waits for the replay to end.</summary>
-internal readonly record struct DeferredRequest(KernelRequest Request, TimeSpan NotBefore);
-
 /// <summary>
 /// The contract of the core: requests, messages and the time go in by Handle and Expire, what became of a message to
 /// the kernel by <see cref="OnSent"/>; what is to be sent comes out of the <see cref="Outbox"/>. It hands each to the
@@ -56,9 +21,6 @@ internal sealed class PortMapper
     /// </summary>
     public static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(9.5);
 
-    /// <summary>More than a receive buffer of the default size can hold.</summary>
-    private const int DeferredLimit = 16384;
-
     private readonly StateLayout _state;
     private readonly ILogger _log;
     private readonly Statistics _statistics;
@@ -70,11 +32,7 @@ internal sealed class PortMapper
     private readonly Conversations _conversations;
     private readonly Queries _queries;
     private readonly Accepts _accepts;
-    private readonly Fifo<DeferredRequest> _deferred = new(16);
-    private readonly HashSet<InetEndpoint> _deferredLocals = [];
-    private LogLimiter _undeliveredLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
-    private LogLimiter _messageLimiter = new(TimeSpan.FromSeconds(10), burst: 5000);
-    private LogLimiter _droppedLimiter = new(TimeSpan.FromSeconds(10), burst: 100);
+    private readonly DeferredRequests _deferred;
 
     /// <param name="state">Formatted; its rows are kept.</param>
     /// <param name="random">64 random bits a call.</param>
@@ -95,6 +53,7 @@ internal sealed class PortMapper
         {
             MaxReplayed = settings.MaxReplayed,
         };
+        _deferred = new DeferredRequests(_session, _mappings, _replies, _statistics);
         _registrations = new Registrations(state, _mappings, Audit, _replies, _statistics, _timers, log);
         _conversations = new Conversations(state, random());
         Admission = new Admission(settings.Admission, random());
@@ -215,12 +174,12 @@ internal sealed class PortMapper
         }
         else if (IsInHandshake)
         {
-            Defer(request, notBefore, now); // replayed mappings need certain ports: they are claimed first
+            _deferred.Add(request, notBefore, now); // replayed mappings need certain ports: they are claimed first
         }
         else if (request.Operation == KernelOperation.RegisterPid && _session.IsFromNewKernel(request, now))
         {
             _registrations.Clear();
-            Defer(request, notBefore, now);
+            _deferred.Add(request, notBefore, now);
         }
         else
         {
@@ -277,10 +236,9 @@ internal sealed class PortMapper
 
     private void Serve(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
-        if (_log.IsEnabled(LogLevel.Debug) && _messageLimiter.TryPass(now, out string suppressed))
+        if (_log.IsEnabled(LogLevel.Debug))
         {
-            Log.PeerSaid(
-                _log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle, suppressed);
+            Log.PeerSaid(_log, message.Type, arrival.From, message.Connecting, message.Accepting, message.Handle);
         }
         string? problem = null;
         if (message.Connecting.Family != arrival.From.Family)
@@ -299,7 +257,7 @@ internal sealed class PortMapper
         }
         if (problem is not null)
         {
-            Drop(arrival.From, problem, now);
+            Drop(arrival.From, problem);
         }
     }
 
@@ -317,14 +275,11 @@ internal sealed class PortMapper
     public void CountUnsentAccept(TimeSpan now) => _statistics.Lose(LossCause.PeersNotAnswered, now);
 
     /// <summary>Counts a datagram that is dropped.</summary>
-    public void Drop(in InetEndpoint from, string? reason, TimeSpan now)
+    public void Drop(in InetEndpoint from, string? reason)
     {
         _statistics.Count(Counter.PeerDropped);
         Admission.CountUnserved(from);
-        if (_log.IsEnabled(LogLevel.Debug) && _droppedLimiter.TryPass(now, out string suppressed))
-        {
-            Log.PeerDropped(_log, from, reason, suppressed);
-        }
+        Log.PeerDropped(_log, from, reason);
     }
 
     /// <summary>Writes the table to the log.</summary>
@@ -357,48 +312,14 @@ internal sealed class PortMapper
         }
     }
 
-    private void Defer(in KernelRequest request, TimeSpan notBefore, TimeSpan now)
-    {
-        bool isRemove = request.Operation == KernelOperation.RemoveMapping;
-        if (isRemove && _session.IsBeforeReplay(request.Client) && !_deferredLocals.Contains(request.Local))
-        {
-            // Behind the replay it would take another's reference; but it belongs to a request of its address that
-            // waits.
-            _mappings.OnRemove(request, now);
-            return;
-        }
-        if (_deferred.Count < DeferredLimit)
-        {
-            _deferred.Enqueue() = new DeferredRequest(request, notBefore);
-            _deferredLocals.Add(request.Local);
-            return;
-        }
-        _statistics.Count(Counter.DeferredDropped);
-        _statistics.Lose(LossCause.TooManyDeferred, now);
-        if (isRemove)
-        {
-            _mappings.OnRemove(request, now);
-            return;
-        }
-        _mappings.Reference(request.Local, now);
-        _replies.Refuse(
-            request, MappingError.CannotCreate, notBefore + AnswerWithin,
-            "too many requests wait for the replay");
-    }
-
     private void ServeDeferred(TimeSpan now)
     {
         bool isOld = false;
         while (_session.MayServeDeferred && _deferred.Count > 0)
         {
-            DeferredRequest deferred = _deferred.Peek();
-            _deferred.Dequeue();
+            DeferredRequest deferred = _deferred.Take();
             isOld |= now > deferred.NotBefore + AnswerWithin;
             Serve(deferred.Request, deferred.NotBefore + AnswerWithin, now);
-        }
-        if (_deferred.Count == 0)
-        {
-            _deferredLocals.Clear();
         }
         if (isOld && _mappings.Count > 0)
         {
@@ -428,22 +349,15 @@ internal sealed class PortMapper
 
     private void OnMappingUndelivered(in KernelReply reply, SendResult sent, TimeSpan now)
     {
-        bool isLogged = _undeliveredLimiter.TryPass(now, out string suppressed);
         if (sent.Delivery == Delivery.Unknown)
         {
-            if (isLogged)
-            {
-                Log.KernelAckUnknown(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
-            }
+            Log.KernelAckUnknown(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local);
             Audit.Schedule(now); // the kernel may use the port: it is released by REMOVE or the audit
             return;
         }
         _statistics.Count(Counter.Undelivered);
         _statistics.Lose(LossCause.Undelivered, now);
-        if (isLogged)
-        {
-            Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local, suppressed);
-        }
+        Log.KernelUndelivered(_log, reply.Kind, reply.RequestSequence, sent.Code, reply.Local);
         int slot = _mappings.FindExactLocal(reply.Local);
         if (slot >= 0)
         {

@@ -30,8 +30,6 @@ internal sealed class Queries
     private readonly Statistics _statistics;
     private readonly Func<ulong> _random;
     private readonly ILogger _log;
-    private LogLimiter _fallbackLimiter = new(TimeSpan.FromSeconds(10), burst: 20);
-    private LogLimiter _answerDroppedLimiter = new(TimeSpan.FromSeconds(10), burst: 5);
 
     public Queries(
         StateLayout state, Mappings mappings, Conversations conversations, PeerTable peers, Admission admission,
@@ -123,7 +121,7 @@ internal sealed class Queries
     public string? OnAccept(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         _statistics.Count(Counter.PeerAccepts);
-        int slot = message.Accepting.Port == 0 ? -1 : FindAnswered(arrival, message, now);
+        int slot = message.Accepting.Port == 0 ? -1 : FindAnswered(arrival, message);
         if (slot < 0)
         {
             return "no query waits for this Accept";
@@ -149,7 +147,7 @@ internal sealed class Queries
     public string? OnReject(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
     {
         _statistics.Count(Counter.PeerRejects);
-        int slot = FindAnswered(arrival, message, now);
+        int slot = FindAnswered(arrival, message);
         if (slot < 0 || _conversations[slot].IsComplete)
         {
             return "no query waits for this Reject";
@@ -170,7 +168,7 @@ internal sealed class Queries
     /// says so: what authenticates the answer is the handle, 64 random bits that only the asked host received. For the
     /// same reason the asked address is validated by it, not the source, which can be spoofed.
     /// </summary>
-    private int FindAnswered(in PeerArrival arrival, in PeerMessage message, TimeSpan now)
+    private int FindAnswered(in PeerArrival arrival, in PeerMessage message)
     {
         int slot = _conversations.FindQuery(message.Handle);
         if (slot < 0 || !_mappings.IsAlive(_conversations[slot]) || HasFallenBack(_conversations[slot]))
@@ -187,13 +185,13 @@ internal sealed class Queries
             : null;
         if (fault is not null && !row.IsComplete)
         {
-            DropAnswer(slot, arrival.From, message.Type, fault, now);
+            DropAnswer(slot, arrival.From, message.Type, fault);
         }
         return fault is null ? slot : -1;
     }
 
     /// <summary>Logged once per query, whose row keeps the source of the answer.</summary>
-    private void DropAnswer(int slot, in InetEndpoint source, PeerMessageType type, string fault, TimeSpan now)
+    private void DropAnswer(int slot, in InetEndpoint source, PeerMessageType type, string fault)
     {
         ref readonly ConversationRow row = ref _conversations[slot];
         if (row.Asked.Family != IpFamily.None)
@@ -204,10 +202,7 @@ internal sealed class Queries
         {
             change.Row.Asked = source;
         }
-        if (_answerDroppedLimiter.TryPass(now, out string suppressed))
-        {
-            Log.AnswerDropped(_log, type, source, row.Peer, fault, suppressed);
-        }
+        Log.AnswerDropped(_log, type, source, row.Peer, fault);
     }
 
     public void OnDue(int slot, TimeSpan now)
@@ -297,7 +292,7 @@ internal sealed class Queries
         }
         if (_mappings.IsAlive(row))
         {
-            LogFallback(row, cause, reason, source, now);
+            LogFallback(row, cause, reason, source);
             AnswerQuery(slot, MappingError.None, row.Remote);
         }
         if (cause == FallbackCause.NoAnswer && _mappings.IsAlive(row))
@@ -313,12 +308,8 @@ internal sealed class Queries
     }
 
     private void LogFallback(
-        in ConversationRow row, FallbackCause cause, FallbackCause reason, in InetEndpoint source, TimeSpan now)
+        in ConversationRow row, FallbackCause cause, FallbackCause reason, in InetEndpoint source)
     {
-        if (!_fallbackLimiter.TryPass(now, out string suppressed))
-        {
-            return;
-        }
         string says =
             source.Family == IpFamily.None || IsSameIp(source, row.Peer) ? "" : $", says {source.AddressText()}";
         string waited = cause == FallbackCause.NoAnswer ? $" within {Settings.QueryDeadline.TotalMilliseconds} ms" : "";
@@ -327,7 +318,7 @@ internal sealed class Queries
         string text =
             $"{row.Peer.AddressText()} {FallbackWords.Describe(reason)}{says}{waited}{memory}"
             + $"{(remedy.Length == 0 ? "" : ": ")}{remedy}";
-        Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, text, suppressed);
+        Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, text);
     }
 
     private void SendRequest(int slot, TimeSpan now)

@@ -30,7 +30,6 @@ internal sealed class Registrations(
     private static readonly TimeSpan RegistrationsOfOneStart = Delay + TimeSpan.FromMilliseconds(100);
 
     private readonly Fifo<PendingRegistration> _pending = new(4);
-    private LogLimiter _hijackLimiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private TimeSpan _nextReclaim;
 
     /// <summary>Registrations that are not answered yet.</summary>
@@ -101,10 +100,7 @@ internal sealed class Registrations(
     {
         statistics.Count(Counter.RegistrationHijacks);
         statistics.Lose(LossCause.RegistrationHijack, now);
-        if (_hijackLimiter.TryPass(now, out string suppressed))
-        {
-            Log.RegistrationHijacked(log, suppressed);
-        }
+        Log.RegistrationHijacked(log);
         if (mappings.Count > 0)
         {
             audit.Schedule(now);

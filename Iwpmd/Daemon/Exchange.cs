@@ -23,14 +23,11 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     private const int ExitInboxLimit = 256;
 
     private static readonly TimeSpan ExitLimit = Registrations.Delay + TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan LimiterPeriod = TimeSpan.FromSeconds(10);
 
     // Differs: one byte more shows that a datagram is too long: it is dropped, not truncated
     private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1);
     private readonly byte[] _quoted = new byte[PeerMessage.RequestSize];
     private readonly byte[] _datagram = new byte[PeerMessage.RequestSize];
-    private LogLimiter _sendLimiter = new(LimiterPeriod, burst: 5);
-    private LogLimiter _lateLimiter = new(LimiterPeriod, burst: 1);
     private readonly Fifo<PendingAck> _acks = new(4);
     private TimeSpan _nextProbe;
     private long _handled; // arrivals from the kernel
@@ -82,7 +79,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             ReadOnlySpan<byte> datagram = _batch.Read(socket, i, out UdpArrival arrival);
             if (!PeerMessage.TryParse(datagram, out PeerMessage message, out string? reason))
             {
-                mapper.Drop(arrival.From, reason, now);
+                mapper.Drop(arrival.From, reason);
             }
             else if (message.Type is PeerMessageType.Accept or PeerMessageType.Reject
                 || From.Takes(arrival.Interface, now))
@@ -200,10 +197,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         TimeSpan now = Clock.Now; // read again: the process may have been stopped since the decision
         if (now > effect.AnswerBy)
         {
-            if (_lateLimiter.TryPass(now, out string suppressed))
-            {
-                Log.AnswerTooLate(log, effect.Reply.Kind, suppressed);
-            }
+            Log.AnswerTooLate(log, effect.Reply.Kind);
             mapper.OnSent(effect.Reply, new SendResult(Delivery.Unsent), now);
             return;
         }
@@ -248,11 +242,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         TimeSpan now = Clock.Now;
         FallbackCause cause = FallbackCauses.Of(error);
         PeerMessageType type = effect.Message.Type;
-        if (_sendLimiter.TryPass(now, out string suppressed))
-        {
-            string remedy = cause == FallbackCause.None ? "" : $": {FallbackWords.Remedy(cause)}";
-            Log.PeerSendFailed(log, type, effect.To, error.Text(), remedy, suppressed);
-        }
+        string remedy = cause == FallbackCause.None ? "" : $": {FallbackWords.Remedy(cause)}";
+        Log.PeerSendFailed(log, type, effect.To, error.Text(), remedy);
         if (type == PeerMessageType.Request && cause != FallbackCause.None)
         {
             mapper.HandleUnreachable(effect.To, effect.Message.Handle, cause, default, now);

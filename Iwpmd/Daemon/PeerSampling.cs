@@ -24,7 +24,6 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
         [peers.Find(IpFamily.V4, PeerSocket.Answering), peers.Find(IpFamily.V6, PeerSocket.Answering)];
     private readonly SourceFilter _filter = new();
     private ulong[] _validated = [];
-    private LogLimiter _limiter = new(TimeSpan.FromSeconds(10), burst: 1);
     private TimeSpan _since;
     private long _unserved, _validatedTotal;
 
@@ -56,11 +55,11 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
             : 1 << BitOperations.Log2((uint)Math.Min(excess, MaxSampleOneIn));
         if (oneIn != SampleOneIn || (oneIn > 1 && _validatedTotal != admission.ValidatedTotal))
         {
-            Set(Math.Max(oneIn, 1), now);
+            Set(Math.Max(oneIn, 1));
         }
     }
 
-    private void Set(int oneIn, TimeSpan now)
+    private void Set(int oneIn)
     {
         _validatedTotal = admission.ValidatedTotal;
         int most = (int)Math.Min(_validatedTotal, Admission.ValidatedHosts);
@@ -77,14 +76,14 @@ internal sealed class PeerSampling(Admission admission, PeerSockets peers, ILogg
             int count = admission.CopyValidated(socket.Family, _validated);
             Errno error = socket.Filter(
                 oneIn == 1 ? null : _filter.Make(socket.Family, _validated.AsSpan(0, count), oneIn));
-            if (error != Errno.None && _limiter.TryPass(now, out _))
+            if (error != Errno.None)
             {
                 Log.FloodNotFiltered(log, error.Text());
             }
         }
-        if (SampleOneIn == 1 && oneIn > 1 && _limiter.TryPass(now, out string suppressed))
+        if (SampleOneIn == 1 && oneIn > 1)
         {
-            Log.Flood(log, oneIn, suppressed);
+            Log.Flood(log, oneIn);
         }
         SampleOneIn = oneIn;
     }

@@ -62,12 +62,9 @@ internal sealed partial class TcpPorts
         {
             return ClaimResult.Taken;
         }
-        if (_limiter.TryPass(Clock.Now, out string suppressed))
-        {
-            Log.ClaimFailed(
-                _log, $"bind of {port}: {error.Text()}",
-                "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE", suppressed);
-        }
+        Log.ClaimFailed(
+            _log, $"bind of {port}: {error.Text()}",
+            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE");
         return ClaimResult.Failed;
     }
 }

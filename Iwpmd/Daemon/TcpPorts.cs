@@ -32,7 +32,6 @@ internal sealed partial class TcpPorts : ITcpPorts
     private readonly ILogger _log;
     private PortRange _range;
     private RangeOwner _owner;
-    private LogLimiter _limiter = new(TimeSpan.FromSeconds(10), burst: 3);
     private int _next, _spares;
 
     /// <param name="start">A random number: where in the range to begin.</param>
@@ -190,13 +189,10 @@ internal sealed partial class TcpPorts : ITcpPorts
     private ClaimResult RefusedSocket(Errno error)
     {
         bool isLimit = error is Errno.EMFILE or Errno.ENFILE;
-        if (_limiter.TryPass(Clock.Now, out string suppressed))
-        {
-            string remedy = isLimit
-                ? "raise the limit of open files (LimitNOFILE)"
-                : "the host lacks memory, or the address family";
-            Log.ClaimFailed(_log, $"socket: {error.Text()}", remedy, suppressed);
-        }
+        string remedy = isLimit
+            ? "raise the limit of open files (LimitNOFILE)"
+            : "the host lacks memory, or the address family";
+        Log.ClaimFailed(_log, $"socket: {error.Text()}", remedy);
         return isLimit ? ClaimResult.NoDescriptor : ClaimResult.Failed;
     }
 
@@ -204,18 +200,15 @@ internal sealed partial class TcpPorts : ITcpPorts
     private ClaimResult RefusedPort(Errno error)
     {
         bool isNoneFree = error is Errno.EADDRINUSE or Errno.None;
-        if (_limiter.TryPass(Clock.Now, out string suppressed))
-        {
-            string reserved = Reserved > 0 && _owner == RangeOwner.Host ? $", {Reserved} of them are reserved" : "";
-            string reason = isNoneFree
-                ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}"
-                : $"bind: {error.Text()}";
-            string remedy = error == Errno.EACCES
-                ? "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
-                : _owner == RangeOwner.Configuration ? "widen port_range"
-                : "widen net.ipv4.ip_local_port_range, or set port_range";
-            Log.ClaimFailed(_log, reason, remedy, suppressed);
-        }
+        string reserved = Reserved > 0 && _owner == RangeOwner.Host ? $", {Reserved} of them are reserved" : "";
+        string reason = isNoneFree
+            ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}"
+            : $"bind: {error.Text()}";
+        string remedy = error == Errno.EACCES
+            ? "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
+            : _owner == RangeOwner.Configuration ? "widen port_range"
+            : "widen net.ipv4.ip_local_port_range, or set port_range";
+        Log.ClaimFailed(_log, reason, remedy);
         return isNoneFree ? ClaimResult.NoneFree : ClaimResult.Failed;
     }
 }

@@ -10,7 +10,7 @@ namespace Iwpmd.Os;
 /// The log sink of the detached daemon: one RFC 3164 datagram a line, facility daemon, to the local syslog service. For
 /// one thread. It never blocks: a line that cannot be sent at once, after one new connection, is dropped and counted.
 /// </summary>
-internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider, ILogger
+internal sealed unsafe class Syslog(string path, string ident) : LogSink(() => Clock.Now), IDisposable
 {
     public const string DefaultPath = "/dev/log";
 
@@ -24,28 +24,8 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
 
     private static ReadOnlySpan<byte> Months => "JanFebMarAprMayJunJulAugSepOctNovDec"u8;
 
-    public LogLevel MinimumLevel { get; set; } = LogLevel.Information;
-
     /// <summary>Lines that could not be sent.</summary>
     public long Dropped { get; private set; }
-
-    public ILogger CreateLogger(string categoryName) => this;
-
-    public bool IsEnabled(LogLevel logLevel) => logLevel >= MinimumLevel && logLevel != LogLevel.None;
-
-    public IDisposable? BeginScope<TState>(TState state)
-        where TState : notnull => null;
-
-    public void Log<TState>(
-        LogLevel logLevel, EventId eventId, TState state, Exception? exception,
-        Func<TState, Exception?, string> formatter)
-    {
-        if (!IsEnabled(logLevel))
-        {
-            return;
-        }
-        Write(logLevel, LogLine.Of(eventId, formatter(state, exception), exception));
-    }
 
     public void Dispose() => Disconnect();
 
@@ -59,7 +39,7 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
         _ => 7,
     };
 
-    private void Write(LogLevel level, string text)
+    protected override void Write(LogLevel level, EventId id, string text, Exception? exception)
     {
         Span<byte> line = _line;
         Span<byte> time = stackalloc byte[TimestampSize];
@@ -69,7 +49,8 @@ internal sealed unsafe class Syslog(string path, string ident) : ILoggerProvider
         length += TimestampSize;
         length += Encoding.UTF8.GetBytes($" {ident}[{_pid}]: ", line[length..]);
         Encoder encoder = Encoding.UTF8.GetEncoder();
-        encoder.Convert(text, line[length..], flush: true, out _, out int used, out _); // a longer line is cut off
+        encoder.Convert( // a longer line is cut off
+            LogLine.Of(id, text, exception), line[length..], flush: true, out _, out int used, out _);
         Send(line[..(length + used)]);
     }
 
