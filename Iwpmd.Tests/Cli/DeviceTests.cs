@@ -25,9 +25,11 @@ public class DeviceTests
     [Fact]
     public void Status_has_a_line_for_each_device() => Assert.Equal(
         [
-            "device     irdma0 (irdma), ens1f0: 10.0.0.9, fd00::1: served (another device registered first), 2 mappings",
+            "device     irdma0 (irdma), ens1f0: 10.0.0.9, fd00::1: "
+                + "served (another device registered first), 2 mappings",
             "device     siw0 (siw), eth0: 10.0.0.1: registered, 6 mappings",
-            "device     siw1 (siw), interface unknown: no address: served (another device registered first), 0 mappings",
+            "device     siw1 (siw), interface unknown: no address: "
+                + "served (another device registered first), 0 mappings",
         ],
         Lines(Stage.Read(Stage.Busy())));
 
@@ -48,7 +50,8 @@ public class DeviceTests
         using JsonDocument json = JsonDocument.Parse(
             Stage.Json(new Status(() => s_devices), Stage.Read(Stage.Busy())).Text);
         Assert.Equal(
-            """{"device":"irdma0","driver":"irdma","interface":"ens1f0","addresses":["10.0.0.9","fd00::1"],"state":"served","mappings":2}""",
+            """{"device":"irdma0","driver":"irdma","interface":"ens1f0","addresses":["10.0.0.9","fd00::1"]"""
+                + ""","state":"served","mappings":2}""",
             JsonSerializer.Serialize(json.RootElement.GetProperty("devices")[0]));
         var text = new StringWriter();
         Metrics.Write(Stage.Read(Stage.Busy()), s_devices, MetricFormat.Text, DateTime.UnixEpoch, text);

@@ -9,7 +9,9 @@ public class FirewallRulesTests
 {
     private static FirewallVerdict Judge(
         string rules, string policy = "accept", string more = "", string hook = "input") => FirewallRules.Judge(
-        $"table inet filter {{\n\tset hosts {{\n\t\ttype ipv4_addr\n\t\telements = {{ 10.0.0.1,\n\t\t\t     10.0.0.2 }}\n\t}}\n\n\tchain input {{\n\t\ttype filter hook {hook} priority filter; policy {policy};\n"
+        "table inet filter {\n\tset hosts {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1,\n\t\t\t     10.0.0.2 }\n"
+        + "\t}\n\n"
+        + $"\tchain input {{\n\t\ttype filter hook {hook} priority filter; policy {policy};\n"
         + string.Concat(rules.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(rule => $"\t\t{rule}\n"))
         + $"\t}}\n{more}}}\n",
         "input", 3935, out _);
@@ -34,7 +36,8 @@ public class FirewallRulesTests
     [InlineData("ip protocol 17 drop")]
     [InlineData("iif != \"lo\" udp dport 3935 log prefix \"no accept \" level info reject with icmp port-unreachable")]
     [InlineData(
-        "ct state established,related accept\niif \"lo\" accept\ntcp dport 22 accept\ncounter packets 1 bytes 2 comment \"the rest: accept\" drop")]
+        "ct state established,related accept\niif \"lo\" accept\ntcp dport 22 accept\n"
+            + "counter packets 1 bytes 2 comment \"the rest: accept\" drop")]
     public void It_is_dropped(string rules) => Assert.Equal(FirewallVerdict.Dropped, Judge(rules));
 
     [Theory]
@@ -70,7 +73,8 @@ public class FirewallRulesTests
     public void What_does_it_is_told()
     {
         FirewallRules.Judge(
-            "table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tudp dport 3935 drop\n\t}\n}\n",
+            "table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n"
+                + "\t\tudp dport 3935 drop\n\t}\n}\n",
             "input", 3935, out string rule);
         Assert.Equal("table ip filter, chain INPUT: udp dport 3935 drop", rule);
     }

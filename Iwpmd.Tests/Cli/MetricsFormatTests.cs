@@ -95,7 +95,8 @@ public partial class MetricsFormatTests
     private static partial Regex Type();
 
     [GeneratedRegex("""
-        ^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?<labels>\{[a-z_]+="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\[\\"n])*")*\})?[ ](?<value>\S+)$
+        ^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)
+        (?<labels>\{[a-z_]+="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\[\\"n])*")*\})?[ ](?<value>\S+)$
         """, RegexOptions.IgnorePatternWhitespace)]
     private static partial Regex Sample();
 

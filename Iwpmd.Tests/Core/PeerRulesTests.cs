@@ -30,6 +30,10 @@ public class PeerRulesTests
         return world;
     }
 
+    private static PeerMessage LinkLocalRequest => new(
+        PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"),
+        default);
+
     private static IEnumerable<PeerMessageType> Types(World world) =>
         world.ToPeers.Select(effect => effect.Message.Type);
 
@@ -519,12 +523,8 @@ public class PeerRulesTests
     [Fact]
     public void Link_local_addresses_mean_the_interface_they_came_in_by()
     {
-        var world = new World();
-        world.Add("[fe80::1%2]:7174");
-        world.Sent.Clear();
-        PeerMessage request = new(
-            PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"),
-            default);
+        World world = Listening("[fe80::1%2]:7174");
+        PeerMessage request = LinkLocalRequest;
         world.FromPeer("[fe80::2%3]:41111", request, "[fe80::1%3]:3935", by: 3);
         Assert.Equal([PeerMessageType.Reject], Types(world));
         world.FromPeer("[fe80::2%2]:41111", request, "[fe80::1%2]:3935", by: 2);
@@ -536,12 +536,8 @@ public class PeerRulesTests
     [Fact]
     public void A_link_local_listener_is_found_for_a_Request_from_a_global_address()
     {
-        var world = new World();
-        world.Add("[fe80::1%2]:7174");
-        world.Sent.Clear();
-        PeerMessage request = new(
-            PeerMessageType.Request, 7, InetEndpoint.Parse("[fe80::2]:5001"), InetEndpoint.Parse("[fe80::1]:7174"),
-            default);
+        World world = Listening("[fe80::1%2]:7174");
+        PeerMessage request = LinkLocalRequest;
         world.FromPeer("[fd00::2]:41111", request, "[fe80::1%2]:3935", by: 2);
         Assert.Equal([PeerMessageType.Accept], Types(world));
         Assert.Equal("[fe80::2%2]:5001", Assert.Single(world.ToKernel).Remote.ToString());

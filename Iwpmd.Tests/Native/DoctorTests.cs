@@ -324,25 +324,18 @@ public sealed class DoctorTests
     [Fact]
     public void Peers_without_a_daemon_are_told_by_cause()
     {
-        (Host first, Host second) = Host.Pair();
-        using var kernel = new SimulatedKernel();
-        using (second)
-        using (first)
-        using (var daemon = DaemonProcess.Foreground(first, kernel))
+        using Scene scene = Scene.BesideAnotherHost();
+        foreach (string address in (string[])["10.0.0.2", "192.0.2.1", "10.0.0.5"])
         {
-            daemon.ExpectLog("daemon: ready");
-            foreach (string address in (string[])["10.0.0.2", "192.0.2.1", "10.0.0.5"])
-            {
-                kernel.Expect(
-                    KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:40500", $"{address}:7174")));
-            }
-
-            Assert.Contains(
-                "warning  peers          10.0.0.2 has no port mapper (ICMP); likewise 10.0.0.5: start iwpmd there; "
-                    + "iwpmd ping HOST shows whether it helped\n"
-                    + "warning  peers          192.0.2.1 could not be asked, since there is no route to it: add a "
-                    + "route to it (ip route); iwpmd ping HOST shows whether it helped\n",
-                Command.Run(first, "doctor").Output);
+            scene.Kernel.Expect(
+                KernelReplyKind.QueryMapping, scene.Kernel.Send(Scene.Query("10.0.0.1:40500", $"{address}:7174")));
         }
+
+        Assert.Contains(
+            "warning  peers          10.0.0.2 has no port mapper (ICMP); likewise 10.0.0.5: start iwpmd there; iwpmd "
+                + "ping HOST shows whether it helped\n"
+                + "warning  peers          192.0.2.1 could not be asked, since there is no route to it: add a route "
+                + "to it (ip route); iwpmd ping HOST shows whether it helped\n",
+            Command.Run(scene.Host, "doctor").Output);
     }
 }

@@ -157,7 +157,8 @@ public sealed class ViewCommandTests
             // nothing wrong about what it cannot see
             Assert.All(
                 (string[])["udp", "state", "buffer"], check => Assert.DoesNotMatch($"(?m)^[a-z]+ +{check} ", doctor));
-            Assert.Contains("\nok       user           without root the checks buffer and state are left out\n", doctor);
+            Assert.Contains(
+                "\nok       user           without root the checks buffer and state are left out\n", doctor);
             scene.Daemon.Kill();
         }
     }
@@ -189,20 +190,13 @@ public sealed class ViewCommandTests
     [Fact]
     public void A_peer_without_a_port_mapper_is_named_as_the_last_fallback()
     {
-        (Host first, Host second) = Host.Pair();
-        using var kernel = new SimulatedKernel();
-        using (second)
-        using (first)
-        using (var daemon = DaemonProcess.Foreground(first, kernel))
-        {
-            daemon.ExpectLog("daemon: ready");
-            kernel.Expect(
-                Iwpmd.Wire.KernelReplyKind.QueryMapping, kernel.Send(Scene.Query("10.0.0.1:40500", "10.0.0.2:7174")));
+        using Scene scene = Scene.BesideAnotherHost();
+        scene.Kernel.Expect(
+            Iwpmd.Wire.KernelReplyKind.QueryMapping, scene.Kernel.Send(Scene.Query("10.0.0.1:40500", "10.0.0.2:7174")));
 
-            Assert.Contains(" ago: 10.0.0.2 has no port mapper (ICMP)", Command.Run(first, "status").Output);
-            JsonElement peer = Assert.Single(Json(first, 0, "peers").GetProperty("peers").EnumerateArray());
-            Assert.Equal(("10.0.0.2", 1), (Text(peer, "address"), peer.GetProperty("unreachables").GetInt32()));
-        }
+        Assert.Contains(" ago: 10.0.0.2 has no port mapper (ICMP)", Command.Run(scene.Host, "status").Output);
+        JsonElement peer = Assert.Single(Json(scene.Host, 0, "peers").GetProperty("peers").EnumerateArray());
+        Assert.Equal(("10.0.0.2", 1), (Text(peer, "address"), peer.GetProperty("unreachables").GetInt32()));
     }
 
     [Fact]

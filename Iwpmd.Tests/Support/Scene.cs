@@ -9,8 +9,11 @@ namespace Iwpmd.Tests.Support;
 /// <summary>The usual scene: our daemon in the foreground on a separate host with a kernel of ABI 4.</summary>
 internal sealed class Scene : IDisposable
 {
-    public Scene(int abi = 4, Action<SimulatedKernel>? prepare = null, string configuration = "")
+    private Host? _neighbour;
+
+    public Scene(int abi = 4, Action<SimulatedKernel>? prepare = null, string configuration = "", Host? host = null)
     {
+        Host = host ?? new Host();
         Kernel = new SimulatedKernel(abi);
         prepare?.Invoke(Kernel);
         if (configuration.Length > 0)
@@ -20,7 +23,7 @@ internal sealed class Scene : IDisposable
         Daemon = DaemonProcess.Foreground(Host, Kernel);
     }
 
-    public Host Host { get; } = new();
+    public Host Host { get; }
 
     public SimulatedKernel Kernel { get; }
 
@@ -57,6 +60,13 @@ internal sealed class Scene : IDisposable
             Mapped = InetEndpoint.Parse(local).WithPort((ushort)port),
             Flags = flags,
         };
+
+    /// <summary>On a host beside another one, which has no port mapper; it serves.</summary>
+    public static Scene BesideAnotherHost()
+    {
+        (Host host, Host neighbour) = Host.Pair();
+        return new Scene(host: host) { _neighbour = neighbour }.Ready();
+    }
 
     /// <summary>Waits until the daemon serves, and registers.</summary>
     public Scene Ready()
@@ -106,6 +116,7 @@ internal sealed class Scene : IDisposable
         Daemon.Dispose();
         Kernel.Dispose();
         Host.Dispose();
+        _neighbour?.Dispose();
     }
 
     private void AddRemove(string local)

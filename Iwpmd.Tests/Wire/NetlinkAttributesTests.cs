@@ -131,7 +131,8 @@ public class NetlinkAttributesTests
         writer.String(5, "abc"u8);
 
         Assert.Equal(
-            "0600010004000000 0800020078563412 090003007369773000000000 0500040000000000 0800050061626300".Replace(" ", ""),
+            "0600010004000000 0800020078563412 090003007369773000000000 0500040000000000 0800050061626300"
+                .Replace(" ", ""),
             Hex.Text(bytes.AsSpan(0, writer.Length)));
     }
 

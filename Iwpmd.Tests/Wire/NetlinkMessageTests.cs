@@ -36,7 +36,8 @@ public class NetlinkMessageTests
     public void A_datagram_is_walked_message_by_message_each_with_its_own_payload()
     {
         (string walked, bool damaged) = Walk(Hex.Bytes(
-            $"14000000 0308 0100 01000000 00000000 11111111 {Empty} 18000000 0308 0100 03000000 00000000 2222222233333333"));
+            $"14000000 0308 0100 01000000 00000000 11111111 {Empty} "
+                + "18000000 0308 0100 03000000 00000000 2222222233333333"));
 
         Assert.Equal("1:11111111 7: 3:2222222233333333", walked);
         Assert.False(damaged);

@@ -106,7 +106,8 @@ public class RecordedBytesTests
 
     private static string PeerValue(byte[] datagram) =>
         PeerMessage.TryParse(datagram, out PeerMessage message, out string? reason)
-        ? $"{message.Type} handle={message.Handle:x16} connecting={message.Connecting} accepting={message.Accepting}{(message.IsLong ? $" mapped={message.MappedConnecting}" : "")}"
+        ? $"{message.Type} handle={message.Handle:x16} connecting={message.Connecting} accepting={message.Accepting}"
+            + (message.IsLong ? $" mapped={message.MappedConnecting}" : "")
         : $"nothing: {reason}";
 
     private static string Describe(in KernelRequest request)

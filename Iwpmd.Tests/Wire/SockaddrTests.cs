@@ -69,10 +69,12 @@ public class SockaddrTests
             #define AT(type, field) (int)offsetof(struct type, field)
             int main(void)
             {
-                printf("%zu %zu %zu\n", sizeof(struct sockaddr_storage), sizeof(struct sockaddr_in), sizeof(struct sockaddr_in6));
+                printf("%zu %zu %zu\n", sizeof(struct sockaddr_storage), sizeof(struct sockaddr_in),
+                       sizeof(struct sockaddr_in6));
                 printf("%d %d\n", AF_INET, AF_INET6);
                 printf("%d %d %d\n", AT(sockaddr_in, sin_family), AT(sockaddr_in, sin_port), AT(sockaddr_in, sin_addr));
-                printf("%d %d %d %d\n", AT(sockaddr_in6, sin6_family), AT(sockaddr_in6, sin6_port), AT(sockaddr_in6, sin6_addr), AT(sockaddr_in6, sin6_scope_id));
+                printf("%d %d %d %d\n", AT(sockaddr_in6, sin6_family), AT(sockaddr_in6, sin6_port),
+                       AT(sockaddr_in6, sin6_addr), AT(sockaddr_in6, sin6_scope_id));
                 return 0;
             }
             """));
