@@ -100,7 +100,8 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
             changed++;
             if (_counted[slot] > 0 && !row.Local.IsWildcard && !timers.IsSet(Timer.Hello))
             {
-                timers.Set(Timer.Hello, now); // who is left may have been refused: the replay says whose the port is
+                // Differs: who is left may have been refused: the replay says whose the port is
+                timers.Set(Timer.Hello, now);
             }
             mappings.SetReferences(slot, _counted[slot]);
         }
