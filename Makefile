@@ -35,7 +35,8 @@ export DOTNET_SKIP_WORKLOAD_INTEGRITY_CHECK = 1
 export MSBUILDDISABLENODEREUSE = 1
 export UseSharedCompilation = false
 
-# The processor that all of this is for: amd64 or arm64. What is made for another one than this machine's has a folder of its own.
+# The processor that all of this is for: amd64 or arm64. What is made for another one than this machine's has a folder
+# of its own.
 HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCH ?= $(HERE)
 ifeq ($(filter amd64 arm64,$(ARCH)),)
@@ -58,7 +59,8 @@ OFF_LINE = $(if $(wildcard nuget),--source $(CURDIR)/nuget -p:RestorePackagesPat
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v quiet \
 	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
-.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb rpm dist doc
+.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb \
+	rpm dist doc
 .PHONY: worlds sysext oci source offline reproduce simulate clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
@@ -169,7 +171,8 @@ demo: ## shows RDMA connections between two emulated hosts; root
 check: ## runs all tests; root
 	@dist/steps check
 
-# The whole matrix of scenarios, builds of soft iWARP and pairs of daemons. lab-lasting: what outlives the daemon, under systemd.
+# The whole matrix of scenarios, builds of soft iWARP and pairs of daemons. lab-lasting: what outlives the daemon, under
+# systemd.
 lab: lab-deps all static ## runs the lab's whole matrix, which takes hours; root
 	lab/run --jobs 3
 
@@ -202,7 +205,8 @@ simulate: ## plays histories of hosts and daemons for SECONDS=60; SEED=N prints 
 	dotnet build simulator -c Release --nologo -v quiet --artifacts-path $(OUT)/build/simulator
 	dotnet $(SIMULATOR) $(if $(SEED),--seed $(SEED),--seconds $(SECONDS)) $(SIMULATE)
 
-# Our daemon beside rdma-core's, by numbers; see bench/README.md. BENCH=--quick for a glance. bench-lab: the same on a real kernel.
+# Our daemon beside rdma-core's, by numbers; see bench/README.md. BENCH=--quick for a glance. bench-lab: the same on a
+# real kernel.
 bench: bench-deps all static ## measures it beside rdma-core's daemon; root
 	lab/lab deps
 	bench/run $(BENCH)
@@ -218,14 +222,20 @@ clean: ## removes what was built, downloaded and unpacked
 	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj
 
 VERSION = $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
-# Of the last change, so that the same sources make the same package; in what `make dist` makes, the files have that date.
-export SOURCE_DATE_EPOCH ?= $(shell [ -e .git ] && git log -1 --format=%ct 2> /dev/null || stat -c %Y Directory.Build.props)
+# Of the last change, so that the same sources make the same package; in what `make dist` makes, the files have that
+# date.
+export SOURCE_DATE_EPOCH ?= $(shell [ -e .git ] && git log -1 --format=%ct 2> /dev/null || \
+	stat -c %Y Directory.Build.props)
 SAME = --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
 
-# The sources as a release: what git knows of, or in an unpacked release all that was in it. All else can be made from that.
+# The sources as a release: what git knows of, or in an unpacked release all that was in it. All else can be made from
+# that.
 dist: ## makes the sources of a release, out/iwpmd-VERSION.tar.gz
 	mkdir -p out
-	{ [ -e .git ] && git ls-files || find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -not -type d -print; } | LC_ALL=C sort | tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:S' --files-from=- | gzip -9n > out/iwpmd-$(VERSION).tar.gz
+	{ [ -e .git ] && git ls-files || \
+		find . \( -name .git -o -name out -o -name bin -o -name obj \) -prune -o -not -type d -print; } | LC_ALL=C sort | \
+		tar --create $(SAME) --transform='s:^\(\./\)\?:iwpmd-$(VERSION)/:S' --files-from=- | \
+		gzip -9n > out/iwpmd-$(VERSION).tar.gz
 
 # Builds everything in two folders and compares.
 reproduce: reproduce-deps dist ## builds a release in two folders and compares; root
@@ -242,9 +252,11 @@ PACKAGED = Makefile Directory.Build.props Directory.Build.targets nuget.config L
 	$(wildcard README.md NEWS UPGRADING.md doc) iwpmd.conf iwpmd.8 iwpmd.conf.5 dist Iwpmd $(BUILT) $(BUILT_WITH)
 PACK = tar --create $(SAME) --exclude=bin --exclude=obj $(PACKAGED)
 # Where the program and its files are, in what names them.
-PLACES = sed -i -e 's:/usr/sbin/iwpmd\b:$(SBINDIR)/iwpmd:' -e 's:/usr/lib/udev/rules\.d:$(UDEVDIR):' -e 's:/usr/share/iwpmd\b:$(DATADIR):' \
+PLACES = sed -i -e 's:/usr/sbin/iwpmd\b:$(SBINDIR)/iwpmd:' -e 's:/usr/lib/udev/rules\.d:$(UDEVDIR):' \
+	-e 's:/usr/share/iwpmd\b:$(DATADIR):' \
 	-e 's:/usr/libexec/iwpmd\b:$(HELPERDIR):' \
-	-e 's:/usr/lib/systemd/system:$(UNITDIR):' -e 's:/usr/share/doc/iwpmd:$(DOCDIR):' -e 's:/usr/lib/firewalld/services:$(FIREWALLDDIR):'
+	-e 's:/usr/lib/systemd/system:$(UNITDIR):' -e 's:/usr/share/doc/iwpmd:$(DOCDIR):' \
+		-e 's:/usr/lib/firewalld/services:$(FIREWALLDDIR):'
 
 # What an administrator may have changed is left alone. rdma-core reads the list of modules, see there.
 install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
@@ -291,7 +303,8 @@ uninstall: ## removes what `make install` installed; the configuration too with 
 		sysinit.target.wants/iwpmd-again.service) $(DESTDIR)$(HELPERDIR)/ended
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/iwpmd.conf $(DESTDIR)$(FIREWALLDDIR)/iwpmd.xml $(DESTDIR)$(INITDIR)/iwpmd
 	rm -f $(DESTDIR)$(INITRAMFSDIR)/hooks/iwpmd
-	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json THIRD-PARTY-NOTICES NEWS UPGRADING.md deviations.md operation.md)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,iwpmd.spdx.json THIRD-PARTY-NOTICES NEWS UPGRADING.md deviations.md \
+		operation.md)
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/examples/,dracut-iwpmd.conf initramfs-iwpmd.conf)
 	rm -f $(addprefix $(DESTDIR)$(DRACUTDIR)/95iwpmd/,module-setup.sh iwpmd-boot.service)
 	rm -f $(addprefix $(DESTDIR)$(DATADIR)/,91-iwpmd-boot.rules strace-to-pcap $(notdir $(MONITORING)))

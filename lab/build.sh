@@ -60,7 +60,8 @@ download() { # sets release
     say "downloading kernel $release ($version) and its source, rdma-core and tools"
     (
         cd "$out/cache"
-        apt-get download -qq -o APT::Sandbox::User=root "linux-image-$release=$version" "linux-headers-$release=$version" "linux-headers-${release%-amd64}-common=$version" \
+        apt-get download -qq -o APT::Sandbox::User=root "linux-image-$release=$version" \
+            "linux-headers-$release=$version" "linux-headers-${release%-amd64}-common=$version" \
             "linux-kbuild-$series=$version" "linux-source-$series=$version" "${unpacked[@]}"
     ) || die "download failed"
 }
@@ -179,12 +180,17 @@ build_siw() {
             # Without this flag the kernel asks for real ports.
             [[ $variant == stock ]] || patch_siw siw_main.c '/iw_driver_flags = IW_F_NO_PORT_MAP/d'
             case $variant in
-            # It connects unmapped, but tells iw_cm the mapped local address as hardware would, or iw_cm never forgets the mapping.
-            map) patch_siw siw_cm.c 's/raddr = (struct sockaddr \*)&id->m_remote_addr;/raddr = (struct sockaddr *)\&id->remote_addr;/' \
-                's/getname_local(cep->sock, &event.local_addr);/if (reason == IW_CM_EVENT_CONNECT_REPLY) event.local_addr = id->m_local_addr; else &/' ;;
+            # It connects unmapped, but tells iw_cm the mapped local address as hardware would, or iw_cm never forgets
+            # the mapping.
+            map) patch_siw siw_cm.c \
+                's/raddr = (struct sockaddr \*)&id->m_remote_addr;/raddr = (struct sockaddr *)\&id->remote_addr;/' \
+                's/getname_local(cep->sock, &event.local_addr);/if (reason == IW_CM_EVENT_CONNECT_REPLY) \
+                    event.local_addr = id->m_local_addr; else &/' ;;
             # It uses what the daemons said: the mapped port of both ends, which the daemon itself holds.
             full) patch_siw siw_cm.c '/^int siw_connect(/,/^}/s/&id->local_addr/\&id->m_local_addr/' \
-                '/^int siw_create_listen(/,/^}/s/&to_sockaddr_in\(6\?\)(id->local_addr)/\&to_sockaddr_in\1(id->m_local_addr)/' \
+                '/^int siw_create_listen(/,/^}/ {
+                    s/&to_sockaddr_in\(6\?\)(id->local_addr)/\&to_sockaddr_in\1(id->m_local_addr)/
+                }' \
                 's/sock_set_reuseaddr(s->sk)/s->sk->sk_reuse = SK_FORCE_REUSE/' ;;
             esac
             # objtool is linked with libelf, which the host may lack. BTF would be made from the kernel itself.
@@ -259,7 +265,8 @@ add_modules() { # TREE KERNEL
 }
 
 build_base() {
-    local inputs=("$lab/build.sh" "$lab"/*.c "$lab"/guest/* "$build"/siw.stamp) tree=$build/tree kernel module variant program
+    local inputs=("$lab/build.sh" "$lab"/*.c "$lab"/guest/* "$build"/siw.stamp) tree=$build/tree kernel module variant \
+        program
     fresh "$build/base.stamp" "${inputs[@]}" && return
     say "building the hosts' system"
     kernel=$(cat "$root/kernel")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-# The Debian system that a host boots with --systemd: a root file system in an image for each daemon, made of Debian's packages.
+# The Debian system that a host boots with --systemd: a root file system in an image for each daemon, made of Debian's
+# packages.
 
 debian=$out/debian
 ours_package() { first_of ${IWPMD_DEB:+"$IWPMD_DEB"} "$top"/out/iwpmd_*.deb; }
 
-# Everything but the daemon under test and the lab's own files. rdma-core is in it, as on most hosts: our package takes its daemon's place.
+# Everything but the daemon under test and the lab's own files. rdma-core is in it, as on most hosts: our package takes
+# its daemon's place.
 build_debian_base() {
     [[ -e $debian/complete ]] && return
     "$top/dist/need" lasting
@@ -19,15 +21,18 @@ build_debian_base() {
 }
 
 # What would only cost time, or fail for want of hardware.
-masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer getty.target systemd-logind.service
-    systemd-machine-id-commit.service systemd-random-seed.service systemd-update-utmp.service systemd-tmpfiles-clean.timer systemd-pstore.service
-    dev-hugepages.mount dev-mqueue.mount sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount proc-sys-fs-binfmt_misc.automount
+masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service
+    fstrim.timer getty.target systemd-logind.service systemd-machine-id-commit.service systemd-random-seed.service
+    systemd-update-utmp.service systemd-tmpfiles-clean.timer systemd-pstore.service dev-hugepages.mount
+    dev-mqueue.mount sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount
+    proc-sys-fs-binfmt_misc.automount
     modprobe@{configfs,dm_mod,drm,efi_pstore,fuse,loop}.service)
 
 # The same sources with a higher version, for the upgrade.
 build_newer_package() {
     local tree=$debian/newer inputs
-    inputs=("$top"/{Makefile,Directory.Build.props} $(find "$top"/{Iwpmd,deb,dist} -type f -not -path '*/bin/*' -not -path '*/obj/*'))
+    inputs=("$top"/{Makefile,Directory.Build.props} \
+        $(find "$top"/{Iwpmd,deb,dist} -type f -not -path '*/bin/*' -not -path '*/obj/*'))
     fresh "$debian/newer.stamp" "${inputs[@]}" && return
     say "building a newer package"
     rm -rf "$tree"
@@ -52,7 +57,8 @@ build_image() { # c|ours
     cp -a "$debian/base" "$tree"
     if [[ -n $package ]]; then
         cp "$package" "$tree/tmp/iwpmd.deb"
-        chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 || die "the package does not install, see $debian/log"
+        chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 ||
+            die "the package does not install, see $debian/log"
         # Compiled here, so that the host need not: emulated, that takes long.
         chroot "$tree" apparmor_parser --skip-kernel-load --skip-cache --ofile /etc/apparmor.policy \
             /etc/apparmor.d/iwpmd 2>> "$debian/log" || die "the AppArmor profile does not compile, see $debian/log"
@@ -63,7 +69,8 @@ build_image() { # c|ours
     ln -s /dev/null "$tree/etc/udev/rules.d/60-rdma-persistent-naming.rules"
     for file in "$tree"/etc/rdma/modules/*.conf; do [[ $file == */iwpmd.conf ]] || : > "$file"; done
     mkdir -p "$tree/share"
-    cp "$build"/{rdmatest,tcpport,portwatch,agent} "$lab"/guest/{rows,load,device,cable,modules,settle} "$tree/usr/local/bin/"
+    cp "$build"/{rdmatest,tcpport,portwatch,agent} "$lab"/guest/{rows,load,device,cable,modules,settle} \
+        "$tree/usr/local/bin/"
     cp "$lab/guest/daemon-systemd" "$tree/usr/local/bin/daemon"
     for file in killall pidof sysctl dmesg; do ln -s /bin/busybox "$tree/usr/local/bin/$file"; done
     cp -r "$build/tree/lib/modules" "$tree/usr/lib/"
@@ -81,7 +88,8 @@ build_boot_base() {
     say "adding dracut and initramfs-tools to a Debian system"
     rm -rf "$tree"
     cp -a "$debian/base" "$tree"
-    DEBIAN_FRONTEND=noninteractive chroot "$tree" sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends dracut-core initramfs-tools' > "$debian/log" 2>&1 ||
+    DEBIAN_FRONTEND=noninteractive chroot "$tree" sh -c 'apt-get update -qq &&
+        apt-get install -y -qq --no-install-recommends dracut-core initramfs-tools' > "$debian/log" 2>&1 ||
         die "dracut and initramfs-tools do not install, see $debian/log"
     touch "$tree/complete"
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Words of the scenarios in which mappings outlive the daemon of one host: a, which has systemd, unless the scenario says where=b.
+# Words of the scenarios in which mappings outlive the daemon of one host: a, which has systemd, unless the scenario
+# says where=b.
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/steps.sh"
 
 builds=map
@@ -23,15 +24,18 @@ portid() { here "awk '\$2 == 20 && \$4 == \"00000002\" { print \$3 }' /proc/net/
 hellos() { here "dmesg | grep -c 'Using ABI version'" || true; }
 
 # Another program tries to get the mapped ports, all the time.
-watch() { here "sed 's/.*[:.]//' /tmp/rows > /tmp/ports; rm -f /tmp/watch; portwatch /tmp/ports > /tmp/watch 2>&1 & until [ -s /tmp/watch ]; do sleep 0.05; done"; }
+watch() { here "sed 's/.*[:.]//' /tmp/rows > /tmp/ports; rm -f /tmp/watch; \
+    portwatch /tmp/ports > /tmp/watch 2>&1 & until [ -s /tmp/watch ]; do sleep 0.05; done"; }
 # Sets watched (what it saw), count_free, window: for how many ms not all of them were held, and blur: how sure that is.
 watched() {
-    watched=$(here "killall -TERM portwatch; while pidof portwatch > /dev/null; do sleep 0.05; done; tail -n 1 /tmp/watch")
+    watched=$(here "killall -TERM portwatch; while pidof portwatch > /dev/null; do sleep 0.05; done; \
+        tail -n 1 /tmp/watch")
     [[ $watched =~ longest\ ([0-9]+)\ ms\ free\ ([0-9]+)\ of\ $count_live ]] || fail "a word of portwatch" "$watched"
     blur=$((3 * BASH_REMATCH[1])) count_free=${BASH_REMATCH[2]} window=0
     [[ ! $watched =~ ,\ ([0-9]+)\ ms\ \( ]] || window=${BASH_REMATCH[1]}
 }
-count_lost() { here "daemon mappings > /tmp/rows.now; awk 'NR == FNR { now[\$0]; next } !(\$0 in now)' /tmp/rows.now /tmp/rows | wc -l"; }
+count_lost() { here "daemon mappings > /tmp/rows.now; \
+    awk 'NR == FNR { now[\$0]; next } !(\$0 in now)' /tmp/rows.now /tmp/rows | wc -l"; }
 
 # Listens, closes and connects on both hosts, to each other, until unload.
 load() {
@@ -45,7 +49,8 @@ unload() {
     local each text
     for each in a b; do
         text=$(on "$each" "load stop")
-        [[ $text =~ ^listens\ ([0-9]+)\ connects\ ([0-9]+)\ of\ ([0-9]+)\ slowest\ ([0-9]+)$ && ${BASH_REMATCH[2]} == "${BASH_REMATCH[3]}" && ${BASH_REMATCH[4]} -lt 5000 ]] ||
+        [[ $text =~ ^listens\ ([0-9]+)\ connects\ ([0-9]+)\ of\ ([0-9]+)\ slowest\ ([0-9]+)$ &&
+            ${BASH_REMATCH[2]} == "${BASH_REMATCH[3]}" && ${BASH_REMATCH[4]} -lt 5000 ]] ||
             fail "each listen and connect of host $each served at once" "$text"
         saw "$each: $text ms"
     done
@@ -56,7 +61,9 @@ nothing_lost() {
     local lost
     lost=$(count_lost)
     watched
-    [[ $lost -eq 0 && $count_free -eq 0 ]] || fail "of $count_live mappings 0 lost, of their ports 0 free at any time" "$lost lost, $count_free free: $watched"
+    [[ $lost -eq 0 && $count_free -eq 0 ]] ||
+        fail "of $count_live mappings 0 lost, of their ports 0 free at any time" \
+        "$lost lost, $count_free free: $watched"
     saw "$count_live mappings kept, no port free in ${watched%% longest*}"
 }
 # The kernel goes on speaking to the socket that it knows.
@@ -73,15 +80,18 @@ ready_after() { # MS
 # Hosts of which a has a daemon and ten live listeners in its boot image already.
 root_changes() { # OPTIONS of up
     local daemons
-    "$lab/lab" up "$dir" --siw "$siw" --daemon-a "${pair%,*}" --daemon-b "${pair#*,}" --systemd "$@" --life 21600 || fail "the hosts start" "not"
+    "$lab/lab" up "$dir" --siw "$siw" --daemon-a "${pair%,*}" --daemon-b "${pair#*,}" --systemd "$@" --life 21600 ||
+        fail "the hosts start" "not"
     # The first may be about to leave.
-    daemons=$(here "for i in 1 2 3 4 5 6 7 8 9 10; do set -- \$(pidof iwpmd); [ \$# -eq 1 ] && break; sleep 0.5; done; echo \$*")
+    daemons=$(here "for i in 1 2 3 4 5 6 7 8 9 10; do set -- \$(pidof iwpmd); [ \$# -eq 1 ] && break; sleep 0.5; done; \
+        echo \$*")
     [[ $daemons == "$(here "daemon pid")" ]] || fail "one daemon, the unit's" "$daemons"
     here "tr '\\0' ' ' < /proc/$daemons/cmdline" | grep -q -- --systemd || fail "the unit's daemon" "another"
     count_live=10
     here "cp /run/early.rows /tmp/rows; ln -s /run/early.watch /tmp/watch"
     nothing_lost
-    [[ $(here "(cat /share/boot.log; dmesg) | grep -c 'Using ABI version'") == 1 ]] || fail "one HELLO, that of the boot image" "more"
+    [[ $(here "(cat /share/boot.log; dmesg) | grep -c 'Using ABI version'") == 1 ]] ||
+        fail "one HELLO, that of the boot image" "more"
     listen a 10.0.0.1 7011
     check_row a 7011
     connect b 10.0.0.1 7001

@@ -41,7 +41,8 @@ alive() { # DIR HOST
 
 # What a host's kernel said when it crashed.
 crash_word() { # DIR HOST
-    grep -m1 -aoE 'BUG: .*|Oops: .*|Kernel panic.*' "$1/$2/console.log" 2> /dev/null | tr -d '\r' || echo 'no word in its console'
+    grep -m1 -aoE 'BUG: .*|Oops: .*|Kernel panic.*' "$1/$2/console.log" 2> /dev/null | tr -d '\r' ||
+        echo 'no word in its console'
 }
 
 # Runs a shell command in a host: its output, its status; 124 when its time was over, 125 when the host does not answer.
@@ -49,7 +50,8 @@ crash_word() { # DIR HOST
 host_exec() { # DIR HOST SECONDS COMMAND
     local LC_ALL=C port fd line pending='' begun='' status
     port=$(cat "$1/$2/port" 2> /dev/null) || { say "host $2 in $1 is not up"; return 125; }
-    { exec {fd}<> "/dev/tcp/127.0.0.1/$port"; } 2> /dev/null || { say "host $2 in $1 is gone, see $1/$2/console.log"; return 125; }
+    { exec {fd}<> "/dev/tcp/127.0.0.1/$port"; } 2> /dev/null ||
+        { say "host $2 in $1 is gone, see $1/$2/console.log"; return 125; }
     printf '%d %d\n%s' "$3" "${#4}" "$4" >&"$fd"
     while read_line; do
         if [[ $line == '#exit '* ]]; then

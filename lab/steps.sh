@@ -2,7 +2,8 @@
 # What scenarios are written with. A scenario is a script that sources this file, says
 #   builds="stock map full"   the builds of siw it makes sense with (default: all),
 #   wants="a:ours b:c"        the daemons that must be on the hosts, where only one kind can show it (default: any),
-#   known                     (a function) why this pair of daemons is known to fail, when it is; then the scenario must fail
+#   known                     (a function) why this pair of daemons is known to fail, when it is; then the scenario must
+#                             fail
 #                             with a text that matches known_by (or, with known_always=no, may pass by luck),
 #   scenario                  (a function) what it does, with errexit: a step that fails ends it,
 # and ends with: play "$@". Its second line says what it shows.
@@ -39,7 +40,8 @@ is_ours() { ! is_c "$1"; }
 build_is() { [[ " $* " == *" $siw "* ]]; }
 
 fail() { # EXPECTED SAW
-    [[ -s $work/failure ]] || printf 'expected: %s; saw: %s\n' "$1" "${2:-something else}" | tr '\n\t' '  ' > "$work/failure"
+    [[ -s $work/failure ]] ||
+        printf 'expected: %s; saw: %s\n' "$1" "${2:-something else}" | tr '\n\t' '  ' > "$work/failure"
     exit 1
 }
 saw() { printf '%s; ' "$*" >> "$work/saw"; }
@@ -55,7 +57,8 @@ configure() { # HOST LINE...
     on "$1" "daemon stop && daemon start" > /dev/null || fail "the daemon of host $1 starts with ${*:2}" "not"
 }
 
-# A listener on b from before its daemon is not mapped: the only one that an unmapped connection can reach with every build.
+# A listener on b from before its daemon is not mapped: the only one that an unmapped connection can reach with every
+# build.
 listen_unmapped() { # ADDRESS PORT
     allow '(iwpm_add_mapping|iwpm_remove_mapping|iwpm_register_pid): Unable to send'
     # C cannot replay it: its port is taken, by the listener itself.
@@ -70,14 +73,17 @@ listen_unmapped() { # ADDRESS PORT
 listen() { # HOST ADDRESS PORT[-PORT] [ARGS]
     local host=$1 text
     shift
-    on "$host" "rm -f /tmp/listen.$2; rdmatest listen $* > /tmp/listen.$2 2>&1 & for i in \$(seq 1 $((patience * 10))); do [ -s /tmp/listen.$2 ] && break; sleep 0.05; done" > /dev/null
+    on "$host" "rm -f /tmp/listen.$2; rdmatest listen $* > /tmp/listen.$2 2>&1 & \
+        for i in \$(seq 1 $((patience * 10))); do [ -s /tmp/listen.$2 ] && break; sleep 0.05; done" > /dev/null
     text=$(on "$host" "head -1 /tmp/listen.$2")
-    [[ $text =~ ^listening\ on\ ([0-9]+)\ of\ ([0-9]+) && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] || fail "listening on $1 port $2 of host $host" "$text"
+    [[ $text =~ ^listening\ on\ ([0-9]+)\ of\ ([0-9]+) && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] ||
+        fail "listening on $1 port $2 of host $host" "$text"
     listened=$text
 }
 stop_listening() { on "$1" "killall rdmatest; while pidof rdmatest > /dev/null; do sleep 0.05; done"; }
 
-# Sets result (the lines), count_established, count_refused, ..., slowest and median (ms). That a connection fails is a result, not a failure.
+# Sets result (the lines), count_established, count_refused, ..., slowest and median (ms). That a connection fails is a
+# result, not a failure.
 connect() { # HOST ADDRESS PORT[-PORT] [ARGS]
     local host=$1 summary
     shift
@@ -88,16 +94,19 @@ connect() { # HOST ADDRESS PORT[-PORT] [ARGS]
 connect_meanwhile() { # HOST ADDRESS PORT [ARGS]
     meanwhile=$1
     shift
-    on "$meanwhile" "rm -f /tmp/connect.log; (rdmatest connect $* > /tmp/connect.log 2>&1; echo ended >> /tmp/connect.log) > /dev/null 2>&1 &"
+    on "$meanwhile" "rm -f /tmp/connect.log; (rdmatest connect $* > /tmp/connect.log 2>&1; \
+        echo ended >> /tmp/connect.log) > /dev/null 2>&1 &"
 }
 connected() {
-    result=$(on "$meanwhile" "for i in \$(seq 1 $((patience * 8))); do grep -q ^ended /tmp/connect.log && break; sleep 0.05; done; cat /tmp/connect.log")
+    result=$(on "$meanwhile" "for i in \$(seq 1 $((patience * 8))); do grep -q ^ended /tmp/connect.log && break; \
+        sleep 0.05; done; cat /tmp/connect.log")
     summarize
 }
 summarize() {
     local summary
     summary=$(grep '^total ' <<< "$result") || fail "a result of rdmatest" "$result"
-    read -r _ _ _ count_established _ count_refused _ count_failed _ count_timeout _ _ _ _ median _ slowest <<< "$summary"
+    read -r _ _ _ count_established _ count_refused _ count_failed _ count_timeout _ _ _ _ median _ slowest \
+        <<< "$summary"
     [[ $slowest -lt $(< "$work/milliseconds") ]] || echo "$slowest" > "$work/milliseconds"
 }
 
@@ -112,7 +121,8 @@ within() { # LOW HIGH, of the slowest connect in ms
 }
 # Emulated hosts on a busy machine: a few round trips are far below this, and a deadline is far above.
 at_once() {
-    # C takes a new request for a copy of an old one when another C's handle, a heap address, comes again, and answers only its second copy, 2 s later.
+    # C takes a new request for a copy of an old one when another C's handle, a heap address, comes again, and answers
+    # only its second copy, 2 s later.
     if is_c a && is_c b; then within 0 4500; else within 0 1500; fi
 }
 # How long the kernel of a host waits for a peer that does not answer: ours has its deadline, C never tells it.
@@ -128,7 +138,8 @@ mappings() { on "$1" "daemon mappings"; }
 count_mappings() { mappings "$1" | grep -c . || true; }
 expect_mappings() { # HOST COUNT
     local seen
-    seen=$(on "$1" "for i in 1 2 3 4 5 6 7 8 9 10; do left=\$(daemon mappings | wc -l); [ \$left -ne $2 ] || break; sleep 0.2; done; echo \$left")
+    seen=$(on "$1" "for i in 1 2 3 4 5 6 7 8 9 10; do left=\$(daemon mappings | wc -l); [ \$left -ne $2 ] || break; \
+        sleep 0.2; done; echo \$left")
     [[ $seen -ne $2 ]] || return 0
     fail "$2 mappings on host $1" "$seen"
 }
@@ -147,7 +158,8 @@ check_row() { # HOST LOCAL_PORT
     row_port=$mapped
 }
 
-# Each established connection's own address must be what the server calls its peer: with full it can only know it from its port mapper.
+# Each established connection's own address must be what the server calls its peer: with full it can only know it from
+# its port mapper.
 peers_agree() { # SERVER PORTS
     local missing
     sed -n 's/^established \([^ ]*\) .*/accepted \1 on/p' <<< "$result" > "$work/wanted"
@@ -202,7 +214,8 @@ restarts() { # HOW (of daemon)
         listen "$host" "$(address4 $host)" 7004
         listen "$host" :: 7005
         connect_meanwhile "$peer" "$(address4 $host)" 7001 --hold 60
-        on "$peer" "for i in \$(seq 1 200); do grep -q ^total /tmp/connect.log && break; sleep 0.05; done; grep ^established /tmp/connect.log" > /dev/null || fail "a live connection" "none"
+        on "$peer" "for i in \$(seq 1 200); do grep -q ^total /tmp/connect.log && break; sleep 0.05; done; \
+            grep ^established /tmp/connect.log" > /dev/null || fail "a live connection" "none"
         before=$(mappings "$host")
         [[ $(wc -l <<< "$before") -ge 5 ]] || fail "at least 5 mappings before" "$before"
         text=$(on "$host" "daemon $1")
@@ -233,7 +246,8 @@ settle() { # HOST
     sed -n '/^<[0-9]*>/s///p' "$work/$1.settled" > "$work/$1.kernel"
     [[ -n $left ]] || echo "host $1 does not come to rest: $(tail -n 2 "$work/$1.settled")" >> "$work/complaints"
     [[ ${left:-0} -le 0 ]] || echo "host $1 is left with $left mappings" >> "$work/complaints"
-    { grep -vE "$healthy" "$work/$1.kernel" | grep -vEf "$work/allowed" | sed "s/^/kernel of $1: /" | head -3 >> "$work/complaints"; } || true
+    { grep -vE "$healthy" "$work/$1.kernel" | grep -vEf "$work/allowed" | sed "s/^/kernel of $1: /" |
+        head -3 >> "$work/complaints"; } || true
 }
 
 crash_report() {
@@ -246,7 +260,8 @@ crash_report() {
     done
 }
 
-# Runs the scenario of the calling script in the hosts of DIR, brings them back to rest, judges, and says it in one line.
+# Runs the scenario of the calling script in the hosts of DIR, brings them back to rest, judges, and says it in one
+# line.
 play() { # DIR
     local name outcome reason='' status=0 host pair note each
     name=$(basename "$0" .sh)
@@ -267,7 +282,9 @@ play() { # DIR
     (set -e; scenario)
     status=$?
     set -e
-    if [[ $status -ne 0 && ! -s $work/failure ]]; then echo "a step failed: $(tail -3 "$transcript" | tr '\n\t' '  ')" > "$work/failure"; fi
+    if [[ $status -ne 0 && ! -s $work/failure ]]; then
+        echo "a step failed: $(tail -3 "$transcript" | tr '\n\t' '  ')" > "$work/failure"
+    fi
     settle a || true &
     settle b || true
     wait
@@ -288,13 +305,16 @@ play() { # DIR
     fi
     if [[ $outcome == FAILED ]]; then
         for host in a b; do
-            host_exec "$dir" "$host" 20 'daemon log | tail -n 500; tail -n 50 /tmp/*.log /tmp/listen.*' > "$work/$host.logs" 2> /dev/null || true
+            host_exec "$dir" "$host" 20 'daemon log | tail -n 500; tail -n 50 /tmp/*.log /tmp/listen.*' \
+                > "$work/$host.logs" 2> /dev/null || true
         done
         note="$note (logs: ${work#"$top"/})"
     fi
     note=${note:0:400}
     printf '%-6s %-24s %-5s %-9s %6s ms  %s\n' "$outcome" "$name" "$siw" "$pair" "$(cat "$work/milliseconds")" "$note"
-    [[ -z ${LAB_RESULTS:-} ]] || printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$siw" "$pair" "$outcome" "$(cat "$work/milliseconds")" "$note" >> "$LAB_RESULTS"
+    [[ -z ${LAB_RESULTS:-} ]] ||
+        printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$siw" "$pair" "$outcome" "$(cat "$work/milliseconds")" "$note" \
+            >> "$LAB_RESULTS"
     [[ ! -s $work/crash ]] || exit 3
     [[ $outcome != FAILED ]]
 }

@@ -12,7 +12,9 @@ scenario() {
     here "daemon kill"
     # rdma-core's unit does not start it again.
     if is_c a; then here "sleep 1; systemctl start iwpmd"; fi
-    here "for i in \$(seq 1 100); do systemctl -q is-active iwpmd && [ \"\$(systemctl show -P ExecMainCode iwpmd)\" = 0 ] && exit 0; sleep 0.1; done; exit 1" || fail "the unit active again" "$(here "systemctl status iwpmd" | tail -n 2)"
+    here "for i in \$(seq 1 100); do systemctl -q is-active iwpmd && \
+        [ \"\$(systemctl show -P ExecMainCode iwpmd)\" = 0 ] && exit 0; sleep 0.1; done; exit 1" ||
+        fail "the unit active again" "$(here "systemctl status iwpmd" | tail -n 2)"
     pause a 1
     lost=$(count_lost)
     watched

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Our package takes the place of rdma-core's daemon, with live listeners, and gives it back: as many as the kernel can name are served by the one that comes.
+# Our package takes the place of rdma-core's daemon, with live listeners, and gives it back: as many as the kernel can
+# name are served by the one that comes.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=a:c
 active() { # EXECUTABLE
-    here "for i in \$(seq 1 150); do systemctl -q is-active iwpmd && [ \"\$(readlink /proc/\$(systemctl show -P MainPID iwpmd)/exe)\" = $1 ] && exit 0; sleep 0.1; done; exit 1" || fail "$1 is the unit's" "$(here "systemctl status iwpmd" | tail -n 2)"
+    here "for i in \$(seq 1 150); do systemctl -q is-active iwpmd && \
+        [ \"\$(readlink /proc/\$(systemctl show -P MainPID iwpmd)/exe)\" = $1 ] && exit 0; sleep 0.1; done; exit 1" ||
+        fail "$1 is the unit's" "$(here "systemctl status iwpmd" | tail -n 2)"
 }
 all_there() { # WHOSE
     expect_mappings a "$count_live"

@@ -11,7 +11,8 @@ scenario() {
     listen b 10.0.0.2 20000-20299 --threads 8
     here "daemon kill"
     allow 'iwpm_remove_mapping|Insufficient skbs for map info'
-    here "kill \$(ps | awk '/[l]isten 10.0.0.2 20000/ { print \$1 }'); while ps | grep -q '[l]isten 10.0.0.2 20000'; do sleep 0.05; done"
+    here "kill \$(ps | awk '/[l]isten 10.0.0.2 20000/ { print \$1 }'); while ps | grep -q '[l]isten 10.0.0.2 20000'; \
+        do sleep 0.05; done"
     here "daemon start"
     for ((i = 0; i < 30; i++)); do
         left=$(mappings b | grep -c ':20[0-9][0-9][0-9] ' || true)

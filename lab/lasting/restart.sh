@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# systemctl restart with 5000 live listeners under load: the kernel notices nothing, and no port can be had by anybody else.
+# systemctl restart with 5000 live listeners under load: the kernel notices nothing, and no port can be had by anybody
+# else.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 known() { ! is_c a || echo "C gives the ports away, and 228 mappings come back"; }
 known_by='lost'

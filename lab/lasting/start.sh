@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Without iw_cm the unit is skipped, not failed; the device starts it, by our rule, and confined; what outlives the daemon is in the manager's store.
+# Without iw_cm the unit is skipped, not failed; the device starts it, by our rule, and confined; what outlives the
+# daemon is in the manager's store.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=a:ours
 module='/lib/modules/$(uname -r)/kernel/drivers/infiniband/core/iw_cm.ko'
@@ -12,9 +13,11 @@ scenario() {
     [[ $state == "ActiveState=inactive ConditionResult=no Result=success " ]] || fail "skipped without iw_cm" "$state"
     saw "skipped without iw_cm"
     here "modules load"
-    here "for i in \$(seq 1 100); do systemctl -q is-active iwpmd && exit 0; sleep 0.1; done; exit 1" || fail "started by its device" "$(here "systemctl status iwpmd" | tail -n 2)"
+    here "for i in \$(seq 1 100); do systemctl -q is-active iwpmd && exit 0; sleep 0.1; done; exit 1" ||
+        fail "started by its device" "$(here "systemctl status iwpmd" | tail -n 2)"
     # ID_RDMA_IWARP, which rdma-core's rule would go by, is not what ours goes by.
-    state=$(here "mv /etc/udev/rules.d/80-lab.rules /tmp/; udevadm test /sys/class/infiniband/siw0 2>&1; mv /tmp/80-lab.rules /etc/udev/rules.d/")
+    state=$(here "mv /etc/udev/rules.d/80-lab.rules /tmp/; udevadm test /sys/class/infiniband/siw0 2>&1; \
+        mv /tmp/80-lab.rules /etc/udev/rules.d/")
     for line in 'TAGS=.*:systemd:' 'SYSTEMD_WANTS=.*\<iwpmd\.service\>.*' "run: 'kmod load iw_cm'"; do
         grep -qx "$line" <<< "$state" || fail "udevadm test says $line" "$state"
     done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# systemctl stop, a listen meanwhile, and start: nothing waits for the daemon that is away; from systemd 254 on no port is free.
+# systemctl stop, a listen meanwhile, and start: nothing waits for the daemon that is away; from systemd 254 on no port
+# is free.
 . "${BASH_SOURCE%/*}/../lasting.sh"
 wants=a:ours
 scenario() {

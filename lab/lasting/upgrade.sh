@@ -14,7 +14,8 @@ scenario() {
     before=$(here "daemon pid; iwpmd --version" | tr '\n' ' ')
     here "dpkg -i /share/newer.deb" > /dev/null || fail "the package installs" "not"
     after=$(here "daemon pid; iwpmd --version" | tr '\n' ' ')
-    [[ ${before%% *} != "${after%% *}" && ${before#* } != "${after#* }" ]] || fail "another process of another version than $before" "$after"
+    [[ ${before%% *} != "${after%% *}" && ${before#* } != "${after#* }" ]] ||
+        fail "another process of another version than $before" "$after"
     pause "$where" 1
     nothing_lost
     unload

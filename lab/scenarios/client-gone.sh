@@ -5,7 +5,8 @@
 scenario() {
     listen b 10.0.0.2 7001
     b "daemon freeze"
-    # soft iWARP takes the end of a connection that it has not accepted yet for the end of its listener: the killed ones' must not get there.
+    # soft iWARP takes the end of a connection that it has not accepted yet for the end of its listener: the killed
+    # ones' must not get there.
     a "/usr/bin/ip rule add to 10.0.0.2 ipproto 6 prohibit"
     connect_meanwhile a 10.0.0.2 7001 --parallel 4
     expect_mappings a 4

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The doctor and status name what is broken on a real kernel: no modules, another network namespace, a daemon that is dead, stopped or out of sight, a peer without one.
+# The doctor and status name what is broken on a real kernel: no modules, another network namespace, a daemon that is
+# dead, stopped or out of sight, a peer without one.
 . "${BASH_SOURCE%/*}/../steps.sh"
 wants=a:ours
 finds() { # PATTERN COMMAND...
@@ -23,7 +24,8 @@ scenario() {
 
     a "/usr/bin/ip netns add elsewhere"
     fails '^failure +namespace +this is not the initial network namespace' /usr/bin/ip netns exec elsewhere iwpmd doctor
-    fails '^failure +udp +UDP port 3935 is not bound here, though the daemon runs' /usr/bin/ip netns exec elsewhere iwpmd doctor
+    fails '^failure +udp +UDP port 3935 is not bound here, though the daemon runs' \
+        /usr/bin/ip netns exec elsewhere iwpmd doctor
     a "/usr/bin/ip netns del elsewhere"
 
     a "daemon kill"

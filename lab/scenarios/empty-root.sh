@@ -5,7 +5,8 @@
 wants=b:ours
 scenario() {
     "$lab/lab" put "$dir" b "$top/out/iwpmd-static"
-    b "mkdir -p /tmp/root/proc /tmp/root/dev; mount --bind /proc /tmp/root/proc; mount --bind /dev /tmp/root/dev; cp /share/iwpmd-static /tmp/root/iwpmd"
+    b "mkdir -p /tmp/root/proc /tmp/root/dev; mount --bind /proc /tmp/root/proc; mount --bind /dev /tmp/root/dev; \
+        cp /share/iwpmd-static /tmp/root/iwpmd"
     b "daemon kill"
     b "chroot /tmp/root /iwpmd" || fail "it is ready" "not"
     connects 0.0.0.0 10.0.0.2

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# A firewall of either host, or a route, keeps the port mappers from talking: connections go on unmapped, and ours says why.
+# A firewall of either host, or a route, keeps the port mappers from talking: connections go on unmapped, and ours says
+# why.
 . "${BASH_SOURCE%/*}/../steps.sh"
 # What an administrator looks at; each names the cause.
 names() { # CAUSE WORDS

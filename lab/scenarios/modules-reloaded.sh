@@ -7,7 +7,8 @@ scenario() {
     for host in b a; do
         peer=a
         [[ $host == b ]] || peer=b
-        on "$host" "timeout -s KILL 20 modules unload && modules load" || fail "modules of host $host unload and load" "not"
+        on "$host" "timeout -s KILL 20 modules unload && modules load" ||
+            fail "modules of host $host unload and load" "not"
         listen "$host" 0.0.0.0 7001
         check_row "$host" 7001
         connect "$peer" "$(address4 $host)" 7001 --times 2

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The kernel registers its client again and again while the host is busy: each registration is answered, and none too soon, which crashes some kernels.
+# The kernel registers its client again and again while the host is busy: each registration is answered, and none too
+# soon, which crashes some kernels.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds=map
 wants=b:ours
@@ -16,7 +17,8 @@ scenario() {
         good=0
         for i in $(seq 200); do
             if [ $((i % 40)) -eq 0 ]; then daemon stop > /dev/null; daemon start; else usurp 0 > /dev/null; fi
-            rdmatest listen 10.0.0.1 $((7000 + i)) --seconds 0 > /tmp/listen.now 2>&1 && good=$((good + 1)) || cat /tmp/listen.now
+            rdmatest listen 10.0.0.1 $((7000 + i)) --seconds 0 > /tmp/listen.now 2>&1 && good=$((good + 1)) ||
+                cat /tmp/listen.now
             sed "s/.*slowest \([0-9]*\) .*/\1/" /tmp/listen.now >> /tmp/listen.ms
         done
         for job in $(jobs -p); do kill $job; done

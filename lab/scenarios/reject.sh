@@ -11,7 +11,8 @@ scenario() {
     all_refused 3
     at_once
     # Without daemons TCP would refuse as well: it must have been the peer's Reject.
-    [[ $(a "dmesg | grep -c 'Received a Reject'") == 6 ]] || fail "6 rejects told to the kernel" "$(a dmesg | tail -n 3)"
+    [[ $(a "dmesg | grep -c 'Received a Reject'") == 6 ]] ||
+        fail "6 rejects told to the kernel" "$(a dmesg | tail -n 3)"
     expect_mappings a 0
     saw "6 of 6 refused, slowest $slowest ms"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Ports are reserved, and the range for ordinary programs is moved, while the daemon runs: mappings made then keep to it.
+# Ports are reserved, and the range for ordinary programs is moved, while the daemon runs: mappings made then keep to
+# it.
 . "${BASH_SOURCE%/*}/../steps.sh"
 builds="map full"
 scenario() {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# A second cable between the hosts, with an RDMA device of its own at each end; then a request that comes from the address of the first one.
+# A second cable between the hosts, with an RDMA device of its own at each end; then a request that comes from the
+# address of the first one.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {
     local host slowest_first

@@ -7,7 +7,8 @@ scenario() {
     for host in a b; do
         listen "$host" 0.0.0.0 7001-7003
         text=$(mappings "$host")
-        [[ $(grep -cE ':700[123] ' <<< "$text") -eq 3 ]] || fail "mappings of 7001 to 7003 in the log of host $host" "$text"
+        [[ $(grep -cE ':700[123] ' <<< "$text") -eq 3 ]] ||
+            fail "mappings of 7001 to 7003 in the log of host $host" "$text"
         saw "host $host: $(head -1 <<< "$text")"
     done
     connect a 10.0.0.2 7001

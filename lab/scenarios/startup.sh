@@ -7,7 +7,8 @@ scenario() {
     for host in a b; do
         on "$host" "daemon stop" > /dev/null
         on "$host" "daemon start --detached" || fail "detaching start on host $host" "not"
-        on "$host" "grep -q ':0F5F ' /proc/net/udp && grep -q ':0F5F ' /proc/net/udp6" || fail "UDP 3935 of both families" "not both"
+        on "$host" "grep -q ':0F5F ' /proc/net/udp && grep -q ':0F5F ' /proc/net/udp6" ||
+            fail "UDP 3935 of both families" "not both"
         if is_ours "$host"; then
             on "$host" "timeout 5 iwpmd -f" > /dev/null && fail "a second daemon fails" "status 0"
         fi

@@ -10,7 +10,8 @@ scenario() {
     pause a 0.5
     listen a 10.0.0.1 20000-20999 --threads 1000
     expect_mappings a 1000
-    [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -lt 9500 ]] || fail "each served within 9500 ms" "$listened"
+    [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -lt 9500 ]] ||
+        fail "each served within 9500 ms" "$listened"
     saw "${listened#listening on }"
     stop_listening a
     expect_mappings a 0

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # 1000 listeners on each host, and connections among them.
 . "${BASH_SOURCE%/*}/../steps.sh"
-# The build "map" binds the port that the connecting program has; one that is mapped for a listener would be in use, as for any TCP program.
+# The build "map" binds the port that the connecting program has; one that is mapped for a listener would be in use, as
+# for any TCP program.
 own_ports() { # HOST RANGE
     on "$1" "sysctl -qw net.ipv4.ip_local_port_range='$2'"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Another local user says hello to the kernel in the daemon's place, on either side, with a live listener: the next connection is served by the daemon again.
+# Another local user says hello to the kernel in the daemon's place, on either side, with a live listener: the next
+# connection is served by the daemon again.
 . "${BASH_SOURCE%/*}/../steps.sh"
 scenario() {
     local host requests
@@ -15,7 +16,8 @@ scenario() {
         at_once
         requests=$(on "$host" "while pidof usurp > /dev/null; do sleep 0.1; done; cat /tmp/usurp.log")
         [[ $requests == "0 requests" ]] || fail "host $host: nothing for the other" "$requests"
-        is_c "$host" || on "$host" "daemon log | grep -q 'another process registered as port mapper'" || fail "host $host: a line in the log" "none"
+        is_c "$host" || on "$host" "daemon log | grep -q 'another process registered as port mapper'" ||
+            fail "host $host: a line in the log" "none"
     done
     check_row b 7002
     peers_agree b 7001

@@ -8,7 +8,8 @@ scenario() {
     allow 'Received a Reject'
     listen b :: 7001
     connect a 10.0.0.2 7001
-    # The kernel goes on unmapped after a Reject. Only in full does nobody listen there: elsewhere siw itself does, for both families, and then resets the connection.
+    # The kernel goes on unmapped after a Reject. Only in full does nobody listen there: elsewhere siw itself does, for
+    # both families, and then resets the connection.
     if build_is full; then all_refused 1; fi
     [[ $count_established -eq 0 ]] || fail "no connection" "$result"
     at_once
