@@ -59,9 +59,8 @@ OFF_LINE = $(if $(wildcard nuget),--source $(CURDIR)/nuget -p:RestorePackagesPat
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v quiet \
 	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
-.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab deb \
-	rpm dist doc
-.PHONY: worlds sysext oci source offline reproduce simulate clean FORCE
+.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab
+.PHONY: deb rpm dist doc worlds sysext oci source offline reproduce simulate clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 

@@ -16,8 +16,11 @@ public partial class DocumentTests
         [.. Repository.Files("doc").Where(path => path.EndsWith(".md")), "README.md", "CONTRIBUTING.md", "UPGRADING.md",
             "SECURITY.md", "NEWS", "bench/README.md", "fuzz/README.md"];
 
-    private static readonly string[] ScriptFolders =
-        ["bench", "dist", "findings", "fuzz", "simkernel", "Iwpmd", "Iwpmd.Tests"];
+    private static readonly string[] SourceFolders =
+        ["bench", "deb", "dist", "findings", "fuzz", "lab", "rpm", "simkernel", "simulator", "Iwpmd", "Iwpmd.Tests"];
+
+    private static readonly string[] SourceFiles =
+        ["Makefile", "Directory.Build.props", "Directory.Build.targets", "iwpmd.8", "iwpmd.conf", "iwpmd.conf.5"];
 
     [Fact]
     public void Whatever_a_document_names_is_there() =>
@@ -69,12 +72,12 @@ public partial class DocumentTests
 
     /// <summary>But for data: pictures, tables that programs write, dashboards, recorded bytes.</summary>
     [Fact]
-    public void Lines_of_C_and_of_scripts_have_at_most_120_columns()
+    public void Lines_of_code_and_of_scripts_have_at_most_120_columns()
     {
-        string[] data = [".cs", ".csproj", ".gz", ".json", ".jsonl", ".md", ".pcap", ".pcapng", ".png", ".svg", ".txt"];
-        string[] files = [.. ScriptFolders.SelectMany(Repository.Files).Where(
+        string[] data = [".gz", ".json", ".jsonl", ".md", ".pcap", ".pcapng", ".png", ".svg", ".txt"];
+        string[] files = [.. SourceFolders.SelectMany(Repository.Files).Concat(SourceFiles).Where(
             path => !data.Contains(Path.GetExtension(path)) && path is not "dist/need")];
-        Assert.True(files.Length > 70, $"{files.Length} files");
+        Assert.True(files.Length > 400, $"{files.Length} files");
         AssertNone(files.SelectMany(TooWide));
     }
 
