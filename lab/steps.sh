@@ -178,6 +178,12 @@ peers_agree() { # SERVER PORTS
     fail "the server says: $missing" "$(tail -3 "$work/accepted")"
 }
 
+# The kernel's RDMA address resolution may miss the answer of a neighbour that is new, and waits 30 s then.
+reaches() { # HOST ADDRESS...
+    on "$1" "for each in ${*:2}; do until busybox ping -c 1 -W 1 \$each; do :; done; done" > /dev/null ||
+        fail "host $1 reaches ${*:2}" "not"
+}
+
 # From a to b, several times in a row.
 connects() { # LISTEN_ADDRESS CONNECT_ADDRESS
     listen b "$1" 7001

@@ -19,7 +19,7 @@ static int run(const char *command, int seconds, int fd)
 {
 	struct timespec limit = { .tv_sec = seconds };
 	sigset_t child_ended;
-	int status = 0;
+	int status = 0, ended;
 	pid_t child;
 
 	sigemptyset(&child_ended);
@@ -36,7 +36,10 @@ static int run(const char *command, int seconds, int fd)
 		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
 		_exit(127);
 	}
-	if (sigtimedwait(&child_ended, NULL, &limit) < 0) {
+	// systemd stops and continues every process at a soft reboot, survivors included.
+	while ((ended = sigtimedwait(&child_ended, NULL, &limit)) < 0 && errno == EINTR)
+		;
+	if (ended < 0) {
 		kill(-child, SIGKILL);
 		return 124;
 	}

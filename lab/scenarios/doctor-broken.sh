@@ -32,8 +32,9 @@ scenario() {
     fails '^not running: process [0-9]+ crashed' iwpmd status
     fails '^failure +daemon +process [0-9]+ crashed.*start it' iwpmd doctor
     a "modules unload"
-    fails '^failure +modules +iw_cm is not loaded.*modprobe iw_cm' iwpmd doctor
-    fails '^warning +devices +there is no iWARP device' iwpmd doctor
+    # soft iWARP cannot be without iw_cm, and a host without a device lacks nothing.
+    finds '^warning +modules +iw_cm is not loaded.*modprobe iw_cm' iwpmd doctor
+    finds '^warning +devices +there is no iWARP device' iwpmd doctor
     a "modules load && daemon start" > /dev/null
 
     listen_unmapped 10.0.0.2 7001

@@ -9,6 +9,7 @@ scenario() {
         do /usr/bin/ip address del \$each dev eth0; done"
     a "/usr/bin/ip route add 10.2.0.0/24 dev eth0; /usr/bin/ip route add fd02::/64 dev eth0"
     undo a "/usr/bin/ip route del 10.2.0.0/24; /usr/bin/ip route del fd02::/64"
+    reaches a 10.0.0.12 10.2.0.2 fd00::12 fd02::2
     listen b 0.0.0.0 7001
     listen b :: 7002
     listen b 10.2.0.2 7003

@@ -9,6 +9,7 @@ scenario() {
         on "$host" "device add 2"
         undo "$host" "device del 2"
     done
+    reaches a 10.1.0.2 fd01::2
     listen b 0.0.0.0 7001
     listen b :: 7002
     listen b 10.1.0.2 7003
