@@ -23,8 +23,8 @@ build_debian_base() {
 # What would only cost time, or fail for want of hardware; and what would clear /tmp at a soft reboot.
 masked=(tmp.mount apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
     e2scrub_reap.service fstrim.timer getty.target systemd-logind.service systemd-machine-id-commit.service
-    systemd-random-seed.service systemd-update-utmp.service systemd-tmpfiles-clean.timer systemd-pstore.service dev-hugepages.mount
-    dev-mqueue.mount sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount
+    systemd-random-seed.service systemd-update-utmp.service systemd-tmpfiles-clean.timer systemd-pstore.service
+    dev-hugepages.mount dev-mqueue.mount sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount
     proc-sys-fs-binfmt_misc.automount
     modprobe@{configfs,dm_mod,drm,efi_pstore,fuse,loop}.service)
 
