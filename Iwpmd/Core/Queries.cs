@@ -97,8 +97,9 @@ internal sealed class Queries
                 KernelSequence = request.Sequence,
                 AnswerBy = answerBy,
                 Deadline = deadline,
+                LastSentAt = now,
             },
-            deadline);
+            NextSend(deadline, now));
         if (slot < 0)
         {
             _statistics.Count(Counter.ConversationsRefused);
@@ -113,7 +114,7 @@ internal sealed class Queries
         else
         {
             _statistics.Count(Counter.RequestsSent);
-            SendRequest(slot, now);
+            SendRequest(slot);
         }
     }
 
@@ -224,7 +225,12 @@ internal sealed class Queries
         else
         {
             _statistics.Count(Counter.RequestsResent);
-            SendRequest(slot, now);
+            using (var change = _conversations.Change(slot))
+            {
+                change.Row.LastSentAt = now;
+            }
+            SendRequest(slot);
+            _conversations.Reschedule(slot, NextSend(row.Deadline, now));
         }
     }
 
@@ -321,18 +327,15 @@ internal sealed class Queries
         Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, text);
     }
 
-    private void SendRequest(int slot, TimeSpan now)
+    private TimeSpan NextSend(TimeSpan deadline, TimeSpan now) => Earlier(now + Settings.QueryRetry, deadline);
+
+    private void SendRequest(int slot)
     {
-        using (var change = _conversations.Change(slot))
-        {
-            change.Row.LastSentAt = now;
-        }
         ref readonly ConversationRow row = ref _conversations[slot];
         ref readonly MappingRow mapping = ref _mappings[row.Slot];
         _outbox.ToPeer(
             PeerSocket.Asking, row.Peer, default,
             new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
-        _conversations.Reschedule(slot, Earlier(now + Settings.QueryRetry, row.Deadline));
     }
 
     private void AnswerQuery(int slot, MappingError error, InetEndpoint mappedRemote)
