@@ -407,4 +407,68 @@ public class RecoveryRulesTests
         world.Remove("10.0.0.1:5000");
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
+
+    /// <summary>History 702: the second device's listener was never counted, and ended.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_REMOVE_of_a_listener_whose_ADD_a_crash_lost_takes_no_port(bool isOneLeft)
+    {
+        var before = new World();
+        before.Add("0.0.0.0:5000");
+        World world = Restarted(before);
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
+        world.Remove("0.0.0.0:5000");
+        Assert.Equal([40000], world.Ports.Held);
+        AuditTwice(world, isOneLeft ? [("0.0.0.0:5000", EndpointUse.Listening)] : []);
+        Assert.Equal(isOneLeft ? [40000] : [], world.Ports.Held);
+        world.Remove("0.0.0.0:5000");
+        Assert.Empty(world.Ports.Held);
+    }
+
+    [Fact]
+    public void A_REMOVE_that_no_audit_can_judge_releases_the_port_in_the_end()
+    {
+        var before = new World();
+        before.Add("0.0.0.0:5000");
+        World world = Restarted(before);
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
+        world.Remove("0.0.0.0:5000");
+        for (int tries = 0; tries < 30; tries++)
+        {
+            world.Now += s_apart;
+            world.Audit("other namespaces");
+        }
+        Assert.Empty(world.Ports.Held);
+        Assert.False(world.HasRow("0.0.0.0:5000"));
+    }
+
+    /// <summary>
+    /// Long history 9100256: the process was stopped until the kernel had given up, and the REMOVE was read first.
+    /// </summary>
+    [Fact]
+    public void A_query_whose_REMOVE_comes_before_its_answer_is_a_loss()
+    {
+        var world = new World();
+        world.Query("10.0.0.1:6000", "10.0.0.2:7174");
+        world.Remove("10.0.0.1:6000");
+        world.Pass(s_apart);
+        Assert.True(world.State.Health.Losses[(int)LossCause.Undelivered].IsRecent(world.Now));
+    }
+
+    /// <summary>Long history 9301378: the kernel says the same of a listener of keep_ports that was refused.</summary>
+    [Fact]
+    public void A_replayed_port_gets_the_last_row_before_one_of_keep_ports()
+    {
+        var kept = new PortMapperSettings { KeptPorts = new PortSet([(5004, 5004)]) };
+        var world = new World(mappings: 16, settings: kept, handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        (string, string)[] mapped =
+            [.. Enumerable.Range(1, 15).Select(i => ($"10.0.0.1:{i}", $"10.0.0.1:{41000 + i}"))];
+        Replay(world, [.. mapped, ("10.0.0.1:5004", "10.0.0.1:5004"), ("10.0.0.1:5000", "10.0.0.1:40007")]);
+        Assert.Equal(
+            (MappingState.Held, 40007), (world.Row("10.0.0.1:5000").State, world.Row("10.0.0.1:5000").MappedPort));
+        Assert.False(world.HasRow("10.0.0.1:5004"));
+    }
 }

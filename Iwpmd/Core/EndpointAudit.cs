@@ -29,16 +29,32 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     private TimeSpan _lastAt, _begunAt;
     private TimeSpan _suspectBefore; // older rows may have missed a REMOVE
     private int _tries;
+    private bool _mayLackAdds;
 
     /// <summary>
     /// An audit is due: <see cref="Begin"/>, <see cref="Count"/> of each endpoint, <see cref="End"/>.
     /// </summary>
     public bool IsDue(TimeSpan now) => timers.IsDue(Timer.Audit, now);
 
+    /// <summary>
+    /// As <see cref="Schedule"/>, when a process may have lost ADDs that it had read: the kernel still waits for their
+    /// answers, and an ADD of the same listener for another device may come.
+    /// </summary>
+    public void ScheduleAfterCrash(TimeSpan now)
+    {
+        _mayLackAdds = true;
+        Schedule(now);
+        mappings.MayLackAddsBefore = now + Mappings.RecordingTime;
+    }
+
     /// <summary>Messages may have been lost until now: every row is suspect.</summary>
     public void Schedule(TimeSpan now)
     {
         _suspectBefore = now + TurnOfLoop;
+        if (_mayLackAdds)
+        {
+            mappings.MayLackAddsBefore = Times.Later(mappings.MayLackAddsBefore, _suspectBefore);
+        }
         timers.Set(Timer.Audit, now + Mappings.RecordingTime); // by then the kernel has recorded the latest requests
         _lastAt = TimeSpan.Zero;
         _tries = 0;
@@ -85,8 +101,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         for (int slot = 0; slot < mappings.HighWater; slot++)
         {
             ref readonly MappingRow row = ref mappings[slot];
-            if (!row.IsUsed || row.CreatedAt >= _suspectBefore || _counted[slot] == row.References
-                || (_counted[slot] > row.References && row.Purpose == MappingPurpose.Unknown && !row.Local.IsWildcard))
+            if (!row.IsUsed || (row.References > 0 && IsAsCounted(slot)))
             {
                 continue;
             }
@@ -112,10 +127,18 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         }
         if (suspects == 0)
         {
-            timers.Stop(Timer.Audit);
             (_counted, _countedBefore) = ([], []);
-            SetAuditPending(0);
+            Finish();
         }
+    }
+
+    private bool IsAsCounted(int slot)
+    {
+        ref readonly MappingRow row = ref mappings[slot];
+        TimeSpan suspectBefore =
+            row.Local.IsWildcard ? Times.Later(_suspectBefore, mappings.MayLackAddsBefore) : _suspectBefore;
+        return row.CreatedAt >= suspectBefore || _counted[slot] == row.References
+            || (_counted[slot] > row.References && row.Purpose == MappingPurpose.Unknown && !row.Local.IsWildcard);
     }
 
     private void OnIncomplete(string why)
@@ -125,9 +148,17 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         if (++_tries == MaxTries)
         {
             Log.ReconciliationNotPossible(log, why);
-            timers.Stop(Timer.Audit);
-            SetAuditPending(0);
+            mappings.RemoveUnreferenced();
+            Finish();
         }
+    }
+
+    private void Finish()
+    {
+        timers.Stop(Timer.Audit);
+        _mayLackAdds = false;
+        mappings.MayLackAddsBefore = TimeSpan.Zero;
+        SetAuditPending(0);
     }
 
     private void SetAuditPending(uint value)

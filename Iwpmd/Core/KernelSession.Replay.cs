@@ -60,7 +60,8 @@ internal sealed partial class KernelSession
         }
         _statistics.Count(Counter.Replayed);
         replay.Received++;
-        bool mayWait = IsUnmapped(request) || _mappings.Count == _mappings.Capacity;
+        // also one of keep_ports, which may have been refused
+        bool mayWait = request.Mapped.Port == request.Local.Port || _mappings.Count == _mappings.Capacity;
         if (mayWait && _mappings.FindExactLocal(request.Local) < 0)
         {
             _setAside.Enqueue() = request;

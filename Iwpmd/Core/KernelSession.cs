@@ -84,9 +84,9 @@ internal sealed partial class KernelSession
             return false;
         }
         WasReady = true;
-        if ((exit == PredecessorExit.Crash || _state.Health.IsAuditPending != 0) && _mappings.Count > 0)
+        if (exit == PredecessorExit.Crash || (_state.Health.IsAuditPending != 0 && _mappings.Count > 0))
         {
-            _audit.Schedule(now);
+            _audit.ScheduleAfterCrash(now);
         }
         Probe();
         return true;
@@ -107,6 +107,7 @@ internal sealed partial class KernelSession
     {
         SetKernel(HandshakeState.HelloSent);
         _timers.Set(Timer.Hello, now + RecordingPause);
+        _audit.ScheduleAfterCrash(now + RecordingPause);
     }
 
     /// <summary>Sends HELLO: at start, after messages were lost, and when iw_cm was reloaded.</summary>

@@ -27,6 +27,11 @@ internal sealed class Mappings(
     /// <summary>A listener on one of these is mapped to the same number, if that is free.</summary>
     public PortSet Kept { get; set; } = PortSet.None;
 
+    /// <summary>
+    /// Differs: an ADD for the wildcard address of an older row may have been lost: the audit judges the last REMOVE.
+    /// </summary>
+    public TimeSpan MayLackAddsBefore { get; set; }
+
     public int Count => _table.Count;
 
     public int Capacity => _table.Capacity;
@@ -151,14 +156,27 @@ internal sealed class Mappings(
         {
             return;
         }
-        if (this[slot].References <= 1)
+        bool mayLackAdds = this[slot].Local.IsWildcard && this[slot].CreatedAt < MayLackAddsBefore;
+        if (this[slot].References <= 1 && !mayLackAdds)
         {
             Remove(slot);
             return;
         }
         using var change = _table.Change(slot);
-        change.Row.References--;
+        change.Row.References = Math.Max(change.Row.References - 1, 0);
         change.Row.LastChangedAt = now;
+    }
+
+    /// <summary>Those whose last REMOVE no audit could judge.</summary>
+    public void RemoveUnreferenced()
+    {
+        for (int slot = 0; slot < HighWater; slot++)
+        {
+            if (this[slot].IsUsed && this[slot].References == 0)
+            {
+                Remove(slot);
+            }
+        }
     }
 
     /// <summary>

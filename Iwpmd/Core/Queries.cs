@@ -211,6 +211,10 @@ internal sealed class Queries
         ref readonly ConversationRow row = ref _conversations[slot];
         if (row.IsComplete || !_mappings.IsAlive(row))
         {
+            if (!row.IsComplete)
+            {
+                _statistics.Lose(LossCause.Undelivered, now); // its REMOVE came first: the kernel has given it up
+            }
             _conversations.Close(slot);
         }
         else if (now >= row.Deadline)

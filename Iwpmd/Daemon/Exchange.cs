@@ -135,9 +135,12 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             }
         }
         kernel.LeavesAcksUnread = true;
+        until = Clock.Now + ExitLimit; // registrations that waited for a replay have their delay still before them
+        TimeSpan begun;
         do
         {
-            _ = ServeInbox(int.MaxValue, Clock.Now);
+            begun = Clock.Now;
+            _ = ServeInbox(int.MaxValue, begun);
             mapper.Expire(Clock.Now);
             Drain();
             if (mapper.HasDeferredRequests)
@@ -145,7 +148,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
                 Thread.Sleep(1); // registrations are answered later
             }
         }
-        while ((mapper.HasDeferredRequests || HasNext) && Clock.Now < until);
+        while ((mapper.HasDeferredRequests || HasNext) && begun < until); // if it was stopped meanwhile, once more
         NoticeOverrun(); // this process does not finish the handshake that it begins: the next daemon sends HELLO again
     }
 
