@@ -9,7 +9,8 @@ namespace Iwpmd.Simulation;
 /// <summary>What must hold: after each step, of each connection, and when all has been quiet for a while.</summary>
 internal static class Checks
 {
-    private static readonly TimeSpan s_noticed = TimeSpan.FromSeconds(5), s_reconciled = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_noticed = TimeSpan.FromSeconds(5), s_reconciled = TimeSpan.FromSeconds(60),
+        s_recent = TimeSpan.FromSeconds(50);
 
     /// <summary>The kernel is about to use this port.</summary>
     public static void OnMapped(Machine machine, Question question, InetEndpoint mapped)
@@ -22,6 +23,12 @@ internal static class Checks
         if (mapped.Port == local.Port)
         {
             return;
+        }
+        Mappings rows = machine.Daemon!.Mapper.Mappings;
+        if (question.Endpoint.NoPortMap && !local.IsWildcard && !machine.Kernel.MayBeTakenForOlder
+            && rows.FindExactLocal(local) is var slot and >= 0 && rows[slot].References == 1)
+        {
+            throw machine.World.Fail(machine, $"{local} is mapped to port {mapped.Port}, and was not to be mapped");
         }
         if (!IsProtected(machine, machine.Daemon!, local, mapped.Port))
         {
@@ -40,18 +47,20 @@ internal static class Checks
     /// <summary>Whoever loses something by the daemon's doing can see it.</summary>
     public static void OnUnanswered(Machine machine, Question question)
     {
-        DaemonProcess? daemon = machine.Daemon;
-        bool isAsked = daemon is not null && (question.To == 0 || question.To == daemon.PortId);
-        if (!isAsked || daemon!.StartedAt > question.SentAt || machine.CrashedAt > question.SentAt)
-        {
-            return;
-        }
         machine.World.After(s_noticed, () =>
         {
             // and not of before a suspend
-            bool isRecent = machine.BootTime - question.BootSentAt < TimeSpan.FromSeconds(50);
-            if (isRecent && machine.Daemon == daemon && !machine.IsStopped
-                && machine.DisturbedAt < machine.World.Now - s_noticed && IsWell(machine, daemon))
+            bool isRecent = machine.BootTime - question.BootSentAt < s_recent;
+            if (!isRecent || machine.CrashedAt > question.SentAt || !machine.Netlink.ContainsKey(question.To))
+            {
+                return; // of a crash the administrator hears elsewhere
+            }
+            if (machine.Daemon is not DaemonProcess daemon || machine.IsStopped
+                || machine.DisturbedAt >= machine.World.Now - s_noticed)
+            {
+                OnUnanswered(machine, question); // a little later
+            }
+            else if (question.To == daemon.PortId && IsWell(machine, daemon))
             {
                 throw machine.World.Fail(
                     machine, $"{question.Operation} {question.Sequence} got no answer, and health says nothing of it");
@@ -73,7 +82,8 @@ internal static class Checks
     /// </summary>
     public static void OnConnection(Machine from, Machine to, Endpoint endpoint)
     {
-        if (endpoint.MappedRemote == endpoint.Remote || to.Foreign is not null)
+        bool isUnmapped = endpoint.MappedRemote == endpoint.Remote;
+        if ((isUnmapped && !endpoint.IsRejected) || to.Foreign is not null)
         {
             return; // its kernel was told that it goes on unmapped
         }
@@ -84,6 +94,19 @@ internal static class Checks
             || to.Kernel.Doubtful.Contains(listener.Local))
         {
             return; // it was another one that was asked for
+        }
+        if (listener.IsUnanswered)
+        {
+            return; // the row of the same listener of another device tells its port: a known limit
+        }
+        if (isUnmapped)
+        {
+            if (listener.IsMapped && to.DisturbedAt < endpoint.AskedAt - s_reconciled)
+            {
+                throw from.World.Fail(
+                    from, $"{endpoint.Local} was rejected by {to.Name}, where {listener.Local} listens");
+            }
+            return;
         }
         if (!listener.IsMapped && to.World.Now - to.DisturbedAt < s_reconciled)
         {

@@ -33,6 +33,12 @@ internal sealed class Endpoint(InetEndpoint local, InetEndpoint remote, bool noP
     /// <summary>An ADD or QUERY was sent for it.</summary>
     public bool IsAsked { get; set; }
 
+    /// <summary>The peer's port mapper said that nobody listens there.</summary>
+    public bool IsRejected { get; set; }
+
+    /// <summary>Nobody answered.</summary>
+    public bool IsUnanswered { get; set; }
+
     /// <summary>What the kernel uses.</summary>
     public InetEndpoint MappedLocal { get; set; } = local;
 

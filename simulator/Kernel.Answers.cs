@@ -145,6 +145,7 @@ internal sealed partial class Kernel
                 + $"{(isQuery ? $", {endpoint.Remote} is {mappedRemote}" : "")}{(isRejected ? ", rejected" : "")}");
         if (isRejected)
         {
+            endpoint.IsRejected = true;
             Finish(endpoint, isRecorded: true);
             return 0;
         }

@@ -32,6 +32,7 @@ internal sealed partial class Kernel(Machine machine)
     private Registration _registration;
     private uint _next = 1, _pid;
     private ushort _abi = 3;
+    private TimeSpan _reloadedAt;
 
     public List<Endpoint> Endpoints { get; } = [];
 
@@ -59,6 +60,11 @@ internal sealed partial class Kernel(Machine machine)
     public bool HasPid => _pid is not (0 or Unavailable);
 
     public bool IsRegistered => _registration == Registration.Valid;
+
+    /// <summary>
+    /// A crash may have lost the first messages of a reloaded iw_cm, by whose numbers it is known: a known limit.
+    /// </summary>
+    public bool MayBeTakenForOlder => _abi < 4 && machine.CrashedAt > _reloadedAt;
 
     private World World => machine.World;
 
@@ -121,7 +127,7 @@ internal sealed partial class Kernel(Machine machine)
             IsLoaded = true;
             _expired.Clear();
             RemoteInfos.Clear();
-            (_registration, _pid, _abi, _next) = (Registration.Undefined, 0, 3, 1);
+            (_registration, _pid, _abi, _next, _reloadedAt) = (Registration.Undefined, 0, 3, 1, World.Now);
             machine.DisturbedAt = World.Now;
         });
         return true;
@@ -150,7 +156,14 @@ internal sealed partial class Kernel(Machine machine)
             return;
         }
         uint sequence = _next++;
-        Expect(new Question(KernelOperation.RegisterPid, sequence, endpoint, World.Now, machine.BootTime, 0));
+        uint to = members[0].PortId;
+        Expect(new Question(KernelOperation.RegisterPid, sequence, endpoint, World.Now, machine.BootTime, to));
+        if (machine.StopsAtRegistration)
+        {
+            machine.StopsAtRegistration = false;
+            (machine.StopIn, machine.StopFor) =
+                (6 + World.Dice.Next(10), World.Dice.Time(TimeSpan.FromSeconds(9), TimeSpan.FromSeconds(12)));
+        }
         byte[] bytes = WriteRegistration(sequence);
         foreach (NetlinkEnd member in members)
         {
@@ -167,6 +180,7 @@ internal sealed partial class Kernel(Machine machine)
         }
         if (_registration != Registration.Valid)
         {
+            Doubtful.Add(endpoint.Local); // nobody counted it, and its REMOVE comes
             Finish(endpoint, isRecorded: true);
             return;
         }
@@ -196,10 +210,13 @@ internal sealed partial class Kernel(Machine machine)
                 World.Tell(
                     $"{machine.Name} kernel: nobody answered {question.Operation} {question.Sequence} "
                         + $"{question.Endpoint.Local}");
-                if (machine.CrashedAt > question.SentAt || machine.Daemon is null)
+                bool isHeard = machine.Netlink.ContainsKey(question.To); // by some process, now or later
+                if (!isHeard || ((machine.CrashedAt > question.SentAt || machine.Daemon is null)
+                    && !question.Endpoint.Local.IsWildcard)) // whose listeners an audit counts
                 {
                     Doubtful.Add(question.Endpoint.Local);
                 }
+                question.Endpoint.IsUnanswered = true;
                 Checks.OnUnanswered(machine, question);
                 Finish(question.Endpoint, isRecorded: question.Operation != KernelOperation.RegisterPid);
             }

@@ -90,6 +90,9 @@ internal sealed partial class Machine
 
     public TimeSpan StopFor { get; set; }
 
+    /// <summary>Also while it has read the next registration and not answered it.</summary>
+    public bool StopsAtRegistration { get; set; }
+
     public uint NewPortId() => ++_nextPortId;
 
     public ushort NewUdpPort() => ++_nextUdpPort;

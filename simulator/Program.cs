@@ -8,6 +8,9 @@ namespace Iwpmd.Simulation;
 /// </summary>
 public static class Program
 {
+    /// <summary>Of the machine, which may be busy.</summary>
+    private static readonly TimeSpan s_mostOfEvent = TimeSpan.FromSeconds(20);
+
     private static readonly Plot s_short =
         new(Phases: 1, Actions: 150, MostPause: TimeSpan.FromSeconds(5), MostGap: TimeSpan.FromSeconds(10));
     private static readonly Plot s_long =
@@ -56,11 +59,28 @@ public static class Program
             }
         }
         System.Threading.Thread[] threads =
-            [.. Enumerable.Range(0, jobs).Select(_ => new System.Threading.Thread(Work, 16 << 20))];
+            [.. Enumerable.Range(0, jobs).Select(
+                _ => new System.Threading.Thread(Work, 16 << 20) { IsBackground = true })];
         Array.ForEach(threads, thread => thread.Start());
-        Array.ForEach(threads, thread => thread.Join());
+        Array.ForEach(threads, thread => Await(thread, tally));
         tally.Took = TimeSpan.FromMilliseconds(Environment.TickCount64 - began);
         return tally;
+    }
+
+    /// <summary>A thread that comes to no end is left behind, which is a violation too.</summary>
+    private static void Await(System.Threading.Thread thread, Tally tally)
+    {
+        long events = -1;
+        while (!thread.Join(s_mostOfEvent) && World.Playing.TryGetValue(thread, out World? world))
+        {
+            if (world.Events == events)
+            {
+                tally.Add($"seed {world.Seed}, after {events} events: the process does not come to an end");
+                return;
+            }
+            events = world.Events;
+        }
+        World.Playing.TryRemove(thread, out _);
     }
 
     private static int Tell(ulong seed, Plot plot, TextWriter output)
@@ -98,6 +118,14 @@ internal sealed class Tally
     public TimeSpan Took { get; set; }
 
     public List<string> Violations { get; } = [];
+
+    internal void Add(string violation)
+    {
+        lock (_lock)
+        {
+            Violations.Add(violation);
+        }
+    }
 
     internal void Add(ulong seed, Plot plot)
     {

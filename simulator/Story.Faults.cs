@@ -33,6 +33,7 @@ internal sealed partial class Story
             case 7:
                 machine.StopIn = 1 + Dice.Next(50);
                 machine.StopFor = Dice.TimeOfAnyOrder(TimeSpan.FromMilliseconds(5), TimeSpan.FromSeconds(30));
+                machine.StopsAtRegistration = Dice.Chance(0.3);
                 break;
             case 8:
                 Suspend(machine);

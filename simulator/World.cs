@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using System.Collections.Concurrent;
+
 namespace Iwpmd.Simulation;
 
 /// <summary>Something happened that must not.</summary>
@@ -24,10 +26,14 @@ internal sealed class World
     private readonly PriorityQueue<Action, (long, long)> _due = new();
     private long _order;
 
+    /// <summary>What each thread plays.</summary>
+    public static ConcurrentDictionary<System.Threading.Thread, World> Playing { get; } = new();
+
     public World(ulong seed, TextWriter? told)
     {
         (Seed, Told, Dice) = (seed, told, new Dice(seed));
         Network = new Network(this);
+        Playing[System.Threading.Thread.CurrentThread] = this;
     }
 
     public ulong Seed { get; }
