@@ -25,7 +25,7 @@ internal static class Checks
             return;
         }
         Mappings rows = machine.Daemon!.Mapper.Mappings;
-        if (question.Endpoint.NoPortMap && !local.IsWildcard && !machine.Kernel.MayBeTakenForOlder
+        if (question.Endpoint.NoPortMap && !local.IsWildcard && !machine.Kernel.MayBeTakenForOlder(question.Endpoint)
             && rows.FindExactLocal(local) is var slot and >= 0 && rows[slot].References == 1)
         {
             throw machine.World.Fail(machine, $"{local} is mapped to port {mapped.Port}, and was not to be mapped");

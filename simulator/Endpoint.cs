@@ -36,6 +36,9 @@ internal sealed class Endpoint(InetEndpoint local, InetEndpoint remote, bool noP
     /// <summary>The peer's port mapper said that nobody listens there.</summary>
     public bool IsRejected { get; set; }
 
+    /// <summary>The ABI version of the kernel when it asked.</summary>
+    public ushort AskedAbi { get; set; }
+
     /// <summary>Nobody answered.</summary>
     public bool IsUnanswered { get; set; }
 

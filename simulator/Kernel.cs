@@ -64,7 +64,7 @@ internal sealed partial class Kernel(Machine machine)
     /// <summary>
     /// A crash may have lost the first messages of a reloaded iw_cm, by whose numbers it is known: a known limit.
     /// </summary>
-    public bool MayBeTakenForOlder => _abi < 4 && machine.CrashedAt > _reloadedAt;
+    public bool MayBeTakenForOlder(Endpoint endpoint) => endpoint.AskedAbi < 4 && machine.CrashedAt > _reloadedAt;
 
     private World World => machine.World;
 
@@ -186,7 +186,7 @@ internal sealed partial class Kernel(Machine machine)
         }
         KernelOperation operation = endpoint.IsListening ? KernelOperation.AddMapping : KernelOperation.QueryMapping;
         uint sequence = _next++, to = _pid;
-        endpoint.IsAsked = true;
+        (endpoint.IsAsked, endpoint.AskedAbi) = (true, _abi);
         SendBlocking(
             WriteRequest(operation, sequence, endpoint),
             () => Expect(new Question(operation, sequence, endpoint, World.Now, machine.BootTime, to)),

@@ -70,15 +70,15 @@ public static class Program
     /// <summary>A thread that comes to no end is left behind, which is a violation too.</summary>
     private static void Await(System.Threading.Thread thread, Tally tally)
     {
-        long events = -1;
+        (World? World, long Events) before = default;
         while (!thread.Join(s_mostOfEvent) && World.Playing.TryGetValue(thread, out World? world))
         {
-            if (world.Events == events)
+            if (before == (world, world.Events))
             {
-                tally.Add($"seed {world.Seed}, after {events} events: the process does not come to an end");
+                tally.Add($"seed {world.Seed}, after {world.Events} events: the process does not come to an end");
                 return;
             }
-            events = world.Events;
+            before = (world, world.Events);
         }
         World.Playing.TryRemove(thread, out _);
     }
