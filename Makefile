@@ -21,6 +21,7 @@ DRACUTDIR ?= /usr/lib/dracut/modules.d
 # Debian's; elsewhere it is in the folder of a version of Python.
 SOSDIR ?= /usr/lib/python3/dist-packages/sos/report/plugins
 MONITORING = dist/prometheus/iwpmd.rules.yml dist/prometheus/iwpmd.dashboard.json
+SELINUX = $(addprefix dist/selinux/,iwpmd.fc iwpmd.if iwpmd.te)
 WIRESHARKDIR ?= $(or $(wildcard /usr/lib/$(MULTIARCH)),/usr/lib64)/wireshark/plugins
 INITRAMFSDIR ?= $(if $(OUTSIDE_USR),$(SYSCONFDIR),/usr/share)/initramfs-tools
 
@@ -283,6 +284,7 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	install -D -m 644 -t $(DESTDIR)$(WIRESHARKDIR) dist/wireshark/iwpm.lua
 	install -D -m 755 -t $(DESTDIR)$(DATADIR) dist/wireshark/strace-to-pcap
 	install -D -m 644 -t $(DESTDIR)$(DATADIR) $(MONITORING)
+	install -D -m 644 -t $(DESTDIR)$(DATADIR)/selinux $(SELINUX)
 	install -D -m 644 -t $(DESTDIR)$(SOSDIR) dist/sos/iwpmd.py
 	$(PLACES) $(addprefix $(DESTDIR),$(UNITDIR)/iwpmd.service $(UNITDIR)/iwpmd-metrics.service $(INITDIR)/iwpmd \
 		$(DRACUTDIR)/95iwpmd/module-setup.sh $(INITRAMFSDIR)/hooks/iwpmd $(MANDIR)/man8/iwpmd.8)
@@ -306,9 +308,10 @@ uninstall: ## removes what `make install` installed; the configuration too with 
 		operation.md)
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/examples/,dracut-iwpmd.conf initramfs-iwpmd.conf)
 	rm -f $(addprefix $(DESTDIR)$(DRACUTDIR)/95iwpmd/,module-setup.sh iwpmd-boot.service)
-	rm -f $(addprefix $(DESTDIR)$(DATADIR)/,91-iwpmd-boot.rules strace-to-pcap $(notdir $(MONITORING)))
+	rm -f $(addprefix $(DESTDIR)$(DATADIR)/,91-iwpmd-boot.rules strace-to-pcap $(notdir $(MONITORING)) \
+		$(addprefix selinux/,$(notdir $(SELINUX))))
 	rm -f $(DESTDIR)$(WIRESHARKDIR)/iwpm.lua $(DESTDIR)$(SOSDIR)/iwpmd.py
-	@for folder in $(DOCDIR)/examples $(DOCDIR) $(DRACUTDIR)/95iwpmd $(DATADIR) $(HELPERDIR) \
+	@for folder in $(DOCDIR)/examples $(DOCDIR) $(DRACUTDIR)/95iwpmd $(DATADIR)/selinux $(DATADIR) $(HELPERDIR) \
 		$(UNITDIR)/sysinit.target.wants; do \
 		[ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
 	@if [ '$(PURGE)' = 1 ]; then rm -f $(CONFIGURATION); \

@@ -129,6 +129,7 @@ public sealed class DistTests : IDisposable
             $"{share}/doc/iwpmd/examples/dracut-iwpmd.conf", $"{share}/doc/iwpmd/examples/initramfs-iwpmd.conf",
             $"{share}/doc/iwpmd/iwpmd.spdx.json", $"{share}/iwpmd/91-iwpmd-boot.rules",
             $"{share}/iwpmd/iwpmd.dashboard.json", $"{share}/iwpmd/iwpmd.rules.yml", $"{share}/iwpmd/strace-to-pcap",
+            $"{share}/iwpmd/selinux/iwpmd.fc", $"{share}/iwpmd/selinux/iwpmd.if", $"{share}/iwpmd/selinux/iwpmd.te",
             "/usr/lib/python3/dist-packages/sos/report/plugins/iwpmd.py",
             "/usr/lib/x86_64-linux-gnu/wireshark/plugins/iwpm.lua",
             $"{share}/man/man5/iwpmd.conf.5", $"{share}/man/man8/iwpmd.8", $"{share}/zsh/site-functions/_iwpmd"]).Order(
