@@ -306,7 +306,7 @@ build_all() { # [IMAGE...]
         build_base
         for image; do
             case $image in
-            c | ours) build_image "$image" ;;
+            c | ours | selinux) build_image "$image" ;;
             *) build_boot_image "$image" ;;
             esac
         done

@@ -45,16 +45,50 @@ build_newer_package() {
     digest "${inputs[@]}" > "$debian/newer.stamp"
 }
 
-build_image() { # c|ours
-    local package='' tree=$debian/tree kernel file inputs
-    [[ $1 != ours ]] || package=$(ours_package)
+# With Debian's policy for SELinux beside the rest.
+build_selinux_base() {
+    local tree=$debian/selinux
+    [[ -e $tree/complete ]] && return
+    "$top/dist/need" selinux
+    say "adding a policy for SELinux to a Debian system"
+    rm -rf "$tree"
+    cp -a "$debian/base" "$tree"
+    # shellcheck disable=SC2016
+    DEBIAN_FRONTEND=noninteractive chroot "$tree" sh -c 'apt-get update -qq &&
+        apt-get install -y -qq --no-install-recommends selinux-policy-default && apt-get clean' > "$debian/log" 2>&1 ||
+        die "selinux-policy-default does not install, see $debian/log"
+    rm -rf "$tree"/var/lib/apt/lists/* "$tree"/usr/share/{doc,man}/*
+    touch "$tree/complete"
+}
+
+# As an administrator does it, with the sources of the package and the policy's macros.
+load_selinux_module() { # TREE
+    local work=$debian/module
+    rm -rf "$work"
+    cp -r "$1/usr/share/iwpmd/selinux" "$work"
+    make -C "$work" -f /usr/share/selinux/devel/Makefile NAME=default iwpmd.pp > "$debian/log" 2>&1 ||
+        die "the module for SELinux does not compile, see $debian/log"
+    # /share has no labels: it was mounted before there was a policy.
+    echo '(allow unlabeled_t unlabeled_t (filesystem (associate)))' > "$work/lab.cil"
+    cp "$work"/{iwpmd.pp,lab.cil} "$1/tmp/"
+    chroot "$1" semodule --noreload --store default --install /tmp/iwpmd.pp /tmp/lab.cil > "$debian/log" 2>&1 ||
+        die "the module for SELinux does not load, see $debian/log"
+    rm "$1/etc/apparmor.policy"
+    # Nothing that is denied goes unsaid.
+    echo kernel.printk_ratelimit=0 > "$1/etc/sysctl.d/lab.conf"
+}
+
+build_image() { # c|ours|selinux
+    local package='' base=$debian/base tree=$debian/tree kernel file inputs
+    [[ $1 == c ]] || package=$(ours_package)
     inputs=("$lab/debian.sh" "$lab/guest/daemon-systemd" "$build/base.stamp" $(find "$lab/debian" -type f) $package)
     build_debian_base
+    [[ $1 != selinux ]] || { build_selinux_base; base=$debian/selinux; }
     fresh "$debian/$1.stamp" "${inputs[@]}" && return
     say "building the root file system ($1)"
     kernel=$(cat "$root/kernel")
     rm -rf "$tree"
-    cp -a "$debian/base" "$tree"
+    cp -a "$base" "$tree"
     if [[ -n $package ]]; then
         cp "$package" "$tree/tmp/iwpmd.deb"
         chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 ||
@@ -76,6 +110,14 @@ build_image() { # c|ours
     cp -r "$build/tree/lib/modules" "$tree/usr/lib/"
     chroot "$tree" depmod "$kernel"
     rm -f "$tree/etc/hostname" "$debian/$1.img"
+    if [[ $1 == selinux ]]; then
+        load_selinux_module "$tree"
+        # It sets a label by way of /proc/self/fd.
+        # shellcheck disable=SC2016
+        unshare --mount sh -ec 'mount -t proc proc "$0/proc"
+            exec chroot "$0" setfiles -F /etc/selinux/default/contexts/files/file_contexts /' "$tree" \
+            2> "$debian/log" || die "setfiles: see $debian/log"
+    fi
     mke2fs -q -t ext4 -O ^has_journal -d "$tree" "$debian/$1.img" 700M > /dev/null
     rm -rf "$tree"
     digest "${inputs[@]}" > "$debian/$1.stamp"
