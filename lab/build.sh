@@ -274,8 +274,9 @@ build_base() {
     mkdir -p "$tree"/{bin,sbin,dev,proc,sys,run,tmp,etc/libibverbs.d,usr/sbin,usr/bin,lib/modules} \
         "$tree/usr/lib/$triplet/libibverbs"
     for program in rdmatest tcpport portwatch usurp guest/agent; do
-        in_tools "${cross}gcc" -O2 -Wall -Wextra -I "$root/usr/include" -L "$libraries" -Wl,-rpath-link,"$libraries" \
-            -Wl,--as-needed -o "$build/$(basename "$program")" "$lab/$program.c" -lrdmacm -libverbs -lpthread
+        in_tools "${cross}gcc" -O2 -Wall -Wextra -I "$root/usr/include" -L "$libraries" \
+            -Wl,-rpath-link,"$libraries:$root/lib/$triplet" -Wl,--as-needed \
+            -o "$build/$(basename "$program")" "$lab/$program.c" -lrdmacm -libverbs -lpthread
     done
     add_binaries "$tree" /bin "$(program busybox)"
     add_binaries "$tree" /usr/bin "$build"/{rdmatest,tcpport,portwatch,usurp,agent} "$root"/usr/bin/{rping,strace} \
