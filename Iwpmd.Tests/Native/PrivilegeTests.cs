@@ -11,6 +11,12 @@ public sealed class PrivilegeTests : IDisposable
 {
     private const string NetAdminOnly = "0000000000001000", Nothing = "0000000000000000";
 
+    private static readonly string[] AsUnit =
+    [
+        "setpriv", "--reuid=4711", "--regid=4712", "--clear-groups", "--inh-caps=+net_admin",
+        "--ambient-caps=+net_admin",
+    ];
+
     private readonly Host _host = new();
     private readonly SimulatedKernel _kernel = new();
 
@@ -90,6 +96,20 @@ public sealed class PrivilegeTests : IDisposable
     }
 
     [Fact]
+    public void What_root_took_over_by_hand_the_unit_takes_back()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        Start();
+        using var byHand = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f", "--takeover"]);
+        byHand.ExpectLog("daemon: ready");
+        Tool.Run("chmod", "coreutils", "-R", "a+rwX", _kernel.Environment["SIMKERNEL"]);
+        using var unit = DaemonProcess.Start(_host, _kernel, [.. AsUnit, Binaries.Ours, "-f", "--takeover"]);
+
+        unit.ExpectLog("daemon: ready");
+        Assert.Equal(0, byHand.ExpectExit());
+    }
+
+    [Fact]
     public void A_configuration_that_only_root_can_read_is_read_before_the_privileges_go()
     {
         WriteConfigurationForRoot();
@@ -106,12 +126,7 @@ public sealed class PrivilegeTests : IDisposable
     {
         WriteConfigurationForRoot();
         Tool.Run("chmod", "coreutils", "-R", "a+rwX", _kernel.Environment["SIMKERNEL"]);
-        using var daemon = DaemonProcess.Start(
-            _host, _kernel,
-            [
-                "setpriv", "--reuid=4711", "--regid=4712", "--clear-groups", "--inh-caps=+net_admin",
-                "--ambient-caps=+net_admin", Binaries.Ours, "-f",
-            ]);
+        using var daemon = DaemonProcess.Start(_host, _kernel, [.. AsUnit, Binaries.Ours, "-f"]);
 
         Assert.Contains("warn:", daemon.ExpectLog(
             "configuration: /etc/iwpmd.conf: cannot be read by user 4711: the defaults are used, whatever it allows or "

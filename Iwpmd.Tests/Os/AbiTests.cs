@@ -31,10 +31,11 @@ public sealed class AbiTests
     private static readonly string[] s_headers =
     [
         "errno.h", "fcntl.h", "poll.h", "sched.h", "spawn.h", "stddef.h", "stdio.h", "time.h", "unistd.h", "sys/auxv.h",
-        "sys/epoll.h", "sys/eventfd.h", "sys/file.h", "sys/ioctl.h", "sys/mman.h", "sys/prctl.h", "sys/syscall.h",
-        "sys/random.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/un.h", "sys/vfs.h", "sys/wait.h",
-        "ifaddrs.h", "net/if.h", "netdb.h", "netinet/in.h", "linux/audit.h", "linux/capability.h", "linux/errqueue.h",
-        "linux/filter.h", "linux/icmp.h", "linux/icmpv6.h", "linux/magic.h", "linux/netlink.h", "linux/seccomp.h",
+        "sys/epoll.h", "sys/eventfd.h", "sys/file.h", "sys/fsuid.h", "sys/ioctl.h", "sys/mman.h", "sys/prctl.h",
+        "sys/random.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/syscall.h", "sys/un.h", "sys/vfs.h",
+        "sys/wait.h", "ifaddrs.h", "net/if.h", "netdb.h", "netinet/in.h", "linux/audit.h", "linux/capability.h",
+        "linux/errqueue.h", "linux/filter.h", "linux/icmp.h", "linux/icmpv6.h", "linux/magic.h", "linux/netlink.h",
+        "linux/seccomp.h",
         "asm/termbits.h",
     ];
 

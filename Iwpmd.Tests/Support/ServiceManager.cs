@@ -61,7 +61,7 @@ internal sealed class ServiceManager : IDisposable
     /// <summary>Starts the daemon with all that is stored; what is stored stays so.</summary>
     public DaemonProcess Start(SimulatedKernel kernel, params string[] options)
     {
-        Assert.Equal(Errno.None, UnixMessageSocket.Listen(_passPath, out int listening));
+        Assert.Equal(Errno.None, UnixMessageSocket.Listen(_passPath, Limits.UserId, out int listening));
         DaemonProcess daemon = DaemonProcess.Start(
             _host, kernel, [s_passFds.Value, _passPath, Binaries.Ours, "-s", "-l", "debug", .. options],
             ("NOTIFY_SOCKET", _path));

@@ -60,7 +60,7 @@ internal sealed class HandOver : IDisposable
         {
             return; // without its state there is nothing to take over
         }
-        Errno error = _listener.Open(PathIn(directory));
+        Errno error = _listener.Open(PathIn(directory), resources.File.Owner);
         if (error != Errno.None)
         {
             Log.HandOverFailed(
@@ -144,7 +144,7 @@ internal sealed class HandOver : IDisposable
     /// The file's owner can be another user than ours: a service manager, as root, prepares the directory for one.
     /// </summary>
     private bool IsPermitted(uint user) =>
-        user == 0 || user == Limits.UserId || _resources.File!.IsOwnedBy(user);
+        user == 0 || user == Limits.UserId || user == _resources.File!.Owner;
 
     private void Reconfigure(string request)
     {

@@ -32,9 +32,9 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
     /// <summary>The connection of the last request, until <see cref="EndConnection"/>; -1 is none.</summary>
     public int Connection { get; private set; } = -1;
 
-    public Errno Open(string path)
+    public Errno Open(string path, uint owner)
     {
-        Errno error = UnixMessageSocket.Listen(path, out _listening);
+        Errno error = UnixMessageSocket.Listen(path, owner, out _listening);
         _reserve = error == Errno.None ? SocketFd.Duplicate(_listening) : -1;
         return error;
     }

@@ -108,8 +108,7 @@ internal sealed unsafe class StateFile : IDisposable
         Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? OpError.Of("rename") : null;
 
     /// <summary>Whose the file is now: root can give it to another user while we have it open.</summary>
-    public bool IsOwnedBy(uint user) =>
-        FileStatus.Read(Fd, out Libc.statx status) == Errno.None && status.stx_uid == user;
+    public uint Owner => FileStatus.Read(Fd, out Libc.statx status) == Errno.None ? status.stx_uid : Limits.UserId;
 
     /// <summary>
     /// Turns the whole content into zeros by giving its pages back, so that those nobody touches again cost no memory.

@@ -28,8 +28,10 @@ internal static unsafe class UnixMessageSocket
         return Errno.None;
     }
 
-    /// <summary>Listens at a path that only the owner can reach; what stands there is replaced.</summary>
-    public static Errno Listen(string path, out int fd)
+    /// <summary>
+    /// Listens at a path that only <paramref name="owner"/> and root can reach; what stands there is replaced.
+    /// </summary>
+    public static Errno Listen(string path, uint owner, out int fd)
     {
         fd = -1;
         Span<byte> address = stackalloc byte[Libc.sizeof_sockaddr_un];
@@ -41,7 +43,9 @@ internal static unsafe class UnixMessageSocket
         }
         _ = Libc.unlink(path);
         _ = Libc.fchmod(fd, OwnerOnly); // of the socket before it has a name: the name takes it over
+        _ = Libc.setfsuid(owner); // by the path alone root could be led to give away another file
         error = SocketFd.Bind(fd, address[..length]);
+        _ = Libc.setfsuid(Limits.UserId);
         if (error == Errno.None && Libc.listen(fd, Backlog) != 0)
         {
             error = Errno.Last;
