@@ -156,6 +156,18 @@ public sealed class StateReaderTests : IDisposable
         File.Delete(state);
         Directory.CreateDirectory(state);
         Assert.Equal($"{state} is not a regular file: move it away, and start iwpmd", Problem());
+        Directory.Delete(state);
+        Tool.Run("mkfifo", "coreutils", state);
+        Assert.Equal($"{state} is not a regular file: move it away, and start iwpmd", Problem());
+        File.Delete(state);
+        using (FileStream sparse = File.Create(state))
+        {
+            sparse.SetLength(1L << 31);
+        }
+        Assert.Equal($"{state}: size: File too large (EFBIG): move it away, and start iwpmd", Problem());
+        Assert.Equal(
+            new OpError("size", Errno.EFBIG),
+            StateFile.TryOpen(_directory["other"], StateLayout.SizeOf(Capacity), [], out _));
 
         string? Problem() => new StateReader(_directory["other"]).Read().Problem;
     }

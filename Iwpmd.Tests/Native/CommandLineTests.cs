@@ -129,6 +129,8 @@ public class CommandLineTests
     [InlineData("Unrecognized command or argument '/?'.", null, "/?")]
     [InlineData("'staus' is no command", null, "help", "staus")]
     [InlineData("'' is not the name of a file", "status", "status", "-c", "")]
+    [InlineData("--config takes the name of one file", "status", "-c", "", "status")]
+    [InlineData("--config takes the name of one file", "doctor", "-c", "a", "--config=b", "doctor")]
     [InlineData("'-' is not the name of a file", "metrics", "metrics", "-o", "-")]
     [InlineData("'10' is not an IP address", "mappings", "mappings", "-a", "10")]
     public void Wrong_usage_names_what_is_wrong_and_the_help(string fault, string? command, params string[] words)

@@ -110,6 +110,18 @@ public sealed class PrivilegeTests : IDisposable
     }
 
     [Fact]
+    public void In_a_directory_of_root_the_takeover_socket_is_roots()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        Start();
+        _host.Run(() => Tool.Run("chown", "coreutils", "0", "/run/iwpmd"));
+        using var byHand = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f", "--takeover"]);
+        byHand.ExpectLog("daemon: ready");
+
+        Assert.Equal("0", _host.Run(() => Owner("/run/iwpmd/takeover")));
+    }
+
+    [Fact]
     public void A_configuration_that_only_root_can_read_is_read_before_the_privileges_go()
     {
         WriteConfigurationForRoot();

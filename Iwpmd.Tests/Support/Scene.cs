@@ -106,6 +106,8 @@ internal sealed class Scene : IDisposable
         ushort port = AddMapping(local);
         Daemon.Stop();
         Socket other = Host.Open(SocketType.Stream, new IPEndPoint(IPAddress.Any, port));
+        var endpoint = InetEndpoint.Parse(local);
+        Kernel.SetReplay(new KernelRequest { Local = endpoint, Mapped = endpoint.WithPort(port) }); // it asks again
         Restart().ExpectLog($"mapping: unprotected: {local}");
         Daemon.ExpectLog("daemon: ready");
         return other;

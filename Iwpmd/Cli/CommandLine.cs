@@ -184,6 +184,10 @@ internal static partial class CommandLine
             {
                 yield return $"{option.Name} is given before and behind the command {command.Name}";
             }
+            else if (parsed.GetResult(option)!.Tokens is not [{ Value.Length: > 0 }])
+            {
+                yield return $"{option.Name} takes the name of one file"; // the parser checks it without a command only
+            }
         }
     }
 

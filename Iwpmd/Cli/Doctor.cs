@@ -110,7 +110,8 @@ internal static class Doctor
         new DaemonChecks(configuration, reading).AddTo(findings);
         if (Limits.UserId != 0)
         {
-            findings.Add(Finding.Ok("user", "without root the checks buffer and state are left out"));
+            string omitted = isPermitted ? "buffer and state" : "buffer, udp, listeners and state";
+            findings.Add(Finding.Ok("user", $"without root the checks {omitted} are left out"));
         }
         bool needsNothing =
             findings.Exists(finding => finding is { Check: HostChecks.Devices, Result: not CheckResult.Ok })

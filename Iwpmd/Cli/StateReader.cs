@@ -88,7 +88,7 @@ internal sealed class StateReader(string directory)
     private static string WhyUnreadable(OpError? error) => error switch
     {
         { Operation: "open", Errno: Errno.ELOOP } => " is a symbolic link",
-        { Operation: "type" } => " is not a regular file",
+        { Operation: "type" } or { Operation: "open", Errno: Errno.ENXIO } => " is not a regular file",
         { Operation: "mmap", Errno: Errno.EINVAL } => " is empty",
         _ => $": {error}",
     };

@@ -24,7 +24,7 @@ internal sealed unsafe class StateView : IDisposable
     public static OpError? TryOpen(string path, out StateView? view)
     {
         view = null;
-        int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, 0);
+        int fd = Libc.open(path, Libc.O_RDONLY | Libc.O_CLOEXEC | Libc.O_NOFOLLOW | Libc.O_NONBLOCK, 0);
         if (fd < 0)
         {
             return OpError.Of("open");
@@ -42,6 +42,10 @@ internal sealed unsafe class StateView : IDisposable
         if (FileStatus.ReadPlain(fd, out Libc.statx status) is OpError error)
         {
             return error;
+        }
+        if (status.stx_size > StateFile.MaxLength)
+        {
+            return new OpError("size", Errno.EFBIG);
         }
         nint address = Libc.mmap(0, (nuint)status.stx_size, Libc.PROT_READ, Libc.MAP_SHARED, fd, 0);
         if (address == -1)

