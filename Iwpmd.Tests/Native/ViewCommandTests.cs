@@ -158,7 +158,8 @@ public sealed class ViewCommandTests
             Assert.All(
                 (string[])["udp", "state", "buffer"], check => Assert.DoesNotMatch($"(?m)^[a-z]+ +{check} ", doctor));
             Assert.Contains(
-                "\nok       user           without root the checks buffer, udp, listeners and state are left out\n", doctor);
+                "\nok       user           without root the checks buffer, udp, listeners and state are left out\n",
+                doctor);
             scene.Daemon.Kill();
         }
     }
