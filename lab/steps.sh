@@ -144,6 +144,21 @@ expect_mappings() { # HOST COUNT
     fail "$2 mappings on host $1" "$seen"
 }
 
+each_host() { "$1" b a; "$1" a b; } # FUNCTION, with a host and its peer
+
+# Ten listens on a while its daemon is away: the kernel gives them up; then the next one.
+listens_time_out() {
+    listen a 10.0.0.1 7001-7010 --threads 10
+    [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -gt 9500 ]] || fail "the kernel waited 10 s" "$listened"
+}
+next_listen_is_served() {
+    listen a 10.0.0.1 7011
+    [[ $listened =~ slowest\ ([0-9]+)\ ms && ${BASH_REMATCH[1]} -lt 1500 ]] ||
+        fail "the next one is served at once" "$listened"
+    check_row a 7011
+    saw "10 timed out, the next one: ${listened#listening on }"
+}
+
 # The row of a local address must exist, and its port must be held, or only noted when siw maps nothing.
 check_row() { # HOST LOCAL_PORT
     local row mapped
