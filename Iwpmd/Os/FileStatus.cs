@@ -18,12 +18,16 @@ internal static unsafe class FileStatus
         }
     }
 
-    /// <summary>The same of a plain file; of anything else <see cref="Errno.EINVAL"/> with operation "type".</summary>
+    /// <summary>
+    /// The same of a plain file; of anything else <see cref="Errno.EINVAL"/> with operation "type", of one that no
+    /// span can have <see cref="Errno.EFBIG"/> with operation "size".
+    /// </summary>
     public static OpError? ReadPlain(int fd, out Libc.statx status)
     {
         Errno error = Read(fd, out status);
         return error != Errno.None ? new OpError("statx", error)
             : (status.stx_mode & Libc.S_IFMT) != Libc.S_IFREG ? new OpError("type", Errno.EINVAL)
+            : status.stx_size > int.MaxValue ? new OpError("size", Errno.EFBIG)
             : null;
     }
 

@@ -13,9 +13,6 @@ internal readonly record struct FileRange(long At, long Length);
 /// </summary>
 internal sealed unsafe class StateFile : IDisposable
 {
-    /// <summary>Of a state of any max_mappings, in bytes; what is longer is none, and no span can have it.</summary>
-    public const int MaxLength = int.MaxValue;
-
     private const uint DirectoryMode = 0x1ed, FileMode = 0x180; // 0755, 0600
 
     private const string Name = "state", NewName = "state.new";
@@ -159,8 +156,7 @@ internal sealed unsafe class StateFile : IDisposable
             return new OpError("owner", Errno.EPERM);
         }
         existing = (long)status.stx_size;
-        return existing > MaxLength ? new OpError("size", Errno.EFBIG)
-            : Libc.fchmod(fd, FileMode) != 0 ? OpError.Of("chmod") : null;
+        return Libc.fchmod(fd, FileMode) != 0 ? OpError.Of("chmod") : null;
     }
 
     private static OpError? Map(

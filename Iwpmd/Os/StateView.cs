@@ -43,10 +43,6 @@ internal sealed unsafe class StateView : IDisposable
         {
             return error;
         }
-        if (status.stx_size > StateFile.MaxLength)
-        {
-            return new OpError("size", Errno.EFBIG);
-        }
         nint address = Libc.mmap(0, (nuint)status.stx_size, Libc.PROT_READ, Libc.MAP_SHARED, fd, 0);
         if (address == -1)
         {
