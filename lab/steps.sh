@@ -144,7 +144,7 @@ expect_mappings() { # HOST COUNT
     fail "$2 mappings on host $1" "$seen"
 }
 
-each_host() { "$1" b a; "$1" a b; } # FUNCTION, with a host and its peer
+each_host() { "$1" b a "${@:2}"; "$1" a b "${@:2}"; } # FUNCTION ARGS..., behind a host and its peer
 
 # Ten listens on a while its daemon is away: the kernel gives them up; then the next one.
 listens_time_out() {
@@ -226,35 +226,32 @@ connects_to_each() {
 }
 
 # Live listeners and a live connection over the end and the new start of each host's daemon.
-restarts() { # HOW (of daemon)
-    local host before after text
-    for host in b a; do
-        local peer=a
-        [[ $host == b ]] || peer=b
-        listen "$host" 0.0.0.0 7001-7003
-        listen "$host" "$(address4 $host)" 7004
-        listen "$host" :: 7005
-        connect_meanwhile "$peer" "$(address4 $host)" 7001 --hold 60
-        on "$peer" "for i in \$(seq 1 200); do grep -q ^total /tmp/connect.log && break; sleep 0.05; done; \
-            grep ^established /tmp/connect.log" > /dev/null || fail "a live connection" "none"
-        before=$(mappings "$host")
-        [[ $(wc -l <<< "$before") -ge 5 ]] || fail "at least 5 mappings before" "$before"
-        text=$(on "$host" "daemon $1")
-        [[ $1 != stop || $text == 0 ]] || fail "exit status 0 after SIGTERM" "$text"
-        on "$host" "daemon start" || fail "the daemon of host $host starts again" "not"
-        after=$(mappings "$host")
-        [[ $before == "$after" ]] || fail "the mappings as before: $before" "$after"
-        check_row "$host" 7001
-        connect "$peer" "$(address4 $host)" 7001
-        all_established 1
-        at_once
-        connect "$peer" "$(address6 $host)" 7005
-        all_established 1
-        stop_listening "$host"
-        stop_listening "$peer"
-        expect_mappings "$host" 0
-        saw "host $host: $(wc -l <<< "$before") mappings back, then connected in $slowest ms"
-    done
+restarts() { each_host restart "$1"; } # HOW (of daemon)
+restart() { # HOST PEER HOW
+    local host=$1 peer=$2 before after text
+    listen "$host" 0.0.0.0 7001-7003
+    listen "$host" "$(address4 $host)" 7004
+    listen "$host" :: 7005
+    connect_meanwhile "$peer" "$(address4 $host)" 7001 --hold 60
+    on "$peer" "for i in \$(seq 1 200); do grep -q ^total /tmp/connect.log && break; sleep 0.05; done; \
+        grep ^established /tmp/connect.log" > /dev/null || fail "a live connection" "none"
+    before=$(mappings "$host")
+    [[ $(wc -l <<< "$before") -ge 5 ]] || fail "at least 5 mappings before" "$before"
+    text=$(on "$host" "daemon $3")
+    [[ $3 != stop || $text == 0 ]] || fail "exit status 0 after SIGTERM" "$text"
+    on "$host" "daemon start" || fail "the daemon of host $host starts again" "not"
+    after=$(mappings "$host")
+    [[ $before == "$after" ]] || fail "the mappings as before: $before" "$after"
+    check_row "$host" 7001
+    connect "$peer" "$(address4 $host)" 7001
+    all_established 1
+    at_once
+    connect "$peer" "$(address6 $host)" 7005
+    all_established 1
+    stop_listening "$host"
+    stop_listening "$peer"
+    expect_mappings "$host" 0
+    saw "host $host: $(wc -l <<< "$before") mappings back, then connected in $slowest ms"
 }
 
 healthy='systemd|eth[0-2] speed is unknown|Using ABI version|siw: |SoftiWARP|ADDRCONF|random: |hrtimer: interrupt took'
