@@ -24,7 +24,7 @@
 #define FIRST_PORT 1000
 #define ANSWERED_BY 5000         /* the port that the peer says it is mapped to */
 #define MAX_SAMPLES 65536
-#define PATIENCE 20              /* seconds for an answer */
+#define PATIENCE 60              /* seconds for an answer */
 #define IN_FLIGHT 1024           /* more than any window */
 
 static double sent_at[IN_FLIGHT], samples[MAX_SAMPLES];
