@@ -146,7 +146,7 @@ internal static class Checks
         foreach (Endpoint endpoint in machine.Kernel.Endpoints)
         {
             bool isDoubtful = machine.Kernel.Doubtful.Contains(endpoint.Local);
-            if (endpoint.IsMapped && !isDoubtful
+            if (endpoint.IsMapped && !isDoubtful && !LacksRows(daemon)
                 && !IsProtected(machine, daemon, endpoint.Local, endpoint.MappedLocal.Port))
             {
                 daemon.Mapper.DumpMappings();
@@ -297,6 +297,11 @@ internal static class Checks
         int slot = daemon.Mapper.Mappings.FindExactLocal(local);
         return slot >= 0 && daemon.Mapper.Mappings[slot].State == MappingState.Unprotected;
     }
+
+    /// <summary>The kernel replayed more than fits, and the daemon said so: a known limit.</summary>
+    private static bool LacksRows(DaemonProcess daemon) =>
+        daemon.Mapper.Mappings.Count == daemon.Mapper.Mappings.Capacity
+            && daemon.State.Counters[(int)Counter.TableFull] > 0;
 
     private static bool IsWell(Machine machine, DaemonProcess daemon)
     {

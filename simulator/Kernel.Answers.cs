@@ -22,7 +22,9 @@ internal sealed partial class Kernel
             AnswerEndpoints(from, header, payload);
             return;
         }
-        bool isKnown = header.Client == RDMA_NL_IWCM && IsLoaded && !(IsOld && header.Operation == RDMA_NL_IWPM_HELLO);
+        bool isHello = header.Operation == RDMA_NL_IWPM_HELLO;
+        bool isKnown = header.Client == RDMA_NL_IWCM && IsLoaded && !(IsOld && isHello);
+        _isHelloRefused = isHello ? !isKnown : _isHelloRefused;
         if (!isKnown)
         {
             Refuse(from, bytes, Errno.EINVAL);

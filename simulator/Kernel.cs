@@ -32,6 +32,7 @@ internal sealed partial class Kernel(Machine machine)
     private Registration _registration;
     private uint _next = 1, _pid;
     private ushort _abi = 3;
+    private bool _isHelloRefused;
     private TimeSpan _reloadedAt;
 
     public List<Endpoint> Endpoints { get; } = [];
@@ -62,9 +63,11 @@ internal sealed partial class Kernel(Machine machine)
     public bool IsRegistered => _registration == Registration.Valid;
 
     /// <summary>
-    /// A crash may have lost the first messages of a reloaded iw_cm, by whose numbers it is known: a known limit.
+    /// A crash may have lost the first messages of a reloaded iw_cm, by whose numbers it is known; or iw_cm was loaded
+    /// just between HELLO, which it refused, and MAPINFO: known limits.
     /// </summary>
-    public bool MayBeTakenForOlder(Endpoint endpoint) => endpoint.AskedAbi < 4 && machine.CrashedAt > _reloadedAt;
+    public bool MayBeTakenForOlder(Endpoint endpoint) =>
+        endpoint.AskedAbi < 4 && (machine.CrashedAt > _reloadedAt || _isHelloRefused);
 
     private World World => machine.World;
 
