@@ -173,7 +173,7 @@ check: ## runs all tests; root
 
 # The whole matrix of scenarios, builds of soft iWARP and pairs of daemons. lab-lasting: what outlives the daemon, under
 # systemd.
-lab: lab-deps all static ## runs the lab's whole matrix, about an hour; root
+lab: lab-deps all static oci ## runs the lab's whole matrix, about an hour; root
 	lab/run --jobs 3
 
 lab-lasting: lab-lasting-deps all deb rpm ## runs restart, crash, upgrade and boot of hosts with systemd; root

@@ -9,7 +9,7 @@ namespace Iwpmd.Tests.Native;
 
 /// <summary>
 /// The image that `make oci` makes, unpacked from the layout by umoci and started by crun, in a network
-/// namespace of its own. That the executable serves from an empty root is in the lab (empty-root.sh).
+/// namespace of its own. That it serves, and that another container has its mappings, is in the lab (container.sh).
 /// </summary>
 public sealed class ContainerTests : IDisposable
 {
