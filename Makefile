@@ -176,7 +176,7 @@ check: ## runs all tests; root
 lab: lab-deps all static oci ## runs the lab's whole matrix, about an hour; root
 	lab/run --jobs 3
 
-lab-lasting: lab-lasting-deps all deb rpm ## runs restart, crash, upgrade and boot of hosts with systemd; root
+lab-lasting: lab-lasting-deps all deb rpm sysext ## runs restart, crash, upgrade and boot of hosts with systemd; root
 	lab/run --lasting
 
 # A quarter of the matrix with the kernels, C libraries and rdma-core of other Debian releases, on amd64 and arm64.

@@ -242,7 +242,7 @@ archive() { # TREE FILE
 
 # With whatever these need, as they say themselves. What a kernel has built in, or does not have any more, is no file.
 modules=(virtio_pci virtio_blk virtio_net 9pnet_virtio 9p ext4 crc32c_generic libcrc32c crc32c_cryptoapi
-    iw_cm ib_uverbs rdma_ucm nf_tables nft_reject_inet)
+    iw_cm ib_uverbs rdma_ucm nf_tables nft_reject_inet overlay squashfs loop)
 needs() { LC_ALL=C grep -aoPm1 '\0depends=\K[^\0]+' "$1" | tr ',\0' '\n\n' || true; } # MODULE
 add_modules() { # TREE KERNEL
     local folder=lib/modules/$2 queue=("${modules[@]}" $(needs "$build/siw-stock.ko")) name file target needed
@@ -307,7 +307,7 @@ build_all() { # [IMAGE...]
         build_base
         for image; do
             case $image in
-            c | ours | selinux) build_image "$image" ;;
+            c | ours | selinux*) build_image "$image" ;;
             *) build_boot_image "$image" ;;
             esac
         done
