@@ -414,4 +414,18 @@ public sealed class HandOverTests : IDisposable
         _manager.Keep("other", File.OpenHandle("/dev/null"));
         StartManaged().ExpectLog("daemon: closed an unexpected inherited descriptor: no socket");
     }
+
+    /// <summary>With port id 0 its user hangs in the kernel; with a negative one the kernel ignores it.</summary>
+    [Theory]
+    [InlineData(0u)]
+    [InlineData(0x80001234u)]
+    public void A_netlink_socket_without_a_positive_port_id_is_replaced_by_a_new_one(uint portId)
+    {
+        StartFirst().Stop();
+        _kernel.Socket.PortId = portId;
+        StartManaged().ExpectLog("daemon: closed an unexpected inherited descriptor: netlink socket");
+        _kernel.ExpectHandshake();
+        Assert.InRange(_kernel.Socket.PortId, 1u, (uint)int.MaxValue);
+        Add("10.0.0.1:5000");
+    }
 }

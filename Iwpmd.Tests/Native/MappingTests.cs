@@ -110,6 +110,47 @@ public class MappingTests
     }
 
     [Fact]
+    public void Messages_of_other_processes_without_end_keep_neither_a_peer_nor_a_signal_waiting()
+    {
+        using Scene scene = new Scene().Ready();
+        using var peer = new Peer(scene.Host, "127.0.0.1", 0);
+        bool ended = false;
+        byte[] meaningless = new byte[16];
+        Thread[] noise = [.. Enumerable.Range(0, 3).Select(_ => new Thread(() =>
+        {
+            while (!Volatile.Read(ref ended))
+            {
+                scene.Kernel.Socket.SendOrDrop(meaningless, charge: 0, source: 4711);
+            }
+        }))];
+        Array.ForEach(noise, thread => thread.Start());
+        try
+        {
+            Thread.Sleep(200);
+            peer.Send(
+                new IPEndPoint(IPAddress.Loopback, Peer.MapperPort),
+                Peer.Request(7, "127.0.0.1:5001", "127.0.0.1:7999", "127.0.0.1:5002"));
+            Assert.Equal(PeerMessageType.Reject, Peer.Parse(peer.Receive().Bytes).Type);
+            scene.Daemon.Stop();
+        }
+        finally
+        {
+            Volatile.Write(ref ended, true);
+            Array.ForEach(noise, thread => thread.Join());
+        }
+    }
+
+    /// <summary>Of one wildcard address peers can be told one port.</summary>
+    [Fact]
+    public void A_wildcard_of_two_device_classes_is_logged()
+    {
+        using Scene scene = new Scene().Ready();
+        ushort port = scene.AddMapping("0.0.0.0:5000");
+        Assert.Equal(port, scene.AddMapping("0.0.0.0:5000", flags: 1));
+        scene.Daemon.ExpectLog($"mapping: shared: 0.0.0.0:5000 -> 0.0.0.0:{port}");
+    }
+
+    [Fact]
     public void A_bad_message_does_not_take_its_neighbours_with_it()
     {
         using Scene scene = new Scene().Ready();

@@ -46,6 +46,25 @@ public sealed class ViewCommandTests
     }
 
     [Fact]
+    public void Each_iWARP_device_of_the_host_is_named_whichever_registered()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.Host.ShowDevice();
+        scene.Host.Run(() => Directory.CreateDirectory("/sys/class/infiniband/irdma0"));
+        scene.Host.Write("/sys/class/infiniband/irdma0/node_type", "4: RNIC\n");
+        scene.AddMapping("0.0.0.0:5000");
+
+        string status = Command.Run(scene.Host, "status").Output;
+        Assert.Contains("\ndevice     siw0", status);
+        Assert.Contains("\ndevice     irdma0", status);
+        Assert.Equal(
+            [("irdma0", "served"), ("siw0", "registered")],
+            Json(scene.Host, 0, "status").GetProperty("devices").EnumerateArray().Select(
+                device => (Text(device, "device"), Text(device, "state"))));
+        Assert.Contains("device=\"irdma0\"", Command.Run(scene.Host, "metrics").Output);
+    }
+
+    [Fact]
     public void Twenty_five_thousand_mappings_are_shown_whole()
     {
         using Scene scene = new Scene().Ready();

@@ -46,7 +46,12 @@ internal sealed unsafe class SimulatedSocket : IDisposable
     /// <summary>The daemon closed its end.</summary>
     public bool IsGone { get; set; }
 
-    public uint PortId => Volatile.Read(ref _page->PortId);
+    /// <summary>Another one than the daemon asked for is what a socket that it did not bind has.</summary>
+    public uint PortId
+    {
+        get => Volatile.Read(ref _page->PortId);
+        set => Volatile.Write(ref _page->PortId, value);
+    }
 
     public uint Groups => _page->Groups;
 
