@@ -51,6 +51,7 @@ public class LossTests
         [LossCause.PeersNotTold] = () => After(world => world.Add("10.0.0.1:5000"), Tell),
         [LossCause.NotProtected] = Unprotected,
         [LossCause.PeersNotAnswered] = () => After(world => world.Mapper.CountUnsentAccept(world.Now)),
+        [LossCause.NotKept] = NotKept,
     };
 
     public static TheoryData<string> Causes => [.. Enum.GetNames<LossCause>()];
@@ -89,6 +90,14 @@ public class LossTests
         after.Pass(TimeSpan.FromSeconds(2)); // tried again
         after.Introduce();
         return after;
+    }
+
+    private static World NotKept()
+    {
+        var world = new World(settings: new PortMapperSettings { KeptPorts = new PortSet([(4420, 4420)]) });
+        world.Ports.Taken.Add(4420);
+        world.Add("10.0.0.1:4420");
+        return world;
     }
 
     private static Health HealthOf(World world)

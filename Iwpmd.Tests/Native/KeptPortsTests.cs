@@ -52,6 +52,10 @@ public sealed class KeptPortsTests
         Assert.NotEqual(3261, mapped);
         scene.Daemon.ExpectLog(
             $"mapping: not kept: 10.0.0.1:3261 -> 10.0.0.1:{mapped}: TCP port 3261 is in use by another program");
+        Assert.Matches(
+            "^degraded: 1 listener of keep_ports mapped to another port .* ago: hosts without a port mapper cannot "
+                + "reach it: see who has its port ",
+            Command.Run(scene.Host, "status").Output);
         JsonElement finding =
             JsonDocument.Parse(Command.Run(scene.Host, "doctor", "--json").Output).RootElement.GetProperty("checks")
             .EnumerateArray().Single(check => check.GetProperty("check").GetString() == "keep_ports");

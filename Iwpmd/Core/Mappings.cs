@@ -286,6 +286,7 @@ internal sealed class Mappings(
         if (isToKeep && result == ClaimResult.Claimed)
         {
             string reason = kept == ClaimResult.Taken ? "is in use by another program" : "could not be claimed";
+            statistics.Lose(LossCause.NotKept, now);
             Log.MappingNotKept(log, local, local.WithPort(port), local.Port, reason);
         }
         return result;

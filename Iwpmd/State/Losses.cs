@@ -26,6 +26,7 @@ internal enum LossCause
     PeersNotTold,
     NotProtected,
     PeersNotAnswered,
+    NotKept,
 }
 
 /// <summary>
@@ -110,6 +111,9 @@ internal sealed record LossWords(LossCause Cause, string Name, string Noun, stri
         new(
             LossCause.PeersNotAnswered, "peers_not_answered", "answer", "to other hosts not sent",
             "the host refused to send", "let UDP port 3935 out (nft list ruleset), or see its log for the error"),
+        new(
+            LossCause.NotKept, "not_kept", "listener", "of keep_ports mapped to another port",
+            "hosts without a port mapper cannot reach it", "see who has its port (ss -tlnp)"),
     ];
 
     public string Describe(ulong count) =>
