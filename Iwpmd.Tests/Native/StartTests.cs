@@ -164,6 +164,18 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
+    public void A_host_on_which_all_ports_are_reserved_is_told_so()
+    {
+        _host.Write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40009");
+        _host.Write("/proc/sys/net/ipv4/ip_local_reserved_ports", "40000-40009");
+
+        (int status, string line) = Fail();
+
+        Assert.Equal(1, status);
+        Assert.Contains("udp: no port of net.ipv4.ip_local_port_range is free: widen it, or reserve less of it", line);
+    }
+
+    [Fact]
     public void A_host_without_RDMA_netlink_is_told_how_to_get_it()
     {
         _kernel.RefuseSockets(Errno.EPROTONOSUPPORT);
@@ -188,7 +200,9 @@ public sealed class StartTests : IDisposable
         Assert.Equal(4, _kernel.Expect(KernelReplyKind.Hello).Abi);
         Assert.False(_kernel.HasUnexpected(KernelReplyKind.Hello));
         _host.ShowDevice();
-        Assert.StartsWith("not running: stopped ", Command.Run(_host, "status").Output);
+        Assert.Matches(
+            "^not running: stopped .* ago without a handshake with the kernel: its log says why\n",
+            Command.Run(_host, "status").Output);
     }
 
     [Theory]

@@ -69,8 +69,8 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         return problems.Length == 0
             ? new Health(
                 Severity.Healthy,
-                $"serving: {Kernel(state)}, "
-                    + $"{Format.Count(state.Mappings.Length, "mapping")}{LastFallback(state, reading.Now)}",
+                $"serving: {Kernel(state)}, {Format.Count(state.Mappings.Length, "mapping")}"
+                    + Configuration(reading) + LastFallback(state, reading.Now),
                 problems)
             : new Health(Severity.Degraded, $"degraded: {problems[0]}", problems);
     }
@@ -136,7 +136,10 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             return new Health(Severity.Degraded, $"degraded: {fault}", [fault]);
         }
         string gone = Gone(reading, owner);
-        string problem = around.HasDevice ? $"{gone}: {around.Start}"
+        bool hasFailed = reading.State is { Health.Kernel: not HandshakeState.Ready } && !owner.IsKept
+            && reading.Condition == DaemonCondition.Stopped;
+        string problem = hasFailed ? $"{gone} without a handshake with the kernel: its log says why"
+            : around.HasDevice ? $"{gone}: {around.Start}"
             : $"{gone}: you do not need it, since this host has no iWARP device";
         return new Health(Severity.NotRunning, $"not running: {problem}", [problem]);
     }
@@ -221,6 +224,10 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
                 ? "kernel ready"
             : "kernel ready (no RDMA program has asked yet)";
     }
+
+    private static string Configuration(StateReading reading) => reading.ConfigurationWarnings == 0
+        ? ""
+        : $", {Format.Count(reading.ConfigurationWarnings, "warning")} about the configuration (iwpmd --check-config)";
 
     private static string LastFallback(StateSnapshot state, TimeSpan now)
     {

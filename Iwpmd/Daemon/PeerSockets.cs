@@ -28,18 +28,20 @@ internal sealed class PeerSockets : IDisposable
         }
         foreach (IpFamily family in (ReadOnlySpan<IpFamily>)[IpFamily.V4, IpFamily.V6])
         {
-            OpError? failed = result.OpenMissing(family, PeerSocket.Answering, port)
-                ?? result.OpenMissing(family, PeerSocket.Asking, 0);
+            OpError? busy = result.OpenMissing(family, PeerSocket.Answering, port);
+            OpError? failed = busy ?? result.OpenMissing(family, PeerSocket.Asking, 0);
             if (failed is { Errno: Errno.EAFNOSUPPORT or Errno.EADDRNOTAVAIL } missing)
             {
                 Log.FamilyMissing(log, family, missing.Errno.Text());
             }
             else if (failed is OpError error)
             {
-                throw new SetupException(ExitStatus.Failure, error.Errno == Errno.EADDRINUSE
-                    ? $"udp: port {port} is in use: another port mapper runs on this host: stop it first (ss -ulpn "
-                        + $"'sport = {port}' shows it)"
-                    : $"udp: {error.Operation} of port {port} failed: {error.Errno.Text()}");
+                throw new SetupException(ExitStatus.Failure, error.Errno != Errno.EADDRINUSE
+                    ? $"udp: {error.Operation} of port {port} failed: {error.Errno.Text()}"
+                    : busy is null ? "udp: no port of net.ipv4.ip_local_port_range is free: widen it, or reserve less "
+                        + "of it (net.ipv4.ip_local_reserved_ports)"
+                    : $"udp: port {port} is in use: another port mapper runs on this host: stop it first (ss -ulpn "
+                        + $"'sport = {port}' shows it)");
             }
         }
         return result.All.IsEmpty
