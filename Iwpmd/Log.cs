@@ -53,7 +53,7 @@ internal static partial class Log
 
     [LoggerMessage(111, LogLevel.Warning,
         "kernel: {Operation} not answered: it may have waited longer than the kernel does, and an answer after "
-        + "that can crash it")]
+        + "that can crash it: see what keeps the daemon from running (host overloaded, suspended)")]
     public static partial void KernelTooOld(ILogger log, KernelOperation operation);
 
     [LoggerMessage(112, LogLevel.Warning,
@@ -125,12 +125,13 @@ internal static partial class Log
 
     [LoggerMessage(304, LogLevel.Warning,
         "peer: rate limit: {Refused} Requests dropped in {Seconds} s (request_rate {OverAll}, source_rate "
-        + "{OverSource}, access list {Denied})")]
+        + "{OverSource}, access list {Denied}): see who sends (tcpdump udp port 3935)")]
     public static partial void RequestsRefused(
         ILogger log, long refused, long seconds, long overAll, long overSource, long denied);
 
     [LoggerMessage(306, LogLevel.Warning,
-        "peer: rate limit: reading 1 in {OneIn} datagrams from unvalidated hosts; validated hosts are not affected")]
+        "peer: rate limit: reading 1 in {OneIn} datagrams from unvalidated hosts; validated hosts are not affected: "
+        + "see who sends (tcpdump udp port 3935)")]
     public static partial void Flood(ILogger log, int oneIn);
 
     [LoggerMessage(307, LogLevel.Warning,
@@ -139,7 +140,8 @@ internal static partial class Log
     public static partial void FloodNotFiltered(ILogger log, string error);
 
     [LoggerMessage(113, LogLevel.Warning,
-        "kernel: {Kind} not sent: the kernel may have given up waiting, and a later answer can crash it")]
+        "kernel: {Kind} not sent: the kernel may have given up waiting, and a later answer can crash it: see what "
+        + "keeps the daemon from running (host overloaded, suspended)")]
     public static partial void AnswerTooLate(ILogger log, KernelReplyKind kind);
 
     [LoggerMessage(121, LogLevel.Warning,

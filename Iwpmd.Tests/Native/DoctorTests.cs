@@ -334,8 +334,9 @@ public sealed class DoctorTests
         Assert.Contains(
             "warning  peers          10.0.0.2 has no port mapper (ICMP); likewise 10.0.0.5: start iwpmd there; iwpmd "
                 + "ping HOST shows whether it helped\n"
-                + "warning  peers          192.0.2.1 could not be asked, since there is no route to it: add a route "
-                + "to it (ip route); iwpmd ping HOST shows whether it helped\n",
+                + "warning  peers          192.0.2.1 could not be asked, since there is no route to it: see whether "
+                + "the interface is up and has an address (ip addr), or add a route (ip route); iwpmd ping HOST shows "
+                + "whether it helped\n",
             Command.Run(scene.Host, "doctor").Output);
     }
 }

@@ -88,6 +88,9 @@ public sealed class PingTests : IDisposable
         Assert.Equal(1, Command.Run(_near, "ping", "10.0.0.2", "-c", "1").Status);
         daemon.ExpectLog("access list 1)");
         Assert.Contains(
+            ", 1 warning about the configuration (iwpmd --check-config)",
+            Command.Run(_far, "status").Output.Split('\n')[0]);
+        Assert.Contains(
             "\niwpmd_peer_requests_not_served_total{reason=\"denied\"} 1\n", Command.Run(_far, "metrics").Output);
     }
 
@@ -117,8 +120,13 @@ public sealed class PingTests : IDisposable
             "1: no answer within 1 s: a firewall drops UDP port 3935, or the host is down\n", result.Output);
     }
 
+    [Fact]
+    public void Without_a_route_it_says_what_to_do() => Assert.Equal(
+        "iwpmd: 192.0.2.1: connect: Network is unreachable (ENETUNREACH): see whether the interface is up and has an "
+            + "address (ip addr), or add a route (ip route)\n",
+        Command.Run(_near, "ping", "192.0.2.1", "-c", "1").Errors);
+
     [Theory]
-    [InlineData("192.0.2.1", 1)]
     [InlineData("no.such.host.invalid", 1)]
     [InlineData("", 2)]
     public void A_host_that_cannot_be_asked(string host, int status) =>

@@ -32,10 +32,11 @@ internal static class View
     {
         string? path = options.ConfigPath;
         LoadedConfiguration loaded = Configuration.Load(path ?? Configuration.DefaultPath, path is not null);
-        var reader = new StateReader(loaded.Configuration.StateDirectory);
+        var files = new StateReader(loaded.Configuration.StateDirectory);
+        StateReading Read() => files.Read() with { ConfigurationWarnings = loaded.Complaints.Length };
         TextOutput page = TextOutput.OfStdout();
         using var stdout = new StandardOutput();
-        int status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);
+        int status = options.Json ? ShowJson(Read(), view, stdout) : Show(Read(), view, page);
         while (options.Watch is TimeSpan interval)
         {
             if (StandardOutput.AwaitClosing(interval))
@@ -43,7 +44,7 @@ internal static class View
                 throw new OutputException(Errno.EPIPE);
             }
             page.Text.Write(options.Json ? "" : page.HasColour ? ClearScreen : "\n");
-            status = options.Json ? ShowJson(reader, view, stdout) : Show(reader, view, page);
+            status = options.Json ? ShowJson(Read(), view, stdout) : Show(Read(), view, page);
         }
         return status;
     }
@@ -77,18 +78,18 @@ internal static class View
         _ => reading.IsDaemonThere ? ExitStatus.Ended : ExitStatus.NotRunning,
     };
 
-    private static int Show(StateReader reader, IView view, TextOutput page)
+    private static int Show(StateReading reading, IView view, TextOutput page)
     {
-        int status = view.Show(reader.Read(), page);
+        int status = view.Show(reading, page);
         page.Text.Flush();
         return status;
     }
 
     /// <summary>One line a look.</summary>
-    private static int ShowJson(StateReader reader, IView view, Stream stdout)
+    private static int ShowJson(StateReading reading, IView view, Stream stdout)
     {
         using var json = new Utf8JsonWriter(stdout);
-        int status = view.Show(reader.Read(), json);
+        int status = view.Show(reading, json);
         json.Flush();
         stdout.WriteByte((byte)'\n');
         return status;

@@ -180,7 +180,8 @@ internal sealed class Queries
         InetEndpoint local = _mappings[row.Slot].Local;
         string? fault = message.Connecting.Port != local.Port || !IsSameIp(message.Connecting, local)
             ? "it names another connecting address"
-            : !IsSameIp(message.Accepting, row.Remote) ? "it names another accepting address"
+            : !IsSameIp(message.Accepting, row.Remote)
+                ? "it names another accepting address: update the port mapper there"
             : Settings.AnswersFrom == AnswerSource.Asked && !IsSameIp(arrival.From, row.Peer)
                 ? "answers_from=asked takes none from elsewhere: set it to any"
             : null;
