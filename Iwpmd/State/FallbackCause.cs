@@ -69,10 +69,10 @@ internal static class FallbackWords
         FallbackCause.NoAnswer => "start iwpmd there, and let UDP port 3935 pass on the way",
         FallbackCause.Prohibited => "let UDP port 3935 pass there and on the way",
         FallbackCause.LocalRule => "let UDP port 3935 out (nft list ruleset; IPAddressAllow= of the unit)",
-        FallbackCause.NoRoute => 
+        FallbackCause.NoRoute =>
             "see whether the interface is up and has an address (ip addr), or add a route (ip route)",
         FallbackCause.HostUnreachable => "see whether it is up and on this network (ip neigh)",
-        FallbackCause.AnswerDropped => 
+        FallbackCause.AnswerDropped =>
             "connect to the address that it answers from (see the log, event 308), or set answers_from=any",
         _ => "",
     };
