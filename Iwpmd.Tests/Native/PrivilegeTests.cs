@@ -137,6 +137,8 @@ public sealed class PrivilegeTests : IDisposable
     public void Without_privileges_it_continues_with_the_defaults_and_logs_it()
     {
         WriteConfigurationForRoot();
+        _host.Run(() => Directory.CreateDirectory("/run/iwpmd"));
+        _host.Run(() => Tool.Run("chown", "coreutils", "4711", "/run/iwpmd"));
         Tool.Run("chmod", "coreutils", "-R", "a+rwX", _kernel.Environment["SIMKERNEL"]);
         using var daemon = DaemonProcess.Start(_host, _kernel, [.. AsUnit, Binaries.Ours, "-f"]);
 
@@ -144,6 +146,8 @@ public sealed class PrivilegeTests : IDisposable
             "configuration: /etc/iwpmd.conf: cannot be read by user 4711: the defaults are used, whatever it allows or "
                 + "denies: chmod a+r /etc/iwpmd.conf"));
         daemon.ExpectLog("daemon: ready");
+        Assert.EndsWith(
+            ", 1 fault of the configuration (iwpmd doctor)", Command.Run(_host, "status").Output.Split('\n')[0]);
     }
 
     [Fact]

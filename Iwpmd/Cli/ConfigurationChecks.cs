@@ -31,6 +31,12 @@ internal static class ConfigurationChecks
         }
     }
 
+    /// <summary>How many the doctor would find.</summary>
+    public static int CountFaults(string path, LoadedConfiguration loaded) =>
+        loaded.Complaints.Length > 0 ? loaded.Complaints.Length
+            : File.Exists(path) && !MayDaemonRead(path) ? 1
+            : 0;
+
     private static Finding Judge(string path, Complaint complaint) =>
         complaint.Line == 0 && Limits.UserId != 0
             ? Finding.Warning(
@@ -38,10 +44,14 @@ internal static class ConfigurationChecks
         : complaint.IsFatal ? Finding.Failure(Check, $"{path}:{complaint}", "correct the line")
         : Finding.Warning(Check, $"{path}:{complaint}", "correct it, unless it is meant so");
 
+    /// <summary>As far as this user can tell.</summary>
+    private static bool MayDaemonRead(string path) =>
+        !(Limits.UserId == 0 & PrivilegeDrop.TryFind(Privileges.User, out uint userId, out uint groupId))
+        || PrivilegeDrop.Ask(userId, groupId, () => HostSettings.MayRead(path));
+
     private static Finding CheckDaemonMayRead(string path)
     {
-        bool isAnother = Limits.UserId == 0 & PrivilegeDrop.TryFind(Privileges.User, out uint userId, out uint groupId);
-        if (!isAnother || PrivilegeDrop.Ask(userId, groupId, () => HostSettings.MayRead(path)))
+        if (MayDaemonRead(path))
         {
             return Finding.Ok(Check, $"{path} has no faults");
         }

@@ -225,9 +225,9 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : "kernel ready (no RDMA program has asked yet)";
     }
 
-    private static string Configuration(StateReading reading) => reading.ConfigurationWarnings == 0
+    private static string Configuration(StateReading reading) => reading.ConfigurationFaults == 0
         ? ""
-        : $", {Format.Count(reading.ConfigurationWarnings, "warning")} about the configuration (iwpmd --check-config)";
+        : $", {Format.Count(reading.ConfigurationFaults, "fault")} of the configuration (iwpmd doctor)";
 
     private static string LastFallback(StateSnapshot state, TimeSpan now)
     {

@@ -30,10 +30,11 @@ internal static class View
     /// <exception cref="OutputException">Nobody can read it.</exception>
     public static int Execute(ViewOptions options, IView view)
     {
-        string? path = options.ConfigPath;
-        LoadedConfiguration loaded = Configuration.Load(path ?? Configuration.DefaultPath, path is not null);
-        var files = new StateReader(loaded.Configuration.StateDirectory);
-        StateReading Read() => files.Read() with { ConfigurationWarnings = loaded.Complaints.Length };
+        string path = options.ConfigPath ?? Configuration.DefaultPath;
+        LoadedConfiguration loaded = Configuration.Load(path, options.ConfigPath is not null);
+        int faults = ConfigurationChecks.CountFaults(path, loaded);
+        var reader = new StateReader(loaded.Configuration.StateDirectory);
+        StateReading Read() => reader.Read() with { ConfigurationFaults = faults };
         TextOutput page = TextOutput.OfStdout();
         using var stdout = new StandardOutput();
         int status = options.Json ? ShowJson(Read(), view, stdout) : Show(Read(), view, page);
