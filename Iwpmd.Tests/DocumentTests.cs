@@ -14,7 +14,7 @@ public partial class DocumentTests
 
     private static readonly string[] Documents =
         [.. Repository.Files("doc").Where(path => path.EndsWith(".md")), "README.md", "CONTRIBUTING.md", "UPGRADING.md",
-            "SECURITY.md", "NEWS", "bench/README.md", "fuzz/README.md"];
+            "SECURITY.md", "NEWS", "bench/README.md", "fuzz/README.md", "lab/README.md"];
 
     private static readonly string[] SourceFolders =
         ["bench", "deb", "dist", "findings", "fuzz", "lab", "rpm", "simkernel", "simulator", "Iwpmd", "Iwpmd.Tests"];
