@@ -54,7 +54,8 @@ CROSS = $(if $(filter $(HERE),$(ARCH)),,$(if $(filter arm64,$(ARCH)),aarch64-lin
 GLIBC = 2.28
 
 SOURCES := $(shell find Iwpmd -name '*.cs' -not -path '*/obj/*' -not -path '*/bin/*') \
-	Iwpmd/Iwpmd.csproj $(wildcard Iwpmd/glibc.c Iwpmd/*.lock.json) Directory.Build.props Directory.Build.targets
+	Iwpmd/Iwpmd.csproj $(wildcard Iwpmd/*.c Iwpmd/order.txt Iwpmd/*.lock.json) \
+	Directory.Build.props Directory.Build.targets
 # Beside the packages of `make source` no others are taken, and none is asked for over a network.
 OFF_LINE = $(if $(wildcard nuget),--source $(CURDIR)/nuget -p:RestorePackagesPath=$(CURDIR)/$(OUT)/build/packages)
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v quiet \

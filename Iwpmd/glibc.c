@@ -2,8 +2,8 @@
 /*
  * Linked into the dynamic executable, so that it starts on glibc 2.28 and later, whatever glibc it is linked with.
  * The linker takes the newest version of a function; each of these has an older one, which does the same, and
- * --wrap (in Iwpmd.csproj) leads all calls here. In glibc before 2.34 the functions of threads and of shared
- * objects are in libraries of their own, which are linked for that.
+ * --wrap (in Iwpmd.csproj) leads all calls here; pthread_create is in threads.c. In glibc before 2.34 the functions of
+ * threads and of shared objects are in libraries of their own, which are linked for that.
  */
 #define _GNU_SOURCE
 #include <stddef.h>
@@ -33,7 +33,6 @@ SINCE("2.2.5", "pow")
 SINCE("2.2.5", "pthread_attr_getstack")
 SINCE("2.2.5", "pthread_attr_setstacksize")
 SINCE("2.3.3", "pthread_condattr_setclock")
-SINCE("2.2.5", "pthread_create")
 SINCE("2.2.5", "pthread_detach")
 SINCE("2.2.5", "pthread_getattr_np")
 SINCE("2.2.5", "pthread_getspecific")

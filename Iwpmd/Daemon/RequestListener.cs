@@ -20,7 +20,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
     /// <summary>The pause after accept failed.</summary>
     private static readonly TimeSpan AcceptPause = TimeSpan.FromSeconds(2);
 
-    private readonly byte[] _text = new byte[maxText];
+    private byte[]? _text; // most daemons are never asked, and a start with it collects garbage
     private Epoll? _epoll;
     private int _token;
     private int _listening = -1;
@@ -70,6 +70,7 @@ internal sealed class RequestListener(Func<uint, bool> isPermitted, int maxText,
         {
             return false;
         }
+        _text ??= new byte[maxText];
         Errno error = PassedFds.Receive(Connection, _text, [], out int length, out _);
         if (error == Errno.EAGAIN)
         {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-using System.Runtime.CompilerServices;
 using Iwpmd.Os.Interop;
 using Iwpmd.Wire;
 
@@ -7,38 +6,14 @@ namespace Iwpmd.Os;
 
 /// <summary>
 /// Gives CAP_NET_ADMIN up, which only the start needs. Capabilities belong to threads, each of which can lower its own
-/// alone, and a new thread has those of the one that makes it. So: the calling thread, the finalizer's, which the
-/// runtime starts before Main, and whoever makes a thread meanwhile does it by <see cref="Without"/>.
+/// alone, and a new thread has those of the one that makes it. So: the calling thread; the finalizer's, which the
+/// runtime makes before Main, does it as it begins (threads.c); whoever makes a thread meanwhile does it by
+/// <see cref="Without"/>.
 /// </summary>
 internal static unsafe class NetAdmin
 {
-    private static Errno s_errorOfFinalizer;
-
-    /// <summary>For good, in this thread and the finalizer's.</summary>
+    /// <summary>For good, in this thread.</summary>
     public static Errno GiveUp()
-    {
-        MakeGarbage();
-        GC.Collect(0); // a full collection leaves half a megabyte more behind
-        GC.WaitForPendingFinalizers();
-        Errno error = GiveUpInThisThread();
-        return error != Errno.None ? error : s_errorOfFinalizer;
-    }
-
-    /// <summary>What is created has no thread with the capability.</summary>
-    public static T Without<T>(Func<T> create)
-    {
-        T result = default!;
-        var maker = new Thread(() =>
-        {
-            _ = GiveUpInThisThread();
-            result = create();
-        });
-        maker.Start();
-        maker.Join();
-        return result;
-    }
-
-    private static Errno GiveUpInThisThread()
     {
         const uint Bit = 1u << Libc.CAP_NET_ADMIN;
         var header = new Libc.__user_cap_header_struct { version = Libc._LINUX_CAPABILITY_VERSION_3 };
@@ -53,11 +28,17 @@ internal static unsafe class NetAdmin
         return Libc.syscall(Libc.SYS_capset, (nint)(&header), (nint)data, null) != 0 ? Errno.Last : Errno.None;
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void MakeGarbage() => _ = new Garbage();
-
-    private sealed class Garbage
+    /// <summary>What is created has no thread with the capability.</summary>
+    public static T Without<T>(Func<T> create)
     {
-        ~Garbage() => s_errorOfFinalizer = GiveUpInThisThread();
+        T result = default!;
+        var maker = new Thread(() =>
+        {
+            _ = GiveUp();
+            result = create();
+        });
+        maker.Start();
+        maker.Join();
+        return result;
     }
 }
