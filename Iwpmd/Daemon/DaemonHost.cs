@@ -106,6 +106,7 @@ internal sealed class DaemonHost
         exchange.Drain();
         PreallocateRest(resources);
         GrowDescriptorTable();
+        StartPages.LetGo();
         int exitStatus = loop.Run();
         if (mapper.HasFailed && exitStatus != ExitStatus.Ended)
         {
