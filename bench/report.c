@@ -358,6 +358,7 @@ void write_report(const char *folder, int rounds, double took)
 	char path[200], processor[100], date[40];
 	const char *group = "", *head = "";
 	time_t now = time(NULL);
+	double load[3] = { 0 };
 	struct utsname host;
 	FILE *to;
 
@@ -365,12 +366,13 @@ void write_report(const char *folder, int rounds, double took)
 	if (!(to = fopen(path, "w")))
 		die("%s", path);
 	uname(&host);
+	getloadavg(load, 3); /* our own part is 1 to 2 */
 	processor_name(processor, sizeof processor);
 	strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
 	fprintf(to,
 		"# Results\n\nWritten by `make bench` on %s: %s, %ld processors, Linux %s; medians of %d rounds, %.0f s in "
-	    "all. README.md says what the rows mean.\n\n![cost against table size](cost.svg)\n",
-		date, processor, sysconf(_SC_NPROCESSORS_ONLN), host.release, rounds, took);
+	    "all, load average %.0f. README.md says what the rows mean.\n\n![cost against table size](cost.svg)\n",
+		date, processor, sysconf(_SC_NPROCESSORS_ONLN), host.release, rounds, took, load[1]);
 	write_targets(to);
 	/* Rows of one group stand together, whenever they were measured. */
 	for (int i = 0; i < row_count; i++) {
