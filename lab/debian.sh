@@ -61,42 +61,77 @@ build_selinux_base() {
     touch "$tree/complete"
 }
 
+# The module in which each permission has a boolean, and a list of them: NAME PERMISSION. An interface of the policy is
+# one permission here.
+each_permission() { # MODULE TARGET LIST
+    awk -v list="$3" '
+        function permission(text) {
+            name = "iwpmd_" ++count
+            printf "bool %s true;\nif (%s) {\n\t%s\n}\n", name, name, text
+            print name, text > list
+        }
+        /^allow / {
+            gsub(/[{};]/, "")
+            for (i = 4; i <= NF; i++) permission($1 " " $2 " " $3 " " $i ";")
+            next
+        }
+        /^[a-z_]+\(iwpmd_t[,)]/ && !/^init_daemon_domain/ { permission($0); next }
+        { print }' "$1" > "$2"
+}
+
 # As an administrator does it, with the sources of the package and the policy's macros.
-load_selinux_module() { # TREE
-    local work=$debian/module
-    rm -rf "$work"
-    cp -r "$1/usr/share/iwpmd/selinux" "$work"
-    make -C "$work" -f /usr/share/selinux/devel/Makefile NAME=default iwpmd.pp > "$debian/log" 2>&1 ||
+install_selinux_module() { # TREE FOLDER OPTION...
+    make -C "$2" -f /usr/share/selinux/devel/Makefile NAME=default iwpmd.pp > "$debian/log" 2>&1 ||
         die "the module for SELinux does not compile, see $debian/log"
-    # /share has no labels: it was mounted before there was a policy.
-    echo '(allow unlabeled_t unlabeled_t (filesystem (associate)))' > "$work/lab.cil"
-    cp "$work"/{iwpmd.pp,lab.cil} "$1/tmp/"
-    chroot "$1" semodule --noreload --store default --install /tmp/iwpmd.pp /tmp/lab.cil > "$debian/log" 2>&1 ||
+    cp "$2/iwpmd.pp" "$1/tmp/"
+    chroot "$1" semodule --noreload --store default "${@:3}" --install /tmp/iwpmd.pp /tmp/lab.cil \
+        > "$debian/log" 2>&1 ||
         die "the module for SELinux does not load, see $debian/log"
-    rm "$1/etc/apparmor.policy"
+}
+load_selinux_module() { # TREE
+    local work=$debian/module rules=$1/usr/local/share/selinux
+    rm -rf "$work"
+    mkdir -p "$work" "$rules"
+    cp -r "$1/usr/share/iwpmd/selinux" "$work/ours"
+    cp -r "$work/ours" "$work/each"
+    # /share has no labels: it was mounted before there was a policy.
+    echo '(allow unlabeled_t unlabeled_t (filesystem (associate)))' > "$1/tmp/lab.cil"
+    # A whole policy for the scenario selinux-rules, without two modules that give every domain its own Unix sockets;
+    # then the one that the host boots with.
+    each_permission "$work/ours/iwpmd.te" "$work/each/iwpmd.te" "$rules/list"
+    install_selinux_module "$1" "$work/each" --disable setrans --disable nscd
+    cp "$1"/etc/selinux/default/policy/policy.* "$rules/policy"
+    install_selinux_module "$1" "$work/ours" --enable setrans --enable nscd
     # Nothing that is denied goes unsaid.
     echo kernel.printk_ratelimit=0 > "$1/etc/sysctl.d/lab.conf"
 }
 
-build_image() { # c|ours|selinux
+build_image() { # c|ours|selinux-deb|selinux-rpm
     local package='' base=$debian/base tree=$debian/tree kernel file inputs
-    [[ $1 == c ]] || package=$(ours_package)
+    case $1 in
+    ours | *-deb) package=$(ours_package) ;;
+    *-rpm) package=$(first_of "$top"/out/iwpmd-*.rpm) ;;
+    esac
     inputs=("$lab/debian.sh" "$lab/guest/daemon-systemd" "$build/base.stamp" $(find "$lab/debian" -type f) $package)
     build_debian_base
-    [[ $1 != selinux ]] || { build_selinux_base; base=$debian/selinux; }
+    [[ $1 != selinux-* ]] || { build_selinux_base; base=$debian/selinux; }
     fresh "$debian/$1.stamp" "${inputs[@]}" && return
     say "building the root file system ($1)"
     kernel=$(cat "$root/kernel")
     rm -rf "$tree"
     cp -a "$base" "$tree"
     if [[ -n $package ]]; then
-        cp "$package" "$tree/tmp/iwpmd.deb"
-        chroot "$tree" dpkg -i /tmp/iwpmd.deb > "$debian/log" 2>&1 ||
+        cp "$package" "$tree/tmp/"
+        chroot "$tree" sh -ec 'case $1 in
+            *.deb) dpkg -i "/tmp/$1" ;;
+            *.rpm) rpm --install --nodeps --force-debian "/tmp/$1" ;;
+            esac' sh "$(basename "$package")" > "$debian/log" 2>&1 ||
             die "the package does not install, see $debian/log"
-        # Compiled here, so that the host need not: emulated, that takes long.
+    fi
+    # Compiled here, so that the host need not: emulated, that takes long.
+    [[ $1 != ours ]] ||
         chroot "$tree" apparmor_parser --skip-kernel-load --skip-cache --ofile /etc/apparmor.policy \
             /etc/apparmor.d/iwpmd 2>> "$debian/log" || die "the AppArmor profile does not compile, see $debian/log"
-    fi
     cp -r "$lab/debian/." "$tree/"
     for file in "${masked[@]}"; do ln -sf /dev/null "$tree/etc/systemd/system/$file"; done
     # The device keeps its name. No module but those of the lab is there.
@@ -110,7 +145,7 @@ build_image() { # c|ours|selinux
     cp -r "$build/tree/lib/modules" "$tree/usr/lib/"
     chroot "$tree" depmod "$kernel"
     rm -f "$tree/etc/hostname" "$debian/$1.img"
-    if [[ $1 == selinux ]]; then
+    if [[ $1 == selinux-* ]]; then
         load_selinux_module "$tree"
         # It sets a label by way of /proc/self/fd.
         # shellcheck disable=SC2016

@@ -98,3 +98,17 @@ root_changes() { # OPTIONS of up
     all_established 1
     saw "the unit is process $daemons"
 }
+# Hosts of which a enforces SELinux, with the files of a package; its daemon has been started by its device.
+selinux_hosts() { # deb|rpm
+    "$lab/lab" up "$dir" --siw "$siw" --daemon-a ours --daemon-b ours --systemd --selinux "$1" --no-daemon \
+        --life 21600 || fail "the hosts start" "not"
+    allow 'audit: ' 'SELinux: '
+    [[ $(here "cat /sys/fs/selinux/enforce") == 1 ]] || fail "SELinux enforces" "not"
+    b "daemon start"
+    here "modules load"
+}
+# But for the connection that the lab's commands come by, which a command of iwpmd inherits.
+denied_in() { # COMMAND that prints a log of the kernel
+    here "($1) | grep -E 'avc: +denied .*context=[^ ]*:iwpmd_' |
+        grep -v 'tcontext=system_u:system_r:initrc_t:s0 tclass=tcp_socket'" || true
+}

@@ -5,11 +5,7 @@
 wants=a:ours
 # As an administrator who has logged in. What a script runs instead (initrc_t) is in the daemon's domain.
 admin() { here "runcon unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023 sh -c '$*'"; }
-# But for the connection that the lab's commands come by, which a command of iwpmd inherits.
-denied() {
-    here "(cat /share/boot.log; dmesg) | grep -E 'avc: +denied .*context=[^ ]*:iwpmd_' |
-        grep -v 'tcontext=system_u:system_r:initrc_t:s0 tclass=tcp_socket'" || true
-}
+denied() { denied_in "cat /share/boot.log; dmesg"; }
 confined() { # WHEN
     local label
     admin 'for i in $(seq 150); do iwpmd status > /dev/null && exit; sleep 0.2; done; exit 1' ||
@@ -19,12 +15,7 @@ confined() { # WHEN
 }
 scenario() {
     local command
-    "$lab/lab" up "$dir" --siw "$siw" --daemon-a ours --daemon-b ours --systemd --selinux --no-daemon --life 21600 ||
-        fail "the hosts start" "not"
-    allow 'audit: ' 'SELinux: '
-    [[ $(here "cat /sys/fs/selinux/enforce") == 1 ]] || fail "SELinux enforces" "not"
-    b "daemon start"
-    here "modules load"
+    selinux_hosts "${package:-deb}"
     confined "started by its device"
     [[ $(here "stat -c %C /run/iwpmd/state") == system_u:object_r:iwpmd_runtime_t:s0 ]] ||
         fail "iwpmd_runtime_t" "another"
