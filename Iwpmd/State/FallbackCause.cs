@@ -73,7 +73,8 @@ internal static class FallbackWords
             "see whether the interface is up and has an address (ip addr), or add a route (ip route)",
         FallbackCause.HostUnreachable => "see whether it is up and on this network (ip neigh)",
         FallbackCause.AnswerDropped =>
-            "connect to the address that it answers from (see the log, event 308), or set answers_from=any",
+            "see the log, event 308: set answers_from=any, connect to the address that it answers from, or update the "
+                + "port mapper there",
         _ => "",
     };
 }
