@@ -112,7 +112,8 @@ internal static partial class Log
 
     [LoggerMessage(301, LogLevel.Warning,
         "query: fallback: {Local} -> {Remote} continues without the peer's port mapper: {Cause}")]
-    public static partial void QueryFellBack(ILogger log, InetEndpoint local, InetEndpoint remote, string cause);
+    public static partial void QueryFellBack(
+        ILogger log, InetEndpoint local, InetEndpoint remote, State.FallbackReport cause);
 
     [LoggerMessage(302, LogLevel.Debug,
         "peer: {Type} from {Peer}: connecting {Connecting} accepting {Accepting} handle {Handle:x16}")]
@@ -178,12 +179,19 @@ internal static partial class Log
     public static partial void AnswerDropped(
         ILogger log, PeerMessageType type, InetEndpoint source, InetEndpoint asked, string reason);
 
-    [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Error}{Remedy}")]
+    [LoggerMessage(305, LogLevel.Warning, "peer: send failed: {Type} to {Peer}: {Failure}")]
     public static partial void PeerSendFailed(
-        ILogger log, PeerMessageType type, InetEndpoint peer, string error, string remedy);
+        ILogger log, PeerMessageType type, InetEndpoint peer, State.SendFailure failure);
 
-    [LoggerMessage(401, LogLevel.Warning, "host: no TCP port claimed: {Reason}: {Remedy}")]
-    public static partial void ClaimFailed(ILogger log, string reason, string remedy);
+    [LoggerMessage(401, LogLevel.Warning,
+        "host: no TCP port claimed: none of the ports {Low} to {High} is free{Reserved}: {Remedy}")]
+    public static partial void NoPortFree(ILogger log, int low, int high, string reserved, string remedy);
+
+    [LoggerMessage(408, LogLevel.Warning, "host: no TCP port claimed: {Failed}: {Remedy}")]
+    public static partial void PortNotBound(ILogger log, string failed, string remedy);
+
+    [LoggerMessage(409, LogLevel.Warning, "host: no TCP port claimed: {Failed}: {Remedy}")]
+    public static partial void NoPortSocket(ILogger log, string failed, string remedy);
 
     [LoggerMessage(406, LogLevel.Information,
         "host: TCP port range changed: {Low} to {High}, {Reserved} of them reserved")]
@@ -248,6 +256,10 @@ internal static partial class Log
     [LoggerMessage(513, LogLevel.Warning, "daemon: request not accepted: {Error}: retrying every 2 s")]
     public static partial void RequestNotAccepted(ILogger log, string error);
 
+    /// <param name="level">That of the suppressed lines.</param>
+    [LoggerMessage(EventId = 514, Message = "log: suppressed: {Count} more lines of event {Event}")]
+    public static partial void LinesSuppressed(ILogger log, LogLevel level, int count, int @event);
+
     [LoggerMessage(510, LogLevel.Warning, "daemon: no sandbox: seccomp: {Error}: continuing without it")]
     public static partial void NoSandbox(ILogger log, string error);
 
@@ -299,10 +311,10 @@ internal static partial class Log
     public static int? BurstOf(int eventId) => eventId switch
     {
         107 or 111 or 113 or 117 or 208 or 209 or 306 or 307 => 1,
-        401 => 3,
-        305 or 308 => 5,
+        401 or 408 or 409 => 3,
+        116 or 305 or 308 or 512 => 5,
         112 or 121 or 211 or 301 => 20,
-        203 or 204 or 303 => 100,
+        114 or 115 or 203 or 204 or 303 => 100,
         302 => 5000,
         _ => null,
     };

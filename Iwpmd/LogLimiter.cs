@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT
+using Microsoft.Extensions.Logging;
+
 namespace Iwpmd;
+
+/// <summary>Lines of an event that were not logged.</summary>
+internal readonly record struct SuppressedLines(int EventId, LogLevel Level, int Count);
 
 /// <summary>
 /// Lets the first lines of an event pass in each period, as many as <see cref="Log.BurstOf"/> says, and counts the
@@ -10,15 +15,17 @@ internal sealed class LogLimiter(Func<TimeSpan> clock)
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(10);
 
     private readonly Dictionary<int, Repeated> _events = [];
+    private TimeSpan _nextEnd = TimeSpan.MaxValue; // of a period with suppressed lines, or earlier
 
     private sealed class Repeated
     {
         public TimeSpan PeriodEnds;
+        public LogLevel Level;
         public int Passed, Suppressed;
     }
 
     /// <param name="suppressed">Text to end the line with: how many lines were suppressed since the last one.</param>
-    public bool TryPass(int eventId, out string suppressed)
+    public bool TryPass(int eventId, LogLevel level, out string suppressed)
     {
         suppressed = "";
         if (Log.BurstOf(eventId) is not int burst)
@@ -36,7 +43,8 @@ internal sealed class LogLimiter(Func<TimeSpan> clock)
         }
         if (seen.Passed >= burst)
         {
-            seen.Suppressed++;
+            (seen.Level, seen.Suppressed) = (level, seen.Suppressed + 1);
+            _nextEnd = seen.PeriodEnds < _nextEnd ? seen.PeriodEnds : _nextEnd;
             return false;
         }
         seen.Passed++;
@@ -46,5 +54,29 @@ internal sealed class LogLimiter(Func<TimeSpan> clock)
             seen.Suppressed = 0;
         }
         return true;
+    }
+
+    /// <summary>Of each period that has ended by <paramref name="now"/>, if no line has told it yet.</summary>
+    public SuppressedLines[] TakeSuppressed(TimeSpan now)
+    {
+        if (now < _nextEnd)
+        {
+            return [];
+        }
+        _nextEnd = TimeSpan.MaxValue;
+        List<SuppressedLines> taken = [];
+        foreach ((int eventId, Repeated seen) in _events.Where(one => one.Value.Suppressed > 0))
+        {
+            if (now >= seen.PeriodEnds)
+            {
+                taken.Add(new SuppressedLines(eventId, seen.Level, seen.Suppressed));
+                seen.Suppressed = 0;
+            }
+            else if (seen.PeriodEnds < _nextEnd)
+            {
+                _nextEnd = seen.PeriodEnds;
+            }
+        }
+        return [.. taken];
     }
 }

@@ -91,7 +91,7 @@ public sealed class SyslogTests : IDisposable
         Assert.Equal(1, _log.Dropped);
         StartService();
         Write(LogLevel.Warning, "three");
-        Assert.EndsWith("three (event 0)", Received(), StringComparison.Ordinal);
+        Assert.EndsWith("three (1 lines before this one were lost) (event 0)", Received(), StringComparison.Ordinal);
         StopService();
         StartService();
         Write(LogLevel.Warning, "four");

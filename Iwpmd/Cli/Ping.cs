@@ -94,8 +94,7 @@ internal sealed class Ping : IDisposable
         Errno error = _socket.Send(_buffer.AsSpan(0, request.Write(_buffer)), _peer, default);
         if (error != Errno.None)
         {
-            string remedy = FallbackWords.Remedy(FallbackCauses.Of(error));
-            return $"not sent: {error.Text()}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
+            return $"not sent: {new SendFailure(error, FallbackCauses.Of(error))}";
         }
         while (sent + AnswerWithin - Clock.Now is { Ticks: > 0 } left && _socket.WaitReadable(left))
         {

@@ -42,7 +42,8 @@ internal static class Run
         LogLevel level = options.LogLevel ?? loaded.Configuration.LogLevel;
         if (readyPipe is not null)
         {
-            using var syslog = new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level };
+            using var syslog =
+                new Syslog(Syslog.DefaultPath, "iwpmd") { MinimumLevel = level, Terminal = Output.Complain };
             return RunDaemon(loaded, options, path, readyPipe, syslog, to => syslog.MinimumLevel = to);
         }
         LineAudience audience = options.Systemd ? LineAudience.ServiceManager : LineAudience.People;
@@ -63,16 +64,12 @@ internal static class Run
     }
 
     private static int RunDaemon(
-        LoadedConfiguration loaded, RunOptions options, string path, ReadyPipe? readyPipe, ILogger log,
+        LoadedConfiguration loaded, RunOptions options, string path, ReadyPipe? readyPipe, LogSink log,
         Action<LogLevel> setLogLevel)
     {
         foreach (Complaint complaint in Array.FindAll(loaded.Complaints, one => !one.IsFatal)) // a fatal one: below
         {
             Log.ConfigurationComplaint(log, path, complaint.ToString());
-            if (readyPipe is not null)
-            {
-                Output.Complain($"{path}:{complaint}"); // the caller's terminal
-            }
         }
         using SystemdNotify notify = SystemdNotify.FromEnvironment();
         var host = new DaemonHost(loaded.Configuration, options.Mode, notify, readyPipe, log)
@@ -87,21 +84,17 @@ internal static class Run
         catch (SetupException e)
         {
             Log.SetupFailed(log, e.Message);
-            if (readyPipe is not null)
-            {
-                Output.Complain(e.Message);
-            }
             _ = notify.Send($"STATUS={e.Message}");
             return e.ExitStatus;
         }
         catch (Exception e)
         {
             Log.Failed(log, Fault.Describe(e));
-            if (readyPipe is not null)
-            {
-                Output.Complain(Fault.Describe(e));
-            }
             return ExitStatus.Fault;
+        }
+        finally
+        {
+            log.TellSuppressed(TimeSpan.MaxValue);
         }
     }
 }

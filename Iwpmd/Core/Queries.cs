@@ -303,7 +303,9 @@ internal sealed class Queries
         }
         if (_mappings.IsAlive(row))
         {
-            LogFallback(row, cause, reason, source);
+            Log.QueryFellBack(
+                _log, _mappings[row.Slot].Local, row.Remote,
+                new FallbackReport(row.Peer, cause, reason, source, Settings.QueryDeadline));
             AnswerQuery(slot, MappingError.None, row.Remote);
         }
         if (cause == FallbackCause.NoAnswer && _mappings.IsAlive(row))
@@ -316,20 +318,6 @@ internal sealed class Queries
             return;
         }
         _conversations.Close(slot);
-    }
-
-    private void LogFallback(
-        in ConversationRow row, FallbackCause cause, FallbackCause reason, in InetEndpoint source)
-    {
-        string says =
-            source.Family == IpFamily.None || IsSameIp(source, row.Peer) ? "" : $", says {source.AddressText()}";
-        string waited = cause == FallbackCause.NoAnswer ? $" within {Settings.QueryDeadline.TotalMilliseconds} ms" : "";
-        string memory = cause == FallbackCause.Remembered ? " (a moment before; it is not asked again yet)" : "";
-        string remedy = FallbackWords.Remedy(reason);
-        string text =
-            $"{row.Peer.AddressText()} {FallbackWords.Describe(reason)}{says}{waited}{memory}"
-            + $"{(remedy.Length == 0 ? "" : ": ")}{remedy}";
-        Log.QueryFellBack(_log, _mappings[row.Slot].Local, row.Remote, text);
     }
 
     private TimeSpan NextSend(TimeSpan deadline, TimeSpan now) => Earlier(now + Settings.QueryRetry, deadline);

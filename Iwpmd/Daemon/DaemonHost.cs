@@ -22,7 +22,7 @@ internal sealed class DaemonHost
     private const int SpareDescriptors = 64;
 
     private readonly Configuration _configuration;
-    private readonly ILogger _log;
+    private readonly LogSink _log;
     private readonly StartMode _mode;
     private readonly SystemdNotify _notify;
     private readonly ReadyPipe? _readyPipe;
@@ -30,7 +30,7 @@ internal sealed class DaemonHost
     private readonly PortPolicy _policy;
 
     public DaemonHost(
-        Configuration configuration, StartMode mode, SystemdNotify notify, ReadyPipe? readyPipe, ILogger log)
+        Configuration configuration, StartMode mode, SystemdNotify notify, ReadyPipe? readyPipe, LogSink log)
     {
         (_configuration, _mode, _notify, _readyPipe, _log) = (configuration, mode, notify, readyPipe, log);
         _policy = new PortPolicy(configuration.PortRange, new PortSettings(), log);
@@ -90,7 +90,10 @@ internal sealed class DaemonHost
             OnWake = now =>
             {
                 _policy.Follow(ports, state, now);
-                return status.Update(now);
+                _log.TellSuppressed(now);
+                TimeSpan next = status.Update(now);
+                _log.Terminal = _readyPipe is { HasReported: true } ? null : _log.Terminal;
+                return next;
             },
         };
         handOver.Reconfiguration = new Reconfiguration(_configuration, resources, mapper, _policy, _log)

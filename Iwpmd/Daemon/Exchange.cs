@@ -246,8 +246,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         TimeSpan now = Clock.Now;
         FallbackCause cause = FallbackCauses.Of(error);
         PeerMessageType type = effect.Message.Type;
-        string remedy = cause == FallbackCause.None ? "" : $": {FallbackWords.Remedy(cause)}";
-        Log.PeerSendFailed(log, type, effect.To, error.Text(), remedy);
+        Log.PeerSendFailed(log, type, effect.To, new SendFailure(error, cause));
         if (type == PeerMessageType.Request && cause != FallbackCause.None)
         {
             mapper.HandleUnreachable(effect.To, effect.Message.Handle, cause, default, now);

@@ -58,13 +58,6 @@ internal sealed partial class TcpPorts
             return ClaimResult.Claimed;
         }
         TcpPortSocket.Close(fd);
-        if (error == Errno.EADDRINUSE)
-        {
-            return ClaimResult.Taken;
-        }
-        Log.ClaimFailed(
-            _log, $"bind of {port}: {error.Text()}",
-            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE");
-        return ClaimResult.Failed;
+        return error == Errno.EADDRINUSE ? ClaimResult.Taken : RefusedBind($"bind of {port}", error);
     }
 }

@@ -26,6 +26,8 @@ internal enum RangeOwner
 /// </summary>
 internal sealed partial class TcpPorts : ITcpPorts
 {
+    private const string NoMemory = "the host lacks memory, or the address family";
+
     // fd + 1 by port, 0 is none; negative: taken over, and not of a mapping yet
     private readonly int[] _fds = new int[ushort.MaxValue + 1];
     private readonly BitArray _isReserved = new(ushort.MaxValue + 1);
@@ -191,24 +193,32 @@ internal sealed partial class TcpPorts : ITcpPorts
         bool isLimit = error is Errno.EMFILE or Errno.ENFILE;
         string remedy = isLimit
             ? "raise the limit of open files (LimitNOFILE)"
-            : "the host lacks memory, or the address family";
-        Log.ClaimFailed(_log, $"socket: {error.Text()}", remedy);
+            : NoMemory;
+        Log.NoPortSocket(_log, $"socket: {error.Text()}", remedy);
         return isLimit ? ClaimResult.NoDescriptor : ClaimResult.Failed;
     }
 
     /// <param name="error">Of the last port that was tried; none if all were claimed already, or reserved.</param>
     private ClaimResult RefusedPort(Errno error)
     {
-        bool isNoneFree = error is Errno.EADDRINUSE or Errno.None;
+        if (error is not (Errno.EADDRINUSE or Errno.None))
+        {
+            return RefusedBind("bind", error);
+        }
         string reserved = Reserved > 0 && _owner == RangeOwner.Host ? $", {Reserved} of them are reserved" : "";
-        string reason = isNoneFree
-            ? $"none of the ports {_range.Low} to {_range.High} is free{reserved}"
-            : $"bind: {error.Text()}";
+        string remedy = _owner == RangeOwner.Configuration
+            ? "widen port_range"
+            : "widen net.ipv4.ip_local_port_range, or set port_range";
+        Log.NoPortFree(_log, _range.Low, _range.High, reserved, remedy);
+        return ClaimResult.NoneFree;
+    }
+
+    private ClaimResult RefusedBind(string operation, Errno error)
+    {
         string remedy = error == Errno.EACCES
             ? "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
-            : _owner == RangeOwner.Configuration ? "widen port_range"
-            : "widen net.ipv4.ip_local_port_range, or set port_range";
-        Log.ClaimFailed(_log, reason, remedy);
-        return isNoneFree ? ClaimResult.NoneFree : ClaimResult.Failed;
+            : NoMemory;
+        Log.PortNotBound(_log, $"{operation}: {error.Text()}", remedy);
+        return ClaimResult.Failed;
     }
 }

@@ -33,6 +33,9 @@ internal sealed unsafe class ReadyPipe
         return new ReadyPipe(fd);
     }
 
+    /// <summary>Stderr is not the caller's any more.</summary>
+    public bool HasReported => _fd < 0;
+
     /// <summary>
     /// Leaves the caller's directory and terminal, then tells the launcher, which exits with 0. Until then stderr is
     /// the caller's, so that a failure can be read there.

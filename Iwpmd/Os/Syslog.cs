@@ -8,7 +8,8 @@ namespace Iwpmd.Os;
 
 /// <summary>
 /// The log sink of the detached daemon: one RFC 3164 datagram a line, facility daemon, to the local syslog service. For
-/// one thread. It never blocks: a line that cannot be sent at once, after one new connection, is dropped and counted.
+/// one thread. It never blocks: a line that cannot be sent at once, after one new connection, is dropped;
+/// the next one ends with the number of those.
 /// </summary>
 internal sealed unsafe class Syslog(string path, string ident) : LogSink(() => Clock.Now), IDisposable
 {
@@ -21,6 +22,7 @@ internal sealed unsafe class Syslog(string path, string ident) : LogSink(() => C
     private readonly byte[] _line = new byte[MaxLine];
     private readonly int _pid = Libc.getpid();
     private int _fd = -1;
+    private long _told; // of those dropped
 
     private static ReadOnlySpan<byte> Months => "JanFebMarAprMayJunJulAugSepOctNovDec"u8;
 
@@ -41,6 +43,8 @@ internal sealed unsafe class Syslog(string path, string ident) : LogSink(() => C
 
     protected override void Write(LogLevel level, EventId id, string text, Exception? exception)
     {
+        long dropped = Dropped;
+        text = dropped == _told ? text : $"{text} ({dropped - _told} lines before this one were lost)";
         Span<byte> line = _line;
         Span<byte> time = stackalloc byte[TimestampSize];
         WriteLocalTime(time);
@@ -51,7 +55,7 @@ internal sealed unsafe class Syslog(string path, string ident) : LogSink(() => C
         Encoder encoder = Encoding.UTF8.GetEncoder();
         encoder.Convert( // a longer line is cut off
             LogLine.Of(id, text, exception), line[length..], flush: true, out _, out int used, out _);
-        Send(line[..(length + used)]);
+        _told = TrySend(line[..(length + used)]) ? dropped : _told;
     }
 
     // Mmm dd hh:mm:ss, by the C library: time zones in the runtime would cost megabytes.
@@ -78,7 +82,7 @@ internal sealed unsafe class Syslog(string path, string ident) : LogSink(() => C
         text[1] = (byte)('0' + (value % 10));
     }
 
-    private void Send(ReadOnlySpan<byte> line)
+    private bool TrySend(ReadOnlySpan<byte> line)
     {
         Errno error = _fd < 0 ? Errno.ECONNREFUSED : UnixDatagramSocket.Send(_fd, line);
         if (error is not (Errno.None or Errno.EAGAIN))
@@ -88,6 +92,7 @@ internal sealed unsafe class Syslog(string path, string ident) : LogSink(() => C
             error = error != Errno.None ? error : UnixDatagramSocket.Send(_fd, line);
         }
         Dropped += error == Errno.None ? 0 : 1;
+        return error == Errno.None;
     }
 
     private void Disconnect()

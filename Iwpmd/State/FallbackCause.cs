@@ -63,6 +63,9 @@ internal static class FallbackWords
         _ => "did not answer a moment before",
     };
 
+    /// <summary>To end a line with: a colon and the remedy, if there is one.</summary>
+    public static string AndRemedy(FallbackCause cause) => Remedy(cause) is { Length: > 0 } remedy ? $": {remedy}" : "";
+
     public static string Remedy(FallbackCause cause) => cause switch
     {
         FallbackCause.Unreachable => "start iwpmd there",
