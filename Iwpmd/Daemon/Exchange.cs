@@ -22,7 +22,10 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     /// <summary>More requests than these are answered by another socket at the end.</summary>
     private const int ExitInboxLimit = 256;
 
-    private static readonly TimeSpan ExitLimit = Registrations.Delay + TimeSpan.FromMilliseconds(20);
+    /// <summary>
+    /// A handshake takes some milliseconds; the registrations that it deferred have their delay after it.
+    /// </summary>
+    private static readonly TimeSpan ExitLimit = Registrations.Delay + TimeSpan.FromMilliseconds(45);
 
     // Differs: one byte more shows that a datagram is too long: it is dropped, not truncated
     private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1);
@@ -135,7 +138,6 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             }
         }
         kernel.LeavesAcksUnread = true;
-        until = Clock.Now + ExitLimit; // registrations that waited for a replay have their delay still before them
         TimeSpan begun;
         do
         {
