@@ -283,8 +283,9 @@ internal static partial class Log
 
     [LoggerMessage(604, LogLevel.Warning,
         "state: {Path}: {Operation}: {Error}: continuing without it: mappings made from now on are lost at the "
-        + "next restart")]
-    public static partial void StateUnavailable(ILogger log, string path, string operation, string error);
+        + "next restart, and reload does not work: {Remedy}")]
+    public static partial void StateUnavailable(
+        ILogger log, string path, string operation, string error, string remedy);
 
     [LoggerMessage(606, LogLevel.Information, "state: {Path}: migrated from iwpmd {Build}: {Count} mappings")]
     public static partial void StateConverted(ILogger log, string path, FixedName build, int count);

@@ -21,7 +21,8 @@ public sealed class StateReaderTests : IDisposable
 
     public StateReaderTests()
     {
-        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), [], out StateFile? file));
+        Assert.Null(StateFile.TryOpen(
+            _directory.Path, Limits.UserId, StateLayout.SizeOf(Capacity), [], out StateFile? file));
         _file = file;
         Assert.True(new HostSettings().TryReadBootId(out Guid boot));
         _state = new StateLayout(_file!.Address, Capacity);
@@ -167,7 +168,7 @@ public sealed class StateReaderTests : IDisposable
         Assert.Equal($"{state}: size: File too large (EFBIG): move it away, and start iwpmd", Problem());
         Assert.Equal(
             new OpError("size", Errno.EFBIG),
-            StateFile.TryOpen(_directory["other"], StateLayout.SizeOf(Capacity), [], out _));
+            StateFile.TryOpen(_directory["other"], Limits.UserId, StateLayout.SizeOf(Capacity), [], out _));
 
         string? Problem() => new StateReader(_directory["other"]).Read().Problem;
     }
@@ -201,7 +202,8 @@ public sealed class StateReaderTests : IDisposable
 
     private StateFile Reopen()
     {
-        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), [], out StateFile? file));
+        Assert.Null(StateFile.TryOpen(
+            _directory.Path, Limits.UserId, StateLayout.SizeOf(Capacity), [], out StateFile? file));
         return file!;
     }
 

@@ -25,7 +25,8 @@ public sealed class TornReadTests : IDisposable
     [Fact]
     public async Task Of_a_million_reads_none_is_torn()
     {
-        Assert.Null(StateFile.TryOpen(_directory.Path, StateLayout.SizeOf(Capacity), [], out StateFile? file));
+        Assert.Null(StateFile.TryOpen(
+            _directory.Path, Limits.UserId, StateLayout.SizeOf(Capacity), [], out StateFile? file));
         using StateFile owned = file!;
         var state = new StateLayout(owned.Address, Capacity);
         state.Format(default);

@@ -160,8 +160,56 @@ public sealed class PrivilegeTests : IDisposable
             File.WriteAllText("/run/iwpmd/state", "of root");
             Tool.Run("chown", "coreutils", "4713", "/run/iwpmd");
         });
-        Start();
+        Start(NoState("open: Permission denied (EACCES)"));
         Assert.Equal("4713 0", _host.Run(() => $"{Owner("/run/iwpmd")} {Owner("/run/iwpmd/state")}"));
+    }
+
+    [Fact]
+    public void A_directory_with_other_files_stays_roots_and_the_caller_is_told()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/iwpmd");
+            File.WriteAllText("/run/iwpmd/another", "");
+        });
+        Start(NoState("open: Permission denied (EACCES)"));
+        Assert.Equal("0", _host.Run(() => Owner("/run/iwpmd")));
+    }
+
+    [Fact]
+    public void Of_a_link_to_a_directory_of_root_the_caller_is_told()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/other");
+            File.CreateSymbolicLink("/run/iwpmd", "/run/other");
+        });
+        Start(NoState("open: Permission denied (EACCES)"));
+        Assert.Equal("0", _host.Run(() => Owner("/run/other")));
+    }
+
+    [Fact]
+    public void What_the_daemon_left_root_continues_by_hand_and_leaves_to_it()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        Start();
+        ushort port = _kernel.Expect(
+            KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
+        Assert.Equal(0, TestLibc.kill(_kernel.Processes[0], TestLibc.SIGTERM));
+        Assert.True(NativeCalls.AwaitExit(_kernel.Processes[0], Timeouts.Exit));
+        Assert.True(_host.IsTcpPortFree(port));
+        using (var byHand = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]))
+        {
+            byHand.ExpectLog("mapping: restored: 1 ports claimed again");
+            byHand.ExpectLog("daemon: ready");
+            Assert.False(_host.IsTcpPortFree(port));
+            Assert.Equal("4711", _host.Run(() => Owner("/run/iwpmd/state")));
+            byHand.Stop();
+        }
+        Assert.Contains("Uid:\t4711\t4711\t4711\t4711", Start());
+        Assert.False(_host.IsTcpPortFree(port));
     }
 
     [Fact]
@@ -193,17 +241,21 @@ public sealed class PrivilegeTests : IDisposable
         });
     }
 
+    private static string NoState(string reason) =>
+        $"iwpmd: state: /run/iwpmd/state: {reason}: continuing without it: mappings made from now on are lost at the "
+            + "next restart, and reload does not work: let state_dir be a directory of user 4711, no link\n";
+
     private static string Owner(string path) => Tool.Run("stat", "coreutils", "-c", "%u", path).Trim();
 
     /// <summary>Starts it detached and returns what the kernel says of it.</summary>
-    private string[] Start()
+    private string[] Start(string says = "")
     {
         string folder = _kernel.Environment["SIMKERNEL"];
         Tool.Run("chmod", "coreutils", "-R", "a+rwX", folder);
         int before = _kernel.Processes.Length;
         using var launcher = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]);
         Assert.True(launcher.ExpectExit() == 0, launcher.Errors);
-        Assert.Equal("", launcher.Errors);
+        Assert.Equal(says, launcher.Errors);
         Assert.Equal(before + 1, _kernel.Processes.Length);
         return File.ReadAllLines(
             string.Create(CultureInfo.InvariantCulture, $"/proc/{_kernel.Processes[before]}/status"));

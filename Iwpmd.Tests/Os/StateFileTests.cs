@@ -87,7 +87,7 @@ public sealed unsafe class StateFileTests : IDisposable
     public void Of_a_new_file_the_parts_that_come_first_are_set_aside_first() => OnTmpfs("2m", () =>
     {
         FileRange[] first = [new(0, 5000), new(Capacity / 2, 100), new(Capacity - 100, 100)];
-        Assert.Null(StateFile.TryOpen(Directory, Capacity, first, out StateFile? file));
+        Assert.Null(StateFile.TryOpen(Directory, Limits.UserId, Capacity, first, out StateFile? file));
         using StateFile opened = file!;
         Assert.Equal(
             (Capacity, (nuint)Capacity, 4 * 4096), (new FileInfo(FilePath).Length, opened.Length, Preallocate()));
@@ -103,9 +103,10 @@ public sealed unsafe class StateFileTests : IDisposable
     {
         FileRange[] first = [new(0, 1), new(Capacity - 1, 1)];
         Assert.Equal(
-            new OpError("fallocate", Errno.ENOSPC), StateFile.TryOpen(Directory, Capacity, first, out _));
+            new OpError("fallocate", Errno.ENOSPC),
+            StateFile.TryOpen(Directory, Limits.UserId, Capacity, first, out _));
         File.WriteAllText(FilePath, "a");
-        Assert.Null(StateFile.TryOpen(Directory, 256 * 1024, first, out StateFile? file));
+        Assert.Null(StateFile.TryOpen(Directory, Limits.UserId, 256 * 1024, first, out StateFile? file));
         file!.Dispose();
         Assert.Equal(256 * 1024, Preallocate());
     });
@@ -114,7 +115,7 @@ public sealed unsafe class StateFileTests : IDisposable
     public void Room_that_another_took_meanwhile_is_an_error() => OnTmpfs("2m", () =>
     {
         FileRange[] first = [new(0, 1), new(Capacity - 1, 1)];
-        Assert.Null(StateFile.TryOpen(Directory, Capacity, first, out StateFile? file));
+        Assert.Null(StateFile.TryOpen(Directory, Limits.UserId, Capacity, first, out StateFile? file));
         using StateFile opened = file!;
         File.WriteAllBytes(Path.Combine(Directory, "other"), new byte[(2 << 20) - (16 * 4096)]);
         Assert.Equal(Errno.ENOSPC, opened.PreallocateRest());
@@ -128,6 +129,23 @@ public sealed unsafe class StateFileTests : IDisposable
         TestLibc.Succeed(TestLibc.chown(FilePath, 1, 1));
         AssertRefused(Errno.EPERM, "owner");
         Assert.Equal("theirs", File.ReadAllText(FilePath));
+    }
+
+    [Fact]
+    public void Root_takes_the_file_of_the_daemons_user_and_makes_a_new_one_his()
+    {
+        const uint User = 4711;
+        System.IO.Directory.CreateDirectory(Directory);
+        File.SetUnixFileMode(_temporary.Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
+            | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        TestLibc.Succeed(TestLibc.chown(Directory, User, User));
+        for (int i = 0; i < 2; i++)
+        {
+            Assert.Null(StateFile.TryOpen(Directory, User, Capacity, [], out StateFile? file));
+            using StateFile opened = file!;
+            Assert.Equal((User, i * Capacity), (opened.Owner, opened.ExistingLength));
+        }
+        AssertRefused(Errno.EPERM, "owner");
     }
 
     [Fact]
@@ -151,7 +169,7 @@ public sealed unsafe class StateFileTests : IDisposable
     [Fact]
     public void A_directory_that_cannot_be_made_says_so()
     {
-        OpError? error = StateFile.TryOpen(_temporary["no/iwpmd"], Capacity, [], out StateFile? file);
+        OpError? error = StateFile.TryOpen(_temporary["no/iwpmd"], Limits.UserId, Capacity, [], out StateFile? file);
         Assert.Equal(new OpError("mkdir", Errno.ENOENT), error);
         Assert.Null(file);
     }
@@ -202,14 +220,14 @@ public sealed unsafe class StateFileTests : IDisposable
 
     private void AssertRefused(Errno expected, string operation)
     {
-        OpError? error = StateFile.TryOpen(Directory, Capacity, [], out StateFile? file);
+        OpError? error = StateFile.TryOpen(Directory, Limits.UserId, Capacity, [], out StateFile? file);
         Assert.Equal(new OpError(operation, expected), error);
         Assert.Null(file);
     }
 
     private StateFile Open(long capacity = Capacity, bool dispose = true)
     {
-        Assert.Null(StateFile.TryOpen(Directory, capacity, [], out StateFile? file));
+        Assert.Null(StateFile.TryOpen(Directory, Limits.UserId, capacity, [], out StateFile? file));
         _open.AddRange(dispose ? [file!] : []);
         return file!;
     }

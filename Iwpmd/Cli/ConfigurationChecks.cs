@@ -46,7 +46,7 @@ internal static class ConfigurationChecks
 
     /// <summary>As far as this user can tell.</summary>
     private static bool MayDaemonRead(string path) =>
-        !(Limits.UserId == 0 & PrivilegeDrop.TryFind(Privileges.User, out uint userId, out uint groupId))
+        !(Limits.UserId == 0 & PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint userId, out uint groupId))
         || PrivilegeDrop.Ask(userId, groupId, () => HostSettings.MayRead(path));
 
     private static Finding CheckDaemonMayRead(string path)
@@ -55,7 +55,7 @@ internal static class ConfigurationChecks
         {
             return Finding.Ok(Check, $"{path} has no faults");
         }
-        string text = $"{path} cannot be read by the user {Privileges.User}, as whom the unit starts the daemon: "
+        string text = $"{path} cannot be read by the user {PrivilegeDrop.User}, as whom the unit starts the daemon: "
             + "it uses the defaults";
         return Finding.Failure(Check, text, $"chmod a+r {path}");
     }

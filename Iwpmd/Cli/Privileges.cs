@@ -11,8 +11,6 @@ namespace Iwpmd.Cli;
 /// </summary>
 internal static class Privileges
 {
-    public const string User = "iwpmd";
-
     /// <summary>
     /// In the launcher, since capabilities belong to threads and the daemon has several before its first line runs.
     /// </summary>
@@ -23,7 +21,7 @@ internal static class Privileges
             return;
         }
         HandedOnFile.HandOn(options.ConfigPath ?? Configuration.DefaultPath);
-        OpError? error = PrivilegeDrop.TryFind(User, out uint userId, out uint groupId)
+        OpError? error = PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint userId, out uint groupId)
             ? OpError.Check("state_dir", PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId))
             : null;
         error ??= PrivilegeDrop.To(userId, groupId);

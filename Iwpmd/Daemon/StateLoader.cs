@@ -23,6 +23,11 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
 
     private string Directory => configuration.StateDirectory;
 
+    /// <summary>
+    /// Root continues what the daemon of this user left in his directory, and leaves it to the next one.
+    /// </summary>
+    private readonly uint _user = UserOf(configuration.StateDirectory);
+
     private string FilePath => Path.Combine(Directory, "state");
 
     /// <summary>
@@ -68,7 +73,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             new(geometry.ConversationsAt, geometry.ConversationSize),
             new(geometry.PeersAt, geometry.Length - geometry.PeersAt),
         ];
-        OpError? failed = StateFile.TryOpen(Directory, geometry.Length, first, out StateFile? file);
+        OpError? failed = StateFile.TryOpen(Directory, _user, geometry.Length, first, out StateFile? file);
         if (failed is { Errno: Errno.EAGAIN, Operation: "lock" })
         {
             throw new SetupException(
@@ -79,7 +84,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         File = file;
         if (failed is OpError error)
         {
-            Log.StateUnavailable(log, FilePath, error.Operation, error.Errno.Text());
+            ReportUnavailable(error);
         }
         return file is not null;
     }
@@ -112,7 +117,8 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     {
         StateFile old = File!;
         var previous = new StateLayout(old.Address, capacity);
-        OpError? failed = StateFile.TryCreateBeside(Directory, StateLayout.SizeOf(capacity), out StateFile? fresh);
+        OpError? failed =
+            StateFile.TryCreateBeside(Directory, _user, StateLayout.SizeOf(capacity), out StateFile? fresh);
         StateLayout state = fresh is null ? InMemory(capacity) : new StateLayout(fresh.Address, capacity);
         if (fresh is not null)
         {
@@ -127,7 +133,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         failed ??= StateFile.Replace(Directory);
         if (failed is OpError error)
         {
-            Log.StateUnavailable(log, FilePath, error.Operation, error.Errno.Text());
+            ReportUnavailable(error);
             previous.Invalidate(); // from now on it is out of date
         }
         old.Dispose();
@@ -141,12 +147,31 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         Errno error = File!.ExistingLength == 0 ? Errno.None : File.Clear();
         if (error != Errno.None)
         {
-            Log.StateUnavailable(log, FilePath, "clear", error.Text());
+            ReportUnavailable(new OpError("clear", error));
             return InMemory(capacity);
         }
         var state = new StateLayout(File.Address, capacity) { IsNew = true };
         state.Format(_identity);
         return state;
+    }
+
+    private static uint UserOf(string directory)
+    {
+        uint owner = FileStatus.OwnerOf(directory);
+        bool isDaemons = Limits.UserId == 0 && owner != 0
+            && PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint user, out _) && owner == user;
+        return isDaemons ? owner : Limits.UserId;
+    }
+
+    private void ReportUnavailable(OpError error)
+    {
+        string remedy = (error.Operation, error.Errno) switch
+        {
+            ("owner" or "type" or "size", _) or ("open", Errno.ELOOP) => "remove it",
+            (_, Errno.ENOSPC or Errno.EDQUOT) => "make room, or set state_dir",
+            _ => $"let state_dir be a directory of user {Limits.UserId}, no link",
+        };
+        Log.StateUnavailable(log, FilePath, error.Operation, error.Errno.Text(), remedy);
     }
 
     private StateLayout InMemory(StateCapacity capacity)

@@ -18,6 +18,15 @@ internal static unsafe class FileStatus
         }
     }
 
+    /// <summary>Whose what stands at the path is; the own user when that is not known.</summary>
+    public static uint OwnerOf(string path)
+    {
+        Libc.statx status;
+        return Libc.statx_(Libc.AT_FDCWD, path, 0, Libc.STATX_BASIC_STATS, &status) != 0
+            ? Limits.UserId
+            : status.stx_uid;
+    }
+
     /// <summary>
     /// The same of a plain file; of anything else <see cref="Errno.EINVAL"/> with operation "type", of one that no
     /// span can have <see cref="Errno.EFBIG"/> with operation "size".

@@ -11,8 +11,13 @@ namespace Iwpmd.Os;
 /// </summary>
 internal static unsafe class PrivilegeDrop
 {
+    /// <summary>Whom the daemon runs as where root or the unit starts it.</summary>
+    public const string User = "iwpmd";
+
     // not by the C library, whose name services a static program does not have
     private const string Users = "/etc/passwd";
+
+    private static readonly string[] s_files = ["state", "state.new", "takeover"];
 
     /// <summary>Reads the ids of a user of this host.</summary>
     public static bool TryFind(string name, out uint userId, out uint groupId)
@@ -39,7 +44,7 @@ internal static unsafe class PrivilegeDrop
 
     /// <summary>
     /// Makes the directory, or what root has left in it, the user's. One that is not root's stays as it is: whose it is
-    /// may have put anything there.
+    /// may have put anything there. So does one with other files: it is not for this program alone.
     /// </summary>
     public static Errno GiveDirectory(string path, uint userId, uint groupId)
     {
@@ -53,11 +58,12 @@ internal static unsafe class PrivilegeDrop
         {
             return Errno.Last;
         }
-        if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || status.stx_uid != 0)
+        if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || status.stx_uid != 0
+            || Directory.EnumerateFileSystemEntries(path).Any(entry => !s_files.Contains(Path.GetFileName(entry))))
         {
             return Errno.None;
         }
-        foreach (string name in (string[])["state", "takeover"])
+        foreach (string name in s_files)
         {
             _ = Libc.lchown(Path.Combine(path, name), userId, groupId);
         }

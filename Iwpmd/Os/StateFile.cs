@@ -48,22 +48,22 @@ internal sealed unsafe class StateFile : IDisposable
     /// Of a new file only these parts are set aside, if any, as long as there is room for all of it; the last of them
     /// reaches to its end. The others must not be touched before <see cref="PreallocateRest"/>.
     /// </param>
+    /// <param name="user">As root: it may be this user's, and a new one becomes his.</param>
     public static OpError? TryOpen(
-        string directory, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file)
+        string directory, uint user, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file)
     {
         file = null;
         if (Libc.mkdir(directory, DirectoryMode) != 0 && Errno.Last is var failure && failure != Errno.EEXIST)
         {
             return new OpError("mkdir", failure);
         }
-        int fd = Libc.open(
-            Path.Combine(directory, Name), Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
-        if (fd < 0)
+        Errno error = OpenFor(user, Path.Combine(directory, Name), 0, out int fd);
+        if (error != Errno.None)
         {
-            return OpError.Of("open");
+            return new OpError("open", error);
         }
-        return Secure(fd, out long existing) is OpError error
-            ? Closed(fd, error)
+        return Secure(fd, user, out long existing) is OpError fault
+            ? Closed(fd, fault)
             : Map(fd, Math.Max(existing, capacityBytes), existing, existing == 0 ? first : [], out file);
     }
 
@@ -80,17 +80,17 @@ internal sealed unsafe class StateFile : IDisposable
     /// <summary>
     /// A new file beside the one that is there; <see cref="Replace"/> puts it in that one's place, in one step.
     /// </summary>
-    public static OpError? TryCreateBeside(string directory, long bytes, out StateFile? file)
+    public static OpError? TryCreateBeside(string directory, uint user, long bytes, out StateFile? file)
     {
         file = null;
         string path = Path.Combine(directory, NewName);
         _ = Libc.unlink(path); // of a start that did not come to its end
-        int fd = Libc.open(path, Libc.O_RDWR | Libc.O_CREAT | Libc.O_EXCL | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, FileMode);
-        if (fd < 0)
+        Errno error = OpenFor(user, path, Libc.O_EXCL, out int fd);
+        if (error != Errno.None)
         {
-            return OpError.Of("open");
+            return new OpError("open", error);
         }
-        return Secure(fd, out _) is OpError error ? Closed(fd, error) : Map(fd, bytes, 0, [], out file);
+        return Secure(fd, user, out _) is OpError fault ? Closed(fd, fault) : Map(fd, bytes, 0, [], out file);
     }
 
     /// <summary>
@@ -140,7 +140,23 @@ internal sealed unsafe class StateFile : IDisposable
         _ = Libc.close(Fd);
     }
 
-    private static OpError? Secure(int fd, out long existing)
+    /// <summary>As that user, so that by its directory root is not led to another file; else as root.</summary>
+    private static Errno OpenFor(uint user, string path, int flags, out int fd)
+    {
+        flags |= Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW;
+        _ = Libc.setfsuid(user);
+        fd = Libc.open(path, flags, FileMode);
+        Errno error = fd < 0 ? Errno.Last : Errno.None;
+        _ = Libc.setfsuid(Limits.UserId);
+        if (error == Errno.EACCES && user != Limits.UserId)
+        {
+            fd = Libc.open(path, flags, FileMode); // root's own file in it
+            error = fd < 0 ? Errno.Last : Errno.None;
+        }
+        return error;
+    }
+
+    private static OpError? Secure(int fd, uint user, out long existing)
     {
         existing = 0;
         if (Libc.flock(fd, Libc.LOCK_EX | Libc.LOCK_NB) != 0)
@@ -151,7 +167,7 @@ internal sealed unsafe class StateFile : IDisposable
         {
             return error;
         }
-        if (status.stx_uid != Libc.geteuid())
+        if (status.stx_uid != Limits.UserId && status.stx_uid != user)
         {
             return new OpError("owner", Errno.EPERM);
         }
