@@ -98,6 +98,19 @@ public class ReloadTests
     }
 
     [Fact]
+    public void A_daemon_that_no_reload_reaches_says_so()
+    {
+        using var host = new Host();
+        using var kernel = new SimulatedKernel();
+        host.Run(() => Directory.CreateDirectory("/run/iwpmd/takeover"));
+        using var daemon = DaemonProcess.Start(host, kernel, [Binaries.Ours, "-f"]);
+
+        Assert.Contains(
+            "neither --takeover nor a reload reaches this daemon: restart it",
+            daemon.ExpectLog("daemon: handover failed: listening at /run/iwpmd/takeover"));
+    }
+
+    [Fact]
     public void Without_a_daemon_there_is_nobody_to_tell()
     {
         using var host = new Host();

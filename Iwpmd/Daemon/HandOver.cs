@@ -64,7 +64,8 @@ internal sealed class HandOver : IDisposable
         if (error != Errno.None)
         {
             Log.HandOverFailed(
-                log, $"listening at {PathIn(directory)}", error.Text(), "--takeover will not find this daemon");
+                log, $"listening at {PathIn(directory)}", error.Text(),
+                "neither --takeover nor a reload reaches this daemon: restart it");
         }
     }
 
