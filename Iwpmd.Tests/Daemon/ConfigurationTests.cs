@@ -107,6 +107,13 @@ public class ConfigurationTests
     [InlineData("interface=eth0, a/b")]
     [InlineData("interface=,")]
     [InlineData("state_dir=run")]
+    [InlineData("state_dir=/")]
+    [InlineData("state_dir=//.")]
+    [InlineData("state_dir=/var/..")]
+    [InlineData("state_dir=/run/a\0b")]
+    [InlineData(
+        "state_dir=/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/"
+            + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")] // 99 bytes
     [InlineData("log_level=loud")]
     public void A_value_out_of_bounds_is_a_complaint_with_its_line_and_the_default_is_used(string line)
     {

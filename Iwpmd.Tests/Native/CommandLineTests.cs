@@ -32,6 +32,35 @@ public class CommandLineTests
         }
     }
 
+    [Theory]
+    [InlineData("'--watch=' has no value behind it", "status", "--watch=")]
+    [InlineData("'-w=' has no value behind it", "mappings", "-j", "-w=")]
+    [InlineData("'--config=' has no value behind it", "--check-config", "--config=")]
+    [InlineData("'--config=' has no value behind it", "--config=", "status")]
+    [InlineData("'-x' is no option of the command ping, and no host", "ping", "-x")]
+    [InlineData("'--cuont=3' is no option of the command ping, and no host", "ping", "--cuont=3")]
+    [InlineData("'-x' is no option of the command ping, and no host", "ping", "--", "-x")]
+    public void An_option_without_its_value_or_unknown_to_ping_is_an_error(string expected, params string[] options)
+    {
+        (int status, string output, string errors) = Run(options);
+        Assert.Equal((2, ""), (status, output));
+        Assert.Contains($"iwpmd: {expected}\n", errors);
+    }
+
+    [Theory]
+    [InlineData("/")]
+    [InlineData("/run/a\0b")]
+    [InlineData(
+        "/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")]
+    public void A_directory_in_which_no_socket_can_be_named_is_a_complaint_with_its_line(string directory)
+    {
+        (int status, string output, _) = CheckConfiguration($"\nstate_dir={directory}\n");
+
+        Assert.Equal(1, status);
+        Assert.StartsWith("FILE:2: state_dir must be an absolute path, not /, of at most 98 bytes, not '", output);
+        Assert.EndsWith("': the default, /run/iwpmd, stands\n", output);
+    }
+
     [Fact]
     public void Version_is_told_on_stdout()
     {

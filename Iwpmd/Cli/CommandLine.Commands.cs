@@ -89,6 +89,13 @@ internal static partial class CommandLine
     private static Command PingCommand()
     {
         var host = new Argument<string>("HOST") { Description = "name or address of the host" };
+        host.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: ['-', ..] } name])
+            {
+                result.AddError($"'{name.Value}' is no option of the command ping, and no host");
+            }
+        });
         Option<ushort?> count = Parsed<ushort>(
             new("--count", "-c") { Description = "number of Requests to send (default 3)", HelpName = "N" },
             "a number from 1 to 65535", TryParsePositive);

@@ -108,7 +108,7 @@ internal static partial class CommandLine
                     result.GetValue(systemd), result.GetValue(foreground), mode, path, result.GetValue(logLevel),
                     sandbox, arguments));
         });
-        return Invoke(root, Parse(root, arguments));
+        return Invoke(root, Parse(root, arguments), arguments);
     }
 
     /// <summary>The daemon's own options first: for its start the commands need not be declared.</summary>
@@ -143,13 +143,14 @@ internal static partial class CommandLine
         }
     }
 
-    private static int Invoke(Command root, ParseResult parsed)
+    private static int Invoke(Command root, ParseResult parsed, string[] arguments)
     {
         List<string> errors = [.. parsed.Errors.Select(error => error.Message)];
         errors.AddRange(parsed.Tokens
             .Where(token => token.Type == TokenType.Directive) // "[this]", which the parser passes over
             .Select(token => $"Unrecognized command or argument '{token.Value}'."));
         errors.AddRange(FindMisplaced(root, parsed));
+        errors.AddRange(FindEmpty(arguments));
         Command command = parsed.CommandResult.Command;
         if (errors.Count == 0 || parsed.Action is HelpAction)
         {
@@ -190,6 +191,12 @@ internal static partial class CommandLine
             }
         }
     }
+
+    /// <summary>The parser takes "--option=" for the option without a value.</summary>
+    private static IEnumerable<string> FindEmpty(string[] arguments) =>
+        arguments.TakeWhile(one => one != "--")
+            .Where(one => one.StartsWith('-') && one.IndexOf('=') == one.Length - 1)
+            .Select(one => $"'{one}' has no value behind it");
 
     private static bool IsGiven(ParseResult parsed, Option option) =>
         parsed.GetResult(option) is OptionResult { Implicit: false };

@@ -68,8 +68,8 @@ internal sealed record Configuration
             TryParseAnswers(text, out AnswerSource from) ? c.With(c.PortMapper with { AnswersFrom = from }) : null)
         { OtherWords = ["answer"] },
         new(
-            "state_dir", "an absolute path", "/run/iwpmd",
-            (c, text) => text.StartsWith('/') ? c with { StateDirectory = text } : null),
+            "state_dir", "an absolute path, not /, of at most 98 bytes", "/run/iwpmd",
+            (c, text) => IsDirectoryName(text) ? c with { StateDirectory = text } : null),
         new(
             "log_level", "error, warning, info or debug", "info",
             (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
@@ -240,6 +240,11 @@ internal sealed record Configuration
         TrySplit(text, out names) && Array.TrueForAll(names, name =>
             Encoding.UTF8.GetByteCount(name) <= MaxInterfaceName && name is not ("." or "..")
                 && !name.AsSpan().ContainsAny("/:"));
+
+    /// <summary>One whose socket for requests can have a name.</summary>
+    private static bool IsDirectoryName(string text) =>
+        text.StartsWith('/') && !text.Contains('\0') && System.IO.Path.GetFullPath(text) != "/"
+            && Encoding.UTF8.GetByteCount(HandOver.PathIn(text)) <= UnixAddress.MaxPath;
 
     /// <summary>Ports and ranges of them, none included.</summary>
     private static bool TryParsePorts(string text, out PortSet ports)

@@ -8,6 +8,9 @@ namespace Iwpmd.Os;
 /// <summary>struct sockaddr_un of a path, or of a name of the abstract namespace when it starts with '@'.</summary>
 internal static class UnixAddress
 {
+    /// <summary>The longest path in bytes, without the NUL at its end.</summary>
+    public const int MaxPath = Libc.sizeof_sockaddr_un - Libc.offsetof_sockaddr_un__sun_path - 1;
+
     /// <summary>
     /// The size to give the kernel; 0 when the path is empty or too long. <paramref name="address"/> has room for the
     /// whole structure.
