@@ -113,15 +113,17 @@ internal static class Doctor
             string omitted = isPermitted ? "buffer and state" : "buffer, udp, listeners and state";
             findings.Add(Finding.Ok("user", $"without root the checks {omitted} are left out"));
         }
-        bool needsNothing =
-            findings.Exists(finding => finding is { Check: HostChecks.Devices, Result: not CheckResult.Ok })
-            && !reading.IsDaemonThere;
-        return [.. needsNothing ? findings.ConvertAll(Excuse) : findings];
+        Finding devices = findings.Find(finding => finding.Check == HostChecks.Devices);
+        bool needsNothing = devices.Result != CheckResult.Ok && !reading.IsDaemonThere;
+        return needsNothing ? [devices, .. findings.Where(one => one != devices).Select(Excuse)] : [.. findings];
     }
 
     /// <summary>A host without a device and without a daemon lacks nothing.</summary>
-    private static Finding Excuse(Finding finding) =>
-        finding is { Check: "modules" or "netlink" or "namespace" or "daemon", Result: CheckResult.Failure }
-            ? finding with { Result = CheckResult.Warning }
-            : finding;
+    private static Finding Excuse(Finding finding) => finding switch
+    {
+        { Check: "firewall", Result: CheckResult.Failure } => finding,
+        { Check: "modules" or "netlink" or "namespace" or "descriptors" or "firewall" or "daemon" or "unit"
+            or "udev rule" } => Finding.Ok(finding.Check, finding.Text),
+        _ => finding,
+    };
 }
