@@ -114,7 +114,7 @@ internal static class Doctor
             findings.Add(Finding.Ok("user", $"without root the checks {omitted} are left out"));
         }
         Finding devices = findings.Find(finding => finding.Check == HostChecks.Devices);
-        bool needsNothing = devices.Result != CheckResult.Ok && !reading.IsDaemonThere;
+        bool needsNothing = isPermitted && devices.Result != CheckResult.Ok && !reading.IsDaemonThere;
         return needsNothing ? [devices, .. findings.Where(one => one != devices).Select(Excuse)] : [.. findings];
     }
 
