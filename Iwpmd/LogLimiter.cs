@@ -65,8 +65,12 @@ internal sealed class LogLimiter(Func<TimeSpan> clock)
         }
         _nextEnd = TimeSpan.MaxValue;
         List<SuppressedLines> taken = [];
-        foreach ((int eventId, Repeated seen) in _events.Where(one => one.Value.Suppressed > 0))
+        foreach ((int eventId, Repeated seen) in _events)
         {
+            if (seen.Suppressed == 0)
+            {
+                continue;
+            }
             if (now >= seen.PeriodEnds)
             {
                 taken.Add(new SuppressedLines(eventId, seen.Level, seen.Suppressed));

@@ -115,7 +115,12 @@ internal static class Doctor
         }
         Finding devices = findings.Find(finding => finding.Check == HostChecks.Devices);
         bool needsNothing = isPermitted && devices.Result != CheckResult.Ok && !reading.IsDaemonThere;
-        return needsNothing ? [devices, .. findings.Where(one => one != devices).Select(Excuse)] : [.. findings];
+        if (needsNothing)
+        {
+            _ = findings.Remove(devices);
+            findings = [devices, .. findings.ConvertAll(Excuse)];
+        }
+        return [.. findings];
     }
 
     /// <summary>A host without a device and without a daemon lacks nothing.</summary>
