@@ -168,6 +168,8 @@ public class ConfigurationTests
     [InlineData("ACL=10.0.0.0/8", "unknown name 'ACL', perhaps allow")]
     [InlineData("block 10.0.0.1", null)]
     [InlineData("netdev=eth0", "unknown name 'netdev', perhaps interface")]
+    [InlineData("whitelist=10.0.0.1", "unknown name 'whitelist', perhaps allow")]
+    [InlineData("blacklist=10.0.0.1", "unknown name 'blacklist', perhaps deny")]
     [InlineData("listen_on=eth0", null)]
     [InlineData("accept_answers=asked", "unknown name 'accept_answers', perhaps answers_from")]
     [InlineData("dney=10.0.0.1", null)]

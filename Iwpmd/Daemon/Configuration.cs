@@ -56,11 +56,11 @@ internal sealed record Configuration
         new("allow", NetworkList, "all", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
                 ? c.With(c.Admission.Access with { Allowed = networks }) : null)
-        { OtherWords = ["allow", "permit", "access", "acl"] },
+        { OtherWords = ["allow", "permit", "access", "acl", "whitelist"] },
         new("deny", NetworkList, "none", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks)
                 ? c.With(c.Admission.Access with { Denied = networks }) : null)
-        { OtherWords = ["deny", "denied", "block", "reject", "forbid"] },
+        { OtherWords = ["deny", "denied", "block", "reject", "forbid", "blacklist"] },
         new("interface", "names of network interfaces", "any", (c, text) =>
             TryParseInterfaces(text, out string[] names) ? c with { Interfaces = names } : null)
         { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind"] },
