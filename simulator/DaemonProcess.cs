@@ -188,7 +188,7 @@ internal sealed class DaemonProcess
         private readonly Machine _machine;
 
         public ToldLog(Machine machine)
-            : base(() => Clock.Now)
+            : base(() => machine.BootTime) // Clock.Now takes time, which a history that is not told does not take
         {
             (_machine, MinimumLevel) = (machine, LogLevel.Trace);
         }
