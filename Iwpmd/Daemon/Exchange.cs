@@ -22,10 +22,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     /// <summary>More requests than these are answered by another socket at the end.</summary>
     private const int ExitInboxLimit = 256;
 
-    /// <summary>
-    /// A handshake takes some milliseconds; the registrations that it deferred have their delay after it.
-    /// </summary>
-    private static readonly TimeSpan ExitLimit = Registrations.Delay + TimeSpan.FromMilliseconds(45);
+    private static readonly TimeSpan ExitLimit = Registrations.Delay + TimeSpan.FromMilliseconds(20);
 
     // Differs: one byte more shows that a datagram is too long: it is dropped, not truncated
     private readonly UdpBatch _batch = new(PeerBatchLimit, PeerMessage.RequestSize + 1);
@@ -138,6 +135,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             }
         }
         kernel.LeavesAcksUnread = true;
+        until = Clock.Now + ExitLimit; // registrations that waited for a replay have their delay still before them
         TimeSpan begun;
         do
         {
