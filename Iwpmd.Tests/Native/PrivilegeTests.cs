@@ -178,6 +178,27 @@ public sealed class PrivilegeTests : IDisposable
     }
 
     [Fact]
+    public void A_directory_that_others_write_to_stays_roots()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/iwpmd");
+            Tool.Run("chmod", "coreutils", "1777", "/run/iwpmd");
+        });
+        Assert.Contains("Uid:\t4711\t4711\t4711\t4711", Start());
+        Assert.Equal("0", _host.Run(() => Owner("/run/iwpmd")));
+    }
+
+    [Fact]
+    public void Privileges_go_also_where_the_state_has_no_place()
+    {
+        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        _host.Write("/etc/iwpmd.conf", "state_dir=/no/such\n");
+        Assert.Contains("Uid:\t4711\t4711\t4711\t4711", Start(null));
+    }
+
+    [Fact]
     public void Of_a_link_to_a_directory_of_root_the_caller_is_told()
     {
         _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
@@ -248,14 +269,14 @@ public sealed class PrivilegeTests : IDisposable
     private static string Owner(string path) => Tool.Run("stat", "coreutils", "-c", "%u", path).Trim();
 
     /// <summary>Starts it detached and returns what the kernel says of it.</summary>
-    private string[] Start(string says = "")
+    private string[] Start(string? says = "")
     {
         string folder = _kernel.Environment["SIMKERNEL"];
         Tool.Run("chmod", "coreutils", "-R", "a+rwX", folder);
         int before = _kernel.Processes.Length;
         using var launcher = DaemonProcess.Start(_host, _kernel, [Binaries.Ours]);
         Assert.True(launcher.ExpectExit() == 0, launcher.Errors);
-        Assert.Equal(says, launcher.Errors);
+        Assert.Equal(says ?? launcher.Errors, launcher.Errors);
         Assert.Equal(before + 1, _kernel.Processes.Length);
         return File.ReadAllLines(
             string.Create(CultureInfo.InvariantCulture, $"/proc/{_kernel.Processes[before]}/status"));

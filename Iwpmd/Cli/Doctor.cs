@@ -114,7 +114,8 @@ internal static class Doctor
             findings.Add(Finding.Ok("user", $"without root the checks {omitted} are left out"));
         }
         Finding devices = findings.Find(finding => finding.Check == HostChecks.Devices);
-        bool needsNothing = isPermitted && devices.Result != CheckResult.Ok && !reading.IsDaemonThere;
+        bool needsNothing = devices.Result != CheckResult.Ok
+            && reading.Condition is DaemonCondition.Absent or DaemonCondition.Stopped;
         if (needsNothing)
         {
             _ = findings.Remove(devices);

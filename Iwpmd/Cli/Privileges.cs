@@ -21,11 +21,11 @@ internal static class Privileges
             return;
         }
         HandedOnFile.HandOn(options.ConfigPath ?? Configuration.DefaultPath);
-        OpError? error = PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint userId, out uint groupId)
-            ? OpError.Check("state_dir", PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId))
-            : null;
-        error ??= PrivilegeDrop.To(userId, groupId);
-        if (error is not null)
+        if (PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint userId, out uint groupId))
+        {
+            _ = PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId); // the daemon says what it lacks
+        }
+        if (PrivilegeDrop.To(userId, groupId) is OpError error)
         {
             Output.Complain($"privileges: {error}: continuing with the present ones");
         }

@@ -167,7 +167,8 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
     {
         string remedy = (error.Operation, error.Errno) switch
         {
-            ("owner" or "type" or "size", _) or ("open", Errno.ELOOP) => "remove it",
+            ("owner" or "type" or "size", _) or ("open", Errno.ELOOP or Errno.EISDIR) => "remove it",
+            (_, Errno.EROFS or Errno.ENOENT) => "set state_dir to a directory that can be written to",
             (_, Errno.ENOSPC or Errno.EDQUOT) => "make room, or set state_dir",
             _ => $"let state_dir be a directory of user {Limits.UserId}, no link",
         };

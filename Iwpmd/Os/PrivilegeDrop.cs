@@ -44,11 +44,12 @@ internal static unsafe class PrivilegeDrop
 
     /// <summary>
     /// Makes the directory, or what root has left in it, the user's. One that is not root's stays as it is: whose it is
-    /// may have put anything there. So does one with other files: it is not for this program alone.
+    /// may have put anything there. So does one that others write to or that has other files: it is not for this
+    /// program alone.
     /// </summary>
     public static Errno GiveDirectory(string path, uint userId, uint groupId)
     {
-        const uint Mode = 0x1ed; // 0755
+        const uint Mode = 0x1ed, OfOthers = 0x12; // 0755, 0022
         if (Libc.mkdir(path, Mode) != 0 && Errno.Last is var failure && failure != Errno.EEXIST)
         {
             return failure;
@@ -59,7 +60,7 @@ internal static unsafe class PrivilegeDrop
             return Errno.Last;
         }
         if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || status.stx_uid != 0
-            || Directory.EnumerateFileSystemEntries(path).Any(entry => !s_files.Contains(Path.GetFileName(entry))))
+            || (status.stx_mode & OfOthers) != 0 || !HasNoOtherFiles(path))
         {
             return Errno.None;
         }
@@ -68,6 +69,18 @@ internal static unsafe class PrivilegeDrop
             _ = Libc.lchown(Path.Combine(path, name), userId, groupId);
         }
         return Libc.lchown(path, userId, groupId) != 0 ? Errno.Last : Errno.None;
+    }
+
+    private static bool HasNoOtherFiles(string path)
+    {
+        try
+        {
+            return Directory.EnumerateFileSystemEntries(path).All(entry => s_files.Contains(Path.GetFileName(entry)));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false; // not known
+        }
     }
 
     /// <summary>
