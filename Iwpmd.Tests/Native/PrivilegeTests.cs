@@ -90,7 +90,7 @@ public sealed class PrivilegeTests : IDisposable
         Assert.True(NativeCalls.AwaitExit(_kernel.Processes[0], Timeouts.Exit));
         Assert.True(_host.IsTcpPortFree(port));
 
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         Assert.Contains("Uid:\t4711\t4711\t4711\t4711", Start());
         Assert.False(_host.IsTcpPortFree(port));
     }
@@ -98,7 +98,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void What_root_took_over_by_hand_the_unit_takes_back()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         Start();
         using var byHand = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f", "--takeover"]);
         byHand.ExpectLog("daemon: ready");
@@ -112,7 +112,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void In_a_directory_of_root_the_takeover_socket_is_roots()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         Start();
         _host.Run(() => Tool.Run("chown", "coreutils", "0", "/run/iwpmd"));
         using var byHand = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f", "--takeover"]);
@@ -153,7 +153,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void A_directory_of_somebody_else_is_left_alone()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         _host.Run(() =>
         {
             Directory.CreateDirectory("/run/iwpmd");
@@ -167,7 +167,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void A_directory_with_other_files_stays_roots_and_the_caller_is_told()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         _host.Run(() =>
         {
             Directory.CreateDirectory("/run/iwpmd");
@@ -180,7 +180,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void A_directory_that_others_write_to_stays_roots()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         _host.Run(() =>
         {
             Directory.CreateDirectory("/run/iwpmd");
@@ -193,7 +193,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void Privileges_go_also_where_the_state_has_no_place()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         _host.Write("/etc/iwpmd.conf", "state_dir=/no/such\n");
         Assert.Contains("Uid:\t4711\t4711\t4711\t4711", Start(null));
     }
@@ -201,7 +201,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void Of_a_link_to_a_directory_of_root_the_caller_is_told()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         _host.Run(() =>
         {
             Directory.CreateDirectory("/run/other");
@@ -214,7 +214,7 @@ public sealed class PrivilegeTests : IDisposable
     [Fact]
     public void What_the_daemon_left_root_continues_by_hand_and_leaves_to_it()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         Start();
         ushort port = _kernel.Expect(
             KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:5000"))).MappedLocal.Port;
@@ -242,7 +242,7 @@ public sealed class PrivilegeTests : IDisposable
 
     private void WriteConfigurationForRoot()
     {
-        _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
+        AddUser();
         _host.Write("/etc/iwpmd.conf", "port_range=41000-41099\n");
         _host.Run(() => Tool.Run("chmod", "coreutils", "600", "/etc/iwpmd.conf"));
     }
@@ -261,6 +261,8 @@ public sealed class PrivilegeTests : IDisposable
             Assert.Contains("NoNewPrivs:\t1", status);
         });
     }
+
+    private void AddUser() => _host.Write("/etc/passwd", "iwpmd:x:4711:4712::/:/bin/sh\n");
 
     private static string NoState(string reason) =>
         $"iwpmd: state: /run/iwpmd/state: {reason}: continuing without it: mappings made from now on are lost at the "

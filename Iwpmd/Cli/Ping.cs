@@ -47,8 +47,8 @@ internal sealed class Ping : IDisposable
             ?? UdpSocket.TryOpen(peer.Family, 0, out socket);
         if (socket is null)
         {
-            string remedy = FallbackWords.Remedy(FallbackCauses.Of(error!.Value.Errno));
-            Output.Complain($"{peer.AddressText()}: {error}{(remedy.Length == 0 ? "" : ": ")}{remedy}");
+            string remedy = FallbackWords.AndRemedy(FallbackCauses.Of(error!.Value.Errno));
+            Output.Complain($"{peer.AddressText()}: {error}{remedy}");
             return ExitStatus.Failure;
         }
         using var ping = new Ping(options, peer, source.WithPort(socket.Port), socket);

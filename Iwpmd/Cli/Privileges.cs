@@ -23,7 +23,7 @@ internal static class Privileges
         HandedOnFile.HandOn(options.ConfigPath ?? Configuration.DefaultPath);
         if (PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint userId, out uint groupId))
         {
-            _ = PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId); // the daemon says what it lacks
+            PrivilegeDrop.GiveDirectory(StateDirectory(options), userId, groupId); // the daemon says what it lacks
         }
         if (PrivilegeDrop.To(userId, groupId) is OpError error)
         {

@@ -178,11 +178,11 @@ internal sealed class Queries
         }
         ref readonly ConversationRow row = ref _conversations[slot];
         InetEndpoint local = _mappings[row.Slot].Local;
-        string? fault = message.Connecting.Port != local.Port || !IsSameIp(message.Connecting, local)
+        string? fault = message.Connecting.Port != local.Port || !message.Connecting.SameIp(local)
             ? "it names another connecting address"
-            : !IsSameIp(message.Accepting, row.Remote)
+            : !message.Accepting.SameIp(row.Remote)
                 ? "it names another accepting address: update the port mapper there"
-            : Settings.AnswersFrom == AnswerSource.Asked && !IsSameIp(arrival.From, row.Peer)
+            : Settings.AnswersFrom == AnswerSource.Asked && !arrival.From.SameIp(row.Peer)
                 ? "answers_from=asked takes none from elsewhere: set it to any"
             : null;
         if (fault is not null && !row.IsComplete)
@@ -248,7 +248,7 @@ internal sealed class Queries
         in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now)
     {
         int slot = handle == 0 ? -1 : _conversations.FindQuery(handle);
-        if (slot < 0 || !IsSameIp(peer, _conversations[slot].Peer))
+        if (slot < 0 || !peer.SameIp(_conversations[slot].Peer))
         {
             return;
         }
@@ -364,8 +364,4 @@ internal sealed class Queries
 
     /// <summary>Its deadline passed without an answer; it is kept for a late ICMP error only.</summary>
     private static bool HasFallenBack(in ConversationRow row) => row.IsComplete && row.FellBack != 0;
-
-    /// <summary>Without the scopes: those of a message are only inferred, and its handle authenticates it.</summary>
-    private static bool IsSameIp(in InetEndpoint one, in InetEndpoint other) =>
-        one.WithScope(other.Scope).SameAddress(other);
 }

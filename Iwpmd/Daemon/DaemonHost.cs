@@ -92,7 +92,10 @@ internal sealed class DaemonHost
                 _policy.Follow(ports, state, now);
                 _log.TellSuppressed(now);
                 TimeSpan next = status.Update(now);
-                _log.Terminal = _readyPipe is { HasReported: true } ? null : _log.Terminal;
+                if (_readyPipe is { HasReported: true })
+                {
+                    _log.Terminal = null;
+                }
                 return next;
             },
         };

@@ -47,28 +47,22 @@ internal static unsafe class PrivilegeDrop
     /// may have put anything there. So does one that others write to or that has other files: it is not for this
     /// program alone.
     /// </summary>
-    public static Errno GiveDirectory(string path, uint userId, uint groupId)
+    public static void GiveDirectory(string path, uint userId, uint groupId)
     {
         const uint Mode = 0x1ed, OfOthers = 0x12; // 0755, 0022
-        if (Libc.mkdir(path, Mode) != 0 && Errno.Last is var failure && failure != Errno.EEXIST)
-        {
-            return failure;
-        }
+        _ = Libc.mkdir(path, Mode);
         Libc.statx status;
-        if (Libc.statx_(Libc.AT_FDCWD, path, Libc.AT_SYMLINK_NOFOLLOW, Libc.STATX_BASIC_STATS, &status) != 0)
-        {
-            return Errno.Last;
-        }
-        if ((status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || status.stx_uid != 0
+        if (Libc.statx_(Libc.AT_FDCWD, path, Libc.AT_SYMLINK_NOFOLLOW, Libc.STATX_BASIC_STATS, &status) != 0
+            || (status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || status.stx_uid != 0
             || (status.stx_mode & OfOthers) != 0 || !HasNoOtherFiles(path))
         {
-            return Errno.None;
+            return;
         }
         foreach (string name in s_files)
         {
             _ = Libc.lchown(Path.Combine(path, name), userId, groupId);
         }
-        return Libc.lchown(path, userId, groupId) != 0 ? Errno.Last : Errno.None;
+        _ = Libc.lchown(path, userId, groupId);
     }
 
     private static bool HasNoOtherFiles(string path)

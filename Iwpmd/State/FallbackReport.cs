@@ -13,7 +13,7 @@ internal readonly record struct FallbackReport(
 {
     public override string ToString()
     {
-        bool isOfPeer = Source.Family == IpFamily.None || Source.WithScope(Peer.Scope).SameAddress(Peer);
+        bool isOfPeer = Source.Family == IpFamily.None || Source.SameIp(Peer);
         string says = isOfPeer ? "" : $", says {Source.AddressText()}";
         string waited = Cause == FallbackCause.NoAnswer ? $" within {Deadline.TotalMilliseconds} ms" : "";
         string memory = Cause == FallbackCause.Remembered ? " (a moment before; it is not asked again yet)" : "";

@@ -42,6 +42,9 @@ internal readonly record struct InetEndpoint(
     public bool SameAddress(in InetEndpoint other) =>
         Family == other.Family && High == other.High && Low == other.Low && (!IsLinkLocal || Scope == other.Scope);
 
+    /// <summary>Without the scopes: in a message those are only inferred, and its handle authenticates it.</summary>
+    public bool SameIp(in InetEndpoint other) => WithScope(other.Scope).SameAddress(other);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Equals(InetEndpoint other) => Port == other.Port && SameAddress(other);
 
