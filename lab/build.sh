@@ -92,7 +92,8 @@ download_world() { # sets release
     if [[ ! -e $tools/complete ]]; then
         say "making a tree of $suite that compiles for $flavour (some minutes)"
         rm -rf "$tools"
-        debootstrap --variant=minbase "$suite" "$tools" > "$out/log" 2>&1 || die "debootstrap failed, see $out/log"
+        unshare --mount debootstrap --variant=minbase "$suite" "$tools" > "$out/log" 2>&1 ||
+            die "debootstrap failed, see $out/log"
         # A mirror may be behind.
         echo 'Acquire::Check-Valid-Until "false";' > "$tools/etc/apt/apt.conf.d/lab"
         # shellcheck disable=SC2016

@@ -13,7 +13,8 @@ build_debian_base() {
     say "building a Debian system with systemd"
     rm -rf "$debian"
     mkdir -p "$debian"
-    timeout 1800 debootstrap --variant=minbase \
+    # On a busy machine debootstrap can leave /proc mounted, and a copy of /proc/PID/pagemap fills a disk.
+    timeout 1800 unshare --mount debootstrap --variant=minbase \
         --include=systemd-sysv,udev,kmod,iproute2,busybox-static,ibverbs-providers,rdmacm-utils,rdma-core,apparmor,rpm \
         "${suite:-bookworm}" "$debian/base" > "$debian/log" || die "debootstrap failed, see $debian/log"
     rm -rf "$debian"/base/var/{cache/apt,lib/apt/lists}/* "$debian"/base/usr/share/{doc,locale,man}/*
