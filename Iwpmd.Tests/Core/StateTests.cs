@@ -107,6 +107,11 @@ public class StateTests
         int fresh = 0, restored = 0;
         for (int at = 0; at < good.Length; at++)
         {
+            // Rows without use are alike: of these, every seventh byte, which is another one in each.
+            if (good[at] == 0 && at % 7 != 0)
+            {
+                continue;
+            }
             StateLayout state = Fresh();
             good.CopyTo(state.Bytes);
             state.Bytes[at] ^= 0x41;
@@ -135,7 +140,7 @@ public class StateTests
             int hit = at >= state.Geometry.MappingsAt && at < state.Geometry.MappingsAt + (3 * rowSize) ? 1 : 0;
             Assert.InRange(next.Mapper.Mappings.Count, 3 - hit, 3);
         }
-        Assert.True(fresh > 50 && restored > 10_000, $"{fresh} fresh, {restored} restored");
+        Assert.True(fresh > 40 && restored > 1500, $"{fresh} fresh, {restored} restored");
     }
 
     [Fact]
