@@ -96,7 +96,7 @@ public class TableTests
             int slot = random.Next(100);
             if (random.Next(3) > 0)
             {
-                model[slot] = random.Next(1000);
+                model[slot] = step % 500 < 250 ? random.Next(1000) : step / 50; // also one behind the other
                 queue.Set(slot, new TimeSpan(model[slot]));
             }
             else
@@ -130,8 +130,7 @@ public class TableTests
             }
             else if (model.Count < 32)
             {
-                model[handle] = conversations.Open(
-                    new ConversationRow { Handle = handle, Role = ConversationRole.Querying }, new TimeSpan(step));
+                model[handle] = Open(conversations, handle, step);
             }
             Assert.Equal(-1, conversations.FindQuery(handle ^ 1));
             Assert.Equal(model.Count, conversations.Count);
@@ -157,8 +156,20 @@ public class TableTests
         Assert.Equal(-1, Open(conversations, 69));
     }
 
-    private static int Open(Conversations conversations, ulong handle) =>
-        conversations.Open(new ConversationRow { Handle = handle, Role = ConversationRole.Querying }, TimeSpan.Zero);
+    private static int Open(Conversations conversations, ulong handle, long due = 0)
+    {
+        int slot = conversations.Take(ConversationRole.Querying);
+        if (slot >= 0)
+        {
+            using (var change = conversations.Change(slot))
+            {
+                Assert.False(StateRow.Content(ref change.Row).ContainsAnyExcept(0u));
+                (change.Row.Handle, change.Row.Role) = (handle, ConversationRole.Querying);
+            }
+            conversations.Open(slot, new TimeSpan(due));
+        }
+        return slot;
+    }
 
     [Fact]
     public void The_peer_table_forgets_the_host_that_was_seen_longest_ago()

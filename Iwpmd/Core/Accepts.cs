@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.State;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
@@ -19,6 +20,7 @@ internal sealed class Accepts(
 
     private static readonly TimeSpan ReportPeriod = TimeSpan.FromSeconds(10);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryAdmit(in InetEndpoint source, TimeSpan now)
     {
         statistics.Count(Counter.PeerRequests);
@@ -50,7 +52,7 @@ internal sealed class Accepts(
                 {
                     change.Row.LastSentAt = now;
                 }
-                SendAccept(slot, arrival, message);
+                SendAccept(conversations[slot].Slot, arrival, message);
                 return;
             }
             statistics.Count(Counter.RequestCopies);
@@ -69,7 +71,7 @@ internal sealed class Accepts(
         {
             statistics.Count(Counter.RemoteInfosDeferred);
         }
-        SendAccept(slot, arrival, message);
+        SendAccept(mapping, arrival, message);
     }
 
     /// <summary>Null, or why it is dropped.</summary>
@@ -142,7 +144,7 @@ internal sealed class Accepts(
             return;
         }
         statistics.Count(Counter.RejectsSent);
-        outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsReject());
+        outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To).SetAnswer(PeerMessageType.Reject, message);
     }
 
     private void Confirm(int slot, in InetEndpoint peer, TimeSpan now)
@@ -163,23 +165,25 @@ internal sealed class Accepts(
         int mapping, in PeerArrival arrival, in PeerMessage message, in InetEndpoint mappedConnecting, TimeSpan now)
     {
         TimeSpan deadline = now + Conversations.Lifetime;
-        return conversations.Open(
-            new ConversationRow
-            {
-                Handle = message.Handle,
-                Role = ConversationRole.Accepting,
-                Peer = arrival.From,
-                Remote = message.Connecting,
-                Asked = message.Accepting,
-                Mapped = mappedConnecting,
-                Slot = mapping,
-                Generation = mappings[mapping].Generation,
-                Client = mappings[mapping].Client,
-                RemoteInfo = admission.CreditRemoteInfo(mapping, arrival.From, now),
-                LastSentAt = now,
-                Deadline = deadline,
-            },
-            deadline);
+        ref readonly MappingRow mapped = ref mappings[mapping];
+        int slot = conversations.Take(ConversationRole.Accepting);
+        using (var change = conversations.Change(slot))
+        {
+            ref ConversationRow row = ref change.Row;
+            row.Role = ConversationRole.Accepting;
+            row.Handle = message.Handle;
+            row.Peer = arrival.From;
+            row.Remote = message.Connecting;
+            row.Asked = message.Accepting;
+            row.Mapped = mappedConnecting;
+            row.Slot = mapping;
+            (row.Generation, row.Client) = (mapped.Generation, mapped.Client);
+            row.RemoteInfo = admission.CreditRemoteInfo(mapping, arrival.From, now);
+            row.LastSentAt = now;
+            row.Deadline = deadline;
+        }
+        conversations.Open(slot, deadline);
+        return slot;
     }
 
     private bool IsCopy(in ConversationRow row, in InetEndpoint asked, in InetEndpoint mappedConnecting) =>
@@ -189,11 +193,12 @@ internal sealed class Accepts(
     /// Differs: sent only in answer to a Request or a copy of one, never again on a timer: that would be aimed at
     /// whoever a spoofed Request names.
     /// </summary>
-    private void SendAccept(int slot, in PeerArrival arrival, in PeerMessage message)
+    private void SendAccept(int mapping, in PeerArrival arrival, in PeerMessage message)
     {
         statistics.Count(Counter.AcceptsSent);
-        ushort mappedPort = mappings[conversations[slot].Slot].MappedPort;
-        outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To, message.AsAccept(mappedPort));
+        ref PeerMessage accept = ref outbox.ToPeer(PeerSocket.Answering, arrival.From, arrival.To);
+        accept.SetAnswer(PeerMessageType.Accept, message);
+        accept.Accepting = message.Accepting.WithPort(mappings[mapping].MappedPort);
     }
 
     /// <summary>
@@ -210,16 +215,10 @@ internal sealed class Accepts(
             statistics.Lose(LossCause.PeersNotTold, now);
             return;
         }
-        replies.Send(
-            new KernelReply
-            {
-                Kind = KernelReplyKind.RemoteInfo,
-                Client = mapping.Client,
-                Local = mapping.Local,
-                Remote = row.Remote,
-                MappedLocal = mapping.Mapped,
-                MappedRemote = row.Mapped,
-            },
-            TimeSpan.MaxValue);
+        ref KernelReply reply = ref replies.Send(KernelReplyKind.RemoteInfo, mapping.Client, TimeSpan.MaxValue);
+        reply.Local = mapping.Local;
+        reply.Remote = row.Remote;
+        reply.MappedLocal = mapping.Mapped;
+        reply.MappedRemote = row.Mapped;
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
@@ -11,8 +12,9 @@ internal sealed record AccessList(InetNetwork[] Allowed, InetNetwork[] Denied)
 {
     public static AccessList Everybody { get; } = new([], []);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Contains(in InetEndpoint address) =>
-        !Any(Denied, address) && (Allowed.Length == 0 || Any(Allowed, address));
+        (Denied.Length == 0 || !Any(Denied, address)) && (Allowed.Length == 0 || Any(Allowed, address));
 
     private static bool Any(InetNetwork[] networks, in InetEndpoint address)
     {

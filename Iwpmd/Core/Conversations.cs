@@ -26,6 +26,7 @@ internal sealed class Conversations
     private readonly Role[] _roles = new Role[(int)ConversationRole.Accepting + 1];
     private readonly int _limit;
     private readonly ulong _secret;
+    private readonly uint _checksumOfZeros;
 
     /// <summary>How many rows a role has, and those that can be evicted, in order: slot + 1, 0 is none.</summary>
     private struct Role
@@ -36,6 +37,8 @@ internal sealed class Conversations
     public Conversations(StateLayout state, ulong secret)
     {
         (_state, _secret) = (state, secret);
+        ConversationRow zeros = default;
+        _checksumOfZeros = StateRow.Checksum(ref zeros);
         int capacity = state.Conversations.Length;
         _heads = new int[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)capacity)];
         _next = new int[capacity];
@@ -57,27 +60,32 @@ internal sealed class Conversations
     public RowChange<ConversationRow> Change(int slot) => new(ref _state.Conversations[slot]);
 
     /// <summary>
-    /// Opens a conversation that is due at <paramref name="due"/>; -1 when every row is in use by a query that waits
-    /// for its answer.
+    /// An empty row, to be filled in and opened at once; -1 when every row is in use by a query that waits for its
+    /// answer.
     /// </summary>
-    public int Open(in ConversationRow values, TimeSpan due)
+    public int Take(ConversationRole role)
     {
-        ref Role role = ref _roles[(int)values.Role];
-        if (role.Count == _limit && role.Oldest != 0)
+        ref Role rows = ref _roles[(int)role];
+        if (rows.Count == _limit && rows.Oldest != 0)
         {
-            Close(role.Oldest - 1);
+            Close(rows.Oldest - 1);
         }
-        int slot = role.Count == _limit ? -1 : _free.Take(ref _state.Header.ConversationsHighWater);
-        if (slot < 0)
+        return rows.Count == _limit ? -1 : _free.Take(ref _state.Header.ConversationsHighWater);
+    }
+
+    /// <summary>The conversation of this row, which has role and handle, is due at <paramref name="due"/>.</summary>
+    public void Open(int slot, TimeSpan due)
+    {
+        ref readonly ConversationRow row = ref this[slot];
+        _roles[(int)row.Role].Count++;
+        ref int head = ref _heads[Hash(row.Handle)];
+        _next[slot] = head;
+        head = slot + 1;
+        _due.Set(slot, due);
+        if (row.Role == ConversationRole.Accepting || row.IsComplete)
         {
-            return -1;
+            AllowEviction(slot);
         }
-        using (var change = Change(slot))
-        {
-            change.Replace(values);
-        }
-        Enter(slot, due);
-        return slot;
     }
 
     public void Reschedule(int slot, TimeSpan due) => _due.Set(slot, due);
@@ -117,10 +125,7 @@ internal sealed class Conversations
             (_newer[slot] == 0 ? ref role.Newest : ref _older[_newer[slot] - 1]) = _older[slot];
         }
         _due.Remove(slot);
-        using (var change = Change(slot))
-        {
-            change.Clear();
-        }
+        StateRow.Clear(ref row, _checksumOfZeros);
         _free.Free(slot);
     }
 
@@ -176,7 +181,7 @@ internal sealed class Conversations
             if (isWhole && _roles[(int)row.Role].Count < _limit)
             {
                 bool waits = row.Role == ConversationRole.Querying && !row.IsComplete;
-                Enter(used, waits ? TimeSpan.Zero : row.LastSentAt + Lifetime);
+                Open(used, waits ? TimeSpan.Zero : row.LastSentAt + Lifetime);
                 continue;
             }
             using (var change = Change(used))
@@ -188,20 +193,6 @@ internal sealed class Conversations
         _state.Header.ConversationsHighWater = used;
     }
 
-    private void Enter(int slot, TimeSpan due)
-    {
-        ref readonly ConversationRow row = ref this[slot];
-        _roles[(int)row.Role].Count++;
-        ref int head = ref _heads[Hash(row.Handle)];
-        _next[slot] = head;
-        head = slot + 1;
-        _due.Set(slot, due);
-        if (row.Role == ConversationRole.Accepting || row.IsComplete)
-        {
-            AllowEviction(slot);
-        }
-    }
-
     private void AllowEviction(int slot)
     {
         ref Role role = ref _roles[(int)this[slot].Role];
@@ -210,5 +201,6 @@ internal sealed class Conversations
         role.Newest = slot + 1;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int Hash(ulong handle) => (int)SecretHash.Of(_secret, handle) & (_heads.Length - 1);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.State;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
@@ -21,6 +22,15 @@ internal sealed class KernelReplies(Outbox outbox, Statistics statistics, ILogge
         uint sequence = NextSequence++;
         outbox.ToKernel(reply, sequence, answerBy);
         return sequence;
+    }
+
+    /// <summary>The same for a reply that is filled in where it stands, at once: requests are answered so.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref KernelReply Send(KernelReplyKind kind, byte client, TimeSpan answerBy)
+    {
+        ref KernelReply reply = ref outbox.ToKernel(answerBy);
+        (reply.Kind, reply.Client, reply.Sequence) = (kind, client, NextSequence++);
+        return ref reply;
     }
 
     /// <summary>The same; what the kernel sent before its ACK is handled before the ACK.</summary>

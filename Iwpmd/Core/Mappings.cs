@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.State;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
@@ -136,16 +137,10 @@ internal sealed class Mappings(
             replies.Refuse(request, MappingError.CannotCreate, answerBy, "no port could be claimed");
             return;
         }
-        replies.Send(
-            new KernelReply
-            {
-                Kind = KernelReplyKind.AddMapping,
-                Client = request.Client,
-                RequestSequence = request.Sequence,
-                Local = request.Local,
-                MappedLocal = this[slot].Mapped,
-            },
-            answerBy);
+        ref KernelReply reply = ref replies.Send(KernelReplyKind.AddMapping, request.Client, answerBy);
+        reply.RequestSequence = request.Sequence;
+        reply.Local = request.Local;
+        reply.MappedLocal = this[slot].Mapped;
     }
 
     public void OnRemove(in KernelRequest request, TimeSpan now)
@@ -438,7 +433,12 @@ internal sealed class Mappings(
     }
 
     /// <summary>A conversation ends with its mapping.</summary>
-    public bool IsAlive(in ConversationRow row) => this[row.Slot].IsUsed && this[row.Slot].Generation == row.Generation;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsAlive(in ConversationRow row)
+    {
+        ref readonly MappingRow mapping = ref this[row.Slot];
+        return mapping.IsUsed && mapping.Generation == row.Generation;
+    }
 
     /// <summary>
     /// Differs: without NO_PORT_MAP, mapped equal to local is a connection that runs unmapped, and nothing is bound for

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Wire;
 
 namespace Iwpmd.Core;
@@ -59,24 +60,38 @@ internal sealed class Outbox
         _effects.Last.IsAckInOrder = true;
     }
 
-    // Written in place: only the other kind's fields keep their old values, and those are not read.
     public void ToKernel(in KernelReply reply, uint sequence, TimeSpan answerBy)
     {
-        ref Effect effect = ref _effects.Enqueue();
-        effect.IsToKernel = true;
-        effect.Reply = reply;
-        effect.Reply.Sequence = sequence;
-        effect.AnswerBy = answerBy;
-        effect.IsAckInOrder = false;
+        ref KernelReply last = ref ToKernel(answerBy);
+        last = reply;
+        last.Sequence = sequence;
     }
 
-    public void ToPeer(PeerSocket via, in InetEndpoint to, in InetEndpoint from, in PeerMessage message)
+    /// <summary>
+    /// An empty reply, to be filled in at once where it stands; the reference ends with the next effect.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref KernelReply ToKernel(TimeSpan answerBy)
+    {
+        ref Effect effect = ref _effects.Enqueue(); // the other kind's fields keep their old values, which are not read
+        effect.IsToKernel = true;
+        effect.Reply = default;
+        effect.AnswerBy = answerBy;
+        effect.IsAckInOrder = false;
+        return ref effect.Reply;
+    }
+
+    /// <summary>
+    /// A message with old values, all to be set at once where it stands; the reference ends with the next effect.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref PeerMessage ToPeer(PeerSocket via, in InetEndpoint to, in InetEndpoint from)
     {
         ref Effect effect = ref _effects.Enqueue();
         effect.IsToKernel = false;
-        effect.Message = message;
         effect.Via = via;
         effect.To = to;
         effect.From = from;
+        return ref effect.Message;
     }
 }

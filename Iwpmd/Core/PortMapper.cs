@@ -230,7 +230,7 @@ internal sealed class PortMapper
         }
         else
         {
-            Serve(arrival, WithScopes(arrival, received), now);
+            ServeScoped(arrival, received, now);
         }
     }
 
@@ -378,12 +378,14 @@ internal sealed class PortMapper
     /// <summary>
     /// Link-local addresses in a message mean those of the interface it came in by, whatever its source.
     /// </summary>
-    private static PeerMessage WithScopes(in PeerArrival arrival, in PeerMessage message) => message with
+    private void ServeScoped(in PeerArrival arrival, in PeerMessage received, TimeSpan now)
     {
-        Connecting = WithScope(message.Connecting, arrival.Interface),
-        Accepting = WithScope(message.Accepting, arrival.Interface),
-        MappedConnecting = WithScope(message.MappedConnecting, arrival.Interface),
-    };
+        PeerMessage message = received;
+        message.Connecting = WithScope(received.Connecting, arrival.Interface);
+        message.Accepting = WithScope(received.Accepting, arrival.Interface);
+        message.MappedConnecting = WithScope(received.MappedConnecting, arrival.Interface);
+        Serve(arrival, message, now);
+    }
 
     private static InetEndpoint WithScope(in InetEndpoint endpoint, uint scope) =>
         endpoint.IsLinkLocal ? endpoint.WithScope(scope) : endpoint;

@@ -84,30 +84,32 @@ internal sealed class Queries
             peer = peer.WithScope(request.Local.Scope);
         }
         TimeSpan deadline = Earlier(now + Settings.QueryDeadline, answerBy - AnswerMargin);
-        int slot = _conversations.Open(
-            new ConversationRow
-            {
-                Handle = NewHandle(),
-                Role = ConversationRole.Querying,
-                Peer = peer,
-                Remote = request.Remote,
-                Slot = mapping,
-                Generation = _mappings[mapping].Generation,
-                Client = request.Client,
-                KernelSequence = request.Sequence,
-                AnswerBy = answerBy,
-                Deadline = deadline,
-                LastSentAt = now,
-            },
-            NextSend(deadline, now));
+        int slot = _conversations.Take(ConversationRole.Querying);
         if (slot < 0)
         {
             _statistics.Count(Counter.ConversationsRefused);
             _statistics.Lose(LossCause.TooManyQueries, now);
             _mappings.FallBack(mapping);
             _replies.Refuse(request, MappingError.CannotCreate, answerBy, "too many queries are waiting for peers");
+            return;
         }
-        else if (_peers.IsUnreachable(peer, now))
+        using (var change = _conversations.Change(slot))
+        {
+            ref ConversationRow row = ref change.Row;
+            row.Role = ConversationRole.Querying;
+            row.Handle = NewHandle();
+            row.Peer = peer;
+            row.Remote = request.Remote;
+            row.Slot = mapping;
+            row.Generation = _mappings[mapping].Generation;
+            row.Client = request.Client;
+            row.KernelSequence = request.Sequence;
+            row.AnswerBy = answerBy;
+            row.Deadline = deadline;
+            row.LastSentAt = now;
+        }
+        _conversations.Open(slot, NextSend(deadline, now));
+        if (_peers.IsUnreachable(peer, now))
         {
             EndUnmapped(slot, FallbackCause.Remembered, now);
         }
@@ -140,7 +142,7 @@ internal sealed class Queries
         // Kept: also for every later copy, and by the socket that the Accept came to. Differs: and from the address
         // that it came to, since by that the other side knows it.
         PeerSocket via = arrival.To.Port == PortMapper.Port ? PeerSocket.Answering : PeerSocket.Asking;
-        _outbox.ToPeer(via, arrival.From, arrival.To, message.AsAck());
+        _outbox.ToPeer(via, arrival.From, arrival.To).SetAnswer(PeerMessageType.Ack, message);
         return null;
     }
 
@@ -326,28 +328,25 @@ internal sealed class Queries
     {
         ref readonly ConversationRow row = ref _conversations[slot];
         ref readonly MappingRow mapping = ref _mappings[row.Slot];
-        _outbox.ToPeer(
-            PeerSocket.Asking, row.Peer, default,
-            new PeerMessage(PeerMessageType.Request, row.Handle, mapping.Local, row.Remote, mapping.Mapped));
+        ref PeerMessage request = ref _outbox.ToPeer(PeerSocket.Asking, row.Peer, default);
+        request.Type = PeerMessageType.Request;
+        request.Handle = row.Handle;
+        request.Connecting = mapping.Local;
+        request.Accepting = row.Remote;
+        request.MappedConnecting = mapping.Mapped;
     }
 
     private void AnswerQuery(int slot, MappingError error, InetEndpoint mappedRemote)
     {
         ref readonly ConversationRow row = ref _conversations[slot];
         ref readonly MappingRow mapping = ref _mappings[row.Slot];
-        _replies.Send(
-            new KernelReply
-            {
-                Kind = KernelReplyKind.QueryMapping,
-                Client = row.Client,
-                RequestSequence = row.KernelSequence,
-                Local = mapping.Local,
-                Remote = row.Remote,
-                MappedLocal = mapping.Mapped,
-                MappedRemote = mappedRemote,
-                Error = error,
-            },
-            row.AnswerBy);
+        ref KernelReply reply = ref _replies.Send(KernelReplyKind.QueryMapping, row.Client, row.AnswerBy);
+        reply.RequestSequence = row.KernelSequence;
+        reply.Local = mapping.Local;
+        reply.Remote = row.Remote;
+        reply.MappedLocal = mapping.Mapped;
+        reply.MappedRemote = mappedRemote;
+        reply.Error = error;
     }
 
     /// <summary>Differs: 64 random bits, not an address in memory that can be guessed and is reused.</summary>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+
 namespace Iwpmd.Core;
 
 /// <summary>
@@ -6,6 +8,7 @@ namespace Iwpmd.Core;
 /// </summary>
 internal static class SecretHash
 {
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint Of(ulong secret, ulong key)
     {
         ulong mixed = (secret ^ key) * 0xff51afd7ed558ccd;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+
 namespace Iwpmd.Core;
 
 /// <summary>
@@ -11,6 +13,7 @@ internal sealed class SlotPool(int capacity)
     private int _head;
 
     /// <summary>A free slot, or -1; <paramref name="used"/> is the number of slots that were ever used.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Take(ref long used)
     {
         if (_head == 0)

@@ -27,21 +27,21 @@ internal sealed class SourceTable(int capacity, ulong secret)
     private const int Ways = 16;
 
     private readonly Source[] _sources = new Source[capacity];
+    private int _last; // a host is looked up several times for each of its messages
 
     /// <summary>The row of this source, or a null reference.</summary>
     public ref Source Find(in InetEndpoint address)
     {
         ulong key = KeyOf(address);
-        ref Source source = ref FindOrEmpty(Set(key), key);
+        ref Source source = ref FindOrEmpty(key);
         return ref Unsafe.IsNullRef(ref source) || source.Key != key ? ref Unsafe.NullRef<Source>() : ref source;
     }
 
     public ref Source FindOrAdd(in InetEndpoint address)
     {
         ulong key = KeyOf(address);
-        Span<Source> set = Set(key);
-        ref Source source = ref FindOrEmpty(set, key);
-        source = ref Unsafe.IsNullRef(ref source) ? ref Oldest(set) : ref source;
+        ref Source source = ref FindOrEmpty(key);
+        source = ref Unsafe.IsNullRef(ref source) ? ref Oldest(_sources.AsSpan(First(key), Ways)) : ref source;
         if (source.Key != key)
         {
             source = new Source { Key = key };
@@ -64,18 +64,26 @@ internal sealed class SourceTable(int capacity, ulong secret)
         return count;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong KeyOf(in InetEndpoint address) =>
         address.Family == IpFamily.V4 ? ~address.Low // as no v6 address begins
         : address.High == 0 ? 1 : address.High; // ::1, and 0 is an empty row
 
     /// <summary>The row with this key, else the first empty one, else a null reference: a set fills in order.</summary>
-    private static ref Source FindOrEmpty(Span<Source> set, ulong key)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private ref Source FindOrEmpty(ulong key) =>
+        ref _sources[_last].Key == key ? ref _sources[_last] : ref SearchSet(key);
+
+    private ref Source SearchSet(ulong key)
     {
-        foreach (ref Source source in set)
+        int first = First(key);
+        Span<Source> set = _sources.AsSpan(first, Ways);
+        for (int i = 0; i < set.Length; i++)
         {
-            if (source.Key == key || source.Key == 0)
+            if (set[i].Key == key || set[i].Key == 0)
             {
-                return ref source;
+                _last = first + i;
+                return ref set[i];
             }
         }
         return ref Unsafe.NullRef<Source>();
@@ -94,6 +102,5 @@ internal sealed class SourceTable(int capacity, ulong secret)
         return ref oldest;
     }
 
-    private Span<Source> Set(ulong key) =>
-        _sources.AsSpan((int)SecretHash.Of(secret, key) & (_sources.Length - Ways), Ways);
+    private int First(ulong key) => (int)SecretHash.Of(secret, key) & (_sources.Length - Ways);
 }

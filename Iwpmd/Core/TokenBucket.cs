@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+
 namespace Iwpmd.Core;
 
 /// <summary>Tokens per second, and the burst.</summary>
@@ -18,6 +20,7 @@ internal struct TokenBucket
 
     public static TokenBucket FullFrom(TimeSpan now) => new() { FullAt = now.Ticks };
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryTake(in TokenRate rate, TimeSpan now)
     {
         long fullAt = Math.Max(FullAt, now.Ticks) + rate.Interval;

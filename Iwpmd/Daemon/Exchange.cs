@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.State;
@@ -41,7 +42,11 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     /// <summary>Messages of the kernel were read or lost, and are not served yet.</summary>
     public bool IsKernelWaiting => HasNext || kernel.HasOverrun;
 
-    private bool HasNext => kernel.Inbox.Count > 0 || _acks.Count > 0;
+    private bool HasNext
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => kernel.Inbox.Count > 0 || _acks.Count > 0;
+    }
 
     /// <summary>Returns the time at which the last request was read.</summary>
     public TimeSpan ServeKernel(TimeSpan now)
@@ -98,9 +103,10 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
     /// <summary>Sends the effects of the core in order.</summary>
     public void Drain()
     {
-        while (mapper.Outbox.Count > 0)
+        Outbox outbox = mapper.Outbox;
+        while (outbox.Count > 0)
         {
-            ref readonly Effect effect = ref mapper.Outbox.Peek();
+            ref readonly Effect effect = ref outbox.Peek();
             if (effect.IsToKernel)
             {
                 SendToKernel(effect);
@@ -109,7 +115,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             {
                 SendToPeer(effect);
             }
-            mapper.Outbox.Dequeue();
+            outbox.Dequeue();
         }
     }
 
@@ -176,6 +182,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         return now;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void HandleNext(TimeSpan now)
     {
         if (_acks.Count > 0 && _acks.Peek().After <= _handled)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.State;
@@ -157,6 +158,7 @@ internal sealed class KernelLink(
     /// <summary>
     /// The kernel's errors while our receive buffer is full: the message is lost, and must be sent again.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool IsLost(int code) => (Errno)(-code) is Errno.EBUSY or Errno.ENOBUFS or Errno.EAGAIN;
 
     /// <summary>One try after the other.</summary>
@@ -183,6 +185,7 @@ internal sealed class KernelLink(
     }
 
     /// <summary>Null when it was sent, and its ACK is to be read.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private SendResult? Transmit(TimeSpan now)
     {
         (_sentAt, _ackBy, _dropped, _wasCrowded) = (now, default, 0, false);
@@ -272,6 +275,7 @@ internal sealed class KernelLink(
         return error;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Accept(in NetlinkHeader header, ReadOnlySpan<byte> payload, uint? awaited, ref int? ack)
     {
         if (KernelRequest.TryReadAck(header, payload, out uint sequence, out int result))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
 
@@ -20,6 +21,7 @@ internal ref struct ControlMessages(ReadOnlySpan<byte> control)
     public static int Space(int dataSize) => HeaderSize + Align(dataSize);
 
     /// <summary>Writes a header and the data, a blittable struct, behind it; returns the bytes used.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe int Write<T>(Span<byte> control, int level, int type, in T data)
         where T : unmanaged
     {
@@ -51,6 +53,7 @@ internal ref struct ControlMessages(ReadOnlySpan<byte> control)
         return Space(data.Length);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool MoveNext()
     {
         if (_rest.Length < HeaderSize)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Os.Interop;
 
 namespace Iwpmd.Os;
@@ -20,6 +21,7 @@ internal sealed class NamedInterfaces(string[] names)
     /// True when a datagram that came by the interface with this index is to be taken: by one of these, or by the
     /// host's own; without names by any.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Takes(uint index, TimeSpan now)
     {
         if (names.Length == 0 || index == Loopback)

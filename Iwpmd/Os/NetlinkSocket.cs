@@ -88,6 +88,7 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     }
 
     /// <summary>Sends one datagram to the kernel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Errno Send(ReadOnlySpan<byte> datagram)
     {
         fixed (byte* bytes = datagram)
@@ -103,6 +104,7 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     /// Receives one datagram. A <paramref name="length"/> above the buffer's says that the rest was cut off. Source
     /// port id 0 is the kernel; everything else is some process.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Errno Receive(Span<byte> buffer, out int length, out uint sourcePortId)
     {
         Libc.sockaddr_nl from = default;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Os.Interop;
 using Iwpmd.Wire;
 
@@ -13,6 +14,7 @@ internal static unsafe class SocketFd
         return fd < 0 ? Errno.Last : Errno.None;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Errno Bind(int fd, ReadOnlySpan<byte> address)
     {
         fixed (byte* bytes = address)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iwpmd.Os.Interop;
 using Iwpmd.Wire;
@@ -39,6 +40,7 @@ internal sealed unsafe partial class UdpSocket
         return default;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private InetEndpoint ReadDestination(ReadOnlySpan<byte> control, out uint index)
     {
         index = 0;
@@ -65,6 +67,7 @@ internal sealed unsafe partial class UdpSocket
         return new InetEndpoint(_family, 0, 0, Port);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Errno SendOnce(Libc.msghdr* message) =>
         Libc.sendmsg(Fd, message, Libc.MSG_DONTWAIT | Libc.MSG_NOSIGNAL) < 0 ? Errno.Last : Errno.None;
 

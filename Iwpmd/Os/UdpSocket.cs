@@ -114,6 +114,7 @@ internal sealed unsafe partial class UdpSocket : IDisposable
     }
 
     /// <summary>What the kernel said beside a datagram of <paramref name="length"/> bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public UdpArrival ReadArrival(int length, ReadOnlySpan<byte> name, ReadOnlySpan<byte> control)
     {
         _ = Sockaddr.TryRead(name, out InetEndpoint from);

@@ -58,7 +58,9 @@ internal struct StateHeader
     /// </summary>
     public TimeSpan SeenEmptyAt
     {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         readonly get => new(Math.Min(_seenEmptyAt, ~_seenEmptyInverse));
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         set => (_seenEmptyInverse, _seenEmptyAt) = (~value.Ticks, value.Ticks);
     }
 }
@@ -170,7 +172,7 @@ internal sealed unsafe class StateLayout
     public Span<ulong> Counters
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => new(_counters, _geometry.Counters);
+        get => new(_counters, StateCapacity.Counters);
     }
 
     public Span<ClientRow> Clients => new(_clients, _geometry.Clients);
@@ -178,13 +180,13 @@ internal sealed unsafe class StateLayout
     public Span<MappingRow> Mappings
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => new(_mappings, _geometry.Mappings);
+        get => MemoryMarshal.CreateSpan(ref *(MappingRow*)_mappings, _geometry.Mappings);
     }
 
     public Span<ConversationRow> Conversations
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => new(_conversations, _geometry.Conversations);
+        get => MemoryMarshal.CreateSpan(ref *(ConversationRow*)_conversations, _geometry.Conversations);
     }
 
     public Span<PeerRow> Peers

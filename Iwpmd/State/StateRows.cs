@@ -241,6 +241,18 @@ internal static class StateRow
         }
     }
 
+    /// <summary>Empties a row in a change, without computing a checksum that is known.</summary>
+    public static void Clear<T>(ref T row, uint checksumOfZeros)
+        where T : unmanaged, IStateRow
+    {
+        ref uint sequence = ref Sequence(ref row);
+        Volatile.Write(ref sequence, sequence | 1);
+        Interlocked.MemoryBarrier();
+        Content(ref row).Clear();
+        StoredChecksum(ref row) = checksumOfZeros;
+        Volatile.Write(ref sequence, sequence + 1);
+    }
+
     private static uint Checksum(ReadOnlySpan<uint> row)
     {
         // Not CRC-32: without the processor's instruction, which cannot be assumed, it was the most costly part of a
@@ -249,7 +261,8 @@ internal static class StateRow
         ReadOnlySpan<ulong> parts = MemoryMarshal.Cast<uint, ulong>(row[2..]);
         for (; parts.Length >= 4; parts = parts[4..])
         {
-            hash = Mix(Mix(Mix(Mix(hash, parts[0]), parts[1]), parts[2]), parts[3]);
+            ReadOnlySpan<ulong> four = parts[..4]; // a constant length: none of the four is checked
+            hash = Mix(Mix(Mix(Mix(hash, four[0]), four[1]), four[2]), four[3]);
         }
         foreach (ulong part in parts)
         {

@@ -60,22 +60,19 @@ internal readonly record struct InetEndpoint(
             BinaryPrimitives.ReadUInt64BigEndian(address[8..]), port, scope);
 
     /// <summary>
-    /// Writes the address in network order: 4 bytes for v4, 16 for v6; the rest of <paramref name="field"/> becomes
-    /// zero.
+    /// Writes the address in network order into a field of 16 bytes, or of 4 for v4, which has the first four; the rest
+    /// becomes zero.
     /// </summary>
     public void WriteAddress(Span<byte> field)
     {
-        if (Family == IpFamily.V4)
+        if (field.Length < 16)
         {
             BinaryPrimitives.WriteUInt32BigEndian(field, (uint)Low);
-            if (field.Length > sizeof(uint))
-            {
-                field[sizeof(uint)..].Clear();
-            }
             return;
         }
-        BinaryPrimitives.WriteUInt64BigEndian(field, High);
-        BinaryPrimitives.WriteUInt64BigEndian(field[8..], Low);
+        bool isV4 = Family == IpFamily.V4;
+        BinaryPrimitives.WriteUInt64BigEndian(field, isV4 ? Low << 32 : High);
+        BinaryPrimitives.WriteUInt64BigEndian(field[8..], isV4 ? 0 : Low);
     }
 
     /// <summary>Reads "10.0.0.1:80" or "[fd00::1%2]:80".</summary>

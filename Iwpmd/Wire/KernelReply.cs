@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.InteropServices;
 using static Iwpmd.Wire.RdmaNetlink;
 
 namespace Iwpmd.Wire;
@@ -31,8 +32,10 @@ internal enum MappingError : ushort
 }
 
 /// <summary>
-/// One message to the kernel, as a value, and its bytes. Fields that the kind does not have stay zero.
+/// One message to the kernel, as a value, and its bytes. Fields that the kind does not have stay zero; the answer to a
+/// registration has its device in the place of addresses.
 /// </summary>
+[StructLayout(LayoutKind.Explicit)]
 internal record struct KernelReply
 {
     /// <summary>Bytes of the longest message.</summary>
@@ -40,37 +43,51 @@ internal record struct KernelReply
 
     private static ReadOnlySpan<byte> LibraryName => "iWarpPortMapperUser"u8;
 
-    public KernelReplyKind Kind { get; init; }
+    [field: FieldOffset(0)]
+    public KernelReplyKind Kind { get; set; }
 
-    public byte Client { get; init; }
+    [field: FieldOffset(1)]
+    public byte Client { get; set; }
+
+    [field: FieldOffset(2)]
+    public MappingError Error { get; set; }
 
     /// <summary>The header's nlmsg_seq: ours, by which the kernel's DONE or ERROR is recognised.</summary>
+    [field: FieldOffset(4)]
     public uint Sequence { get; set; }
 
     /// <summary>
     /// Attribute SEQ (doc/protocol.md K1.8): the nlmsg_seq of the request that is answered, 0 where none is.
     /// </summary>
-    public uint RequestSequence { get; init; }
-
-    public InetEndpoint Local { get; init; }
-
-    public InetEndpoint Remote { get; init; }
-
-    public InetEndpoint MappedLocal { get; init; }
-
-    public InetEndpoint MappedRemote { get; init; }
-
-    public MappingError Error { get; init; }
+    [field: FieldOffset(8)]
+    public uint RequestSequence { get; set; }
 
     /// <summary>Hello, MapInfo, RegisterPid: the ABI version that we speak.</summary>
-    public ushort Abi { get; init; }
+    [field: FieldOffset(12)]
+    public ushort Abi { get; set; }
 
     /// <summary>MapInfoNumber: mappings that the kernel sent, and those that we took over.</summary>
-    public uint Sent { get; init; }
+    [field: FieldOffset(16)]
+    public uint Sent { get; set; }
 
-    public uint Accepted { get; init; }
+    [field: FieldOffset(20)]
+    public uint Accepted { get; set; }
 
-    public FixedName Device { get; init; }
+    [field: FieldOffset(24)]
+    public InetEndpoint Local { get; set; }
+
+    [field: FieldOffset(48)]
+    public InetEndpoint Remote { get; set; }
+
+    [field: FieldOffset(72)]
+    public InetEndpoint MappedLocal { get; set; }
+
+    [field: FieldOffset(96)]
+    public InetEndpoint MappedRemote { get; set; }
+
+    /// <summary>RegisterPid.</summary>
+    [field: FieldOffset(24)]
+    public FixedName Device { get; set; }
 
     /// <summary>
     /// Writes the whole message; <paramref name="portId"/> is the netlink port of our socket, from which the kernel

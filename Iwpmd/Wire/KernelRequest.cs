@@ -38,67 +38,84 @@ internal enum KernelOperation : byte
 }
 
 /// <summary>
-/// One message of the kernel, parsed. Fields that the operation does not have are zero.
+/// One message of the kernel, parsed. Fields that the operation does not have are zero; a registration, which has no
+/// addresses, has its names in their place.
 /// Differs: FLAGS is optional in every form, since only ABI 4 has it. The SEQ attribute of a request is the daemon's
 /// own last number, echoed: it is not kept.
 /// </summary>
-internal readonly record struct KernelRequest
+[StructLayout(LayoutKind.Explicit)] // a reference to the names would make each copy of a request slow
+internal record struct KernelRequest
 {
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private KernelRequest(in NetlinkHeader header) =>
-        (Operation, Client, Sequence) = ((KernelOperation)header.Operation, (byte)header.Client, header.Sequence);
-
-    public KernelOperation Operation { get; init; }
+    [field: FieldOffset(0)]
+    public KernelOperation Operation { get; set; }
 
     /// <summary>The netlink client (a kernel module's number) that asks, and that the answer must name.</summary>
-    public byte Client { get; init; }
+    [field: FieldOffset(1)]
+    public byte Client { get; set; }
 
     /// <summary>
     /// Header nlmsg_seq: of a request the number its answer must carry as SEQ; of Done and Error that of our message.
     /// </summary>
-    public uint Sequence { get; init; }
-
-    public InetEndpoint Local { get; init; }
-
-    /// <summary>The remote endpoint of a query.</summary>
-    public InetEndpoint Remote { get; init; }
-
-    /// <summary>The mapped endpoint of a replayed mapping.</summary>
-    public InetEndpoint Mapped { get; init; }
+    [field: FieldOffset(4)]
+    public uint Sequence { get; set; }
 
     /// <summary>IWPM_FLAGS_NO_PORT_MAP or 0.</summary>
-    public uint Flags { get; init; }
+    [field: FieldOffset(8)]
+    public uint Flags { get; set; }
 
     /// <summary>Hello: the agreed ABI version. MapInfoNumber: how many mappings were sent.</summary>
-    public uint Number { get; init; }
+    [field: FieldOffset(12)]
+    public uint Number { get; set; }
 
     /// <summary>Done and Error: 0 or -errno. Malformed: the operation that it would have been.</summary>
-    public int Result { get; init; }
+    [field: FieldOffset(16)]
+    public int Result { get; set; }
 
-    /// <summary>
-    /// The names of a registration, apart: a queue of requests holds thousands of adds and hardly ever one of these.
-    /// </summary>
-    private RegisteredNames? Names { get; init; }
+    [FieldOffset(24)]
+    private InetEndpoint _local;
 
-    public FixedName Interface
+    [FieldOffset(48)]
+    private InetEndpoint _remote;
+
+    [FieldOffset(72)]
+    private InetEndpoint _mapped;
+
+    public InetEndpoint Local
     {
-        get => Names?.Interface ?? default;
-        init => Names = (Names ?? new RegisteredNames()) with { Interface = value };
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        readonly get => HasNames ? default : _local;
+        set => _local = value;
     }
 
-    public FixedName Device
+    /// <summary>The remote endpoint of a query.</summary>
+    public InetEndpoint Remote
     {
-        get => Names?.Device ?? default;
-        init => Names = (Names ?? new RegisteredNames()) with { Device = value };
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        readonly get => HasNames ? default : _remote;
+        set => _remote = value;
     }
 
-    public FixedName Library
+    /// <summary>The mapped endpoint of a replayed mapping.</summary>
+    public InetEndpoint Mapped
     {
-        get => Names?.Library ?? default;
-        init => Names = (Names ?? new RegisteredNames()) with { Library = value };
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        readonly get => HasNames ? default : _mapped;
+        set => _mapped = value;
     }
 
-    public bool NoPortMap => (Flags & IWPM_FLAGS_NO_PORT_MAP) != 0;
+    /// <summary>Of a registration, as the next two.</summary>
+    [field: FieldOffset(24)]
+    public FixedName Interface { get; set; }
+
+    [field: FieldOffset(56)]
+    public FixedName Device { get; set; }
+
+    [field: FieldOffset(88)]
+    public FixedName Library { get; set; }
+
+    private readonly bool HasNames => Operation == KernelOperation.RegisterPid;
+
+    public readonly bool NoPortMap => (Flags & IWPM_FLAGS_NO_PORT_MAP) != 0;
 
     /// <summary>
     /// Differs: SEQ and IF_NAME may be missing, since nobody here has a use for them.
@@ -136,6 +153,16 @@ internal readonly record struct KernelRequest
             Result = header.Operation,
         };
         return awaited;
+    }
+
+    /// <summary>What the header says; the rest is filled in where it stands.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Begin(in NetlinkHeader header, out KernelRequest request)
+    {
+        request = default;
+        request.Operation = (KernelOperation)header.Operation;
+        request.Client = (byte)header.Client;
+        request.Sequence = header.Sequence;
     }
 
     private static string NotParsed(string reason, out KernelRequest request)
@@ -176,76 +203,72 @@ internal readonly record struct KernelRequest
     private static string? ParseRegisterPid(
         in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
+        Begin(header, out request);
         var attributes = new AttributeReader(payload);
-        FixedName device = default, library = default, name = default;
         while (attributes.MoveNext())
         {
             switch (attributes.Type)
             {
-                case IWPM_NLA_REG_IF_NAME: name = attributes.Name(IWPM_IFNAME_SIZE); break;
-                case IWPM_NLA_REG_IBDEV_NAME: device = attributes.Name(IWPM_DEVNAME_SIZE); break;
-                case IWPM_NLA_REG_ULIB_NAME: library = attributes.Name(IWPM_ULIBNAME_SIZE); break;
+                case IWPM_NLA_REG_IF_NAME: request.Interface = attributes.Name(IWPM_IFNAME_SIZE); break;
+                case IWPM_NLA_REG_IBDEV_NAME: request.Device = attributes.Name(IWPM_DEVNAME_SIZE); break;
+                case IWPM_NLA_REG_ULIB_NAME: request.Library = attributes.Name(IWPM_ULIBNAME_SIZE); break;
             }
         }
-        request = new KernelRequest(header) { Interface = name, Device = device, Library = library };
         return attributes.Error ?? (
-            device.Text.IsEmpty || library.Text.IsEmpty ? "device or library name is missing" : null);
+            request.Device.Equals(default) || request.Library.Equals(default) ? "device or library name is missing"
+            : null);
     }
 
     private static string? ParseManage(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
+        Begin(header, out request);
         var attributes = new AttributeReader(payload);
-        InetEndpoint local = default;
-        uint flags = 0;
         while (attributes.MoveNext())
         {
             switch (attributes.Type)
             {
-                case IWPM_NLA_MANAGE_ADDR: local = attributes.Endpoint(); break;
-                case IWPM_NLA_MANAGE_FLAGS: flags = attributes.UInt32(); break;
+                case IWPM_NLA_MANAGE_ADDR: request.Local = attributes.Endpoint(); break;
+                case IWPM_NLA_MANAGE_FLAGS: request.Flags = attributes.UInt32(); break;
             }
         }
-        request = new KernelRequest(header) { Local = local, Flags = flags };
-        return attributes.Error ?? (local.Family == IpFamily.None ? "address is missing" : null);
+        return attributes.Error ?? (request.Local.Family == IpFamily.None ? "address is missing" : null);
     }
 
     private static string? ParseQuery(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
+        Begin(header, out request);
         var attributes = new AttributeReader(payload);
-        InetEndpoint local = default, remote = default;
-        uint flags = 0;
         while (attributes.MoveNext())
         {
             switch (attributes.Type)
             {
-                case IWPM_NLA_QUERY_LOCAL_ADDR: local = attributes.Endpoint(); break;
-                case IWPM_NLA_QUERY_REMOTE_ADDR: remote = attributes.Endpoint(); break;
-                case IWPM_NLA_QUERY_FLAGS: flags = attributes.UInt32(); break;
+                case IWPM_NLA_QUERY_LOCAL_ADDR: request.Local = attributes.Endpoint(); break;
+                case IWPM_NLA_QUERY_REMOTE_ADDR: request.Remote = attributes.Endpoint(); break;
+                case IWPM_NLA_QUERY_FLAGS: request.Flags = attributes.UInt32(); break;
             }
         }
-        request = new KernelRequest(header) { Local = local, Remote = remote, Flags = flags };
         return attributes.Error ?? (
-            local.Family == IpFamily.None || remote.Family == IpFamily.None ? "address is missing" : null);
+            request.Local.Family == IpFamily.None || request.Remote.Family == IpFamily.None ? "address is missing"
+            : null);
     }
 
     private static string? ParseMapInfo(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
+        Begin(header, out request);
         var attributes = new AttributeReader(payload);
-        InetEndpoint local = default, mapped = default;
-        uint flags = 0;
         while (attributes.MoveNext())
         {
             switch (attributes.Type)
             {
-                case IWPM_NLA_MAPINFO_LOCAL_ADDR: local = attributes.Endpoint(); break;
-                case IWPM_NLA_MAPINFO_MAPPED_ADDR: mapped = attributes.Endpoint(); break;
-                case IWPM_NLA_MAPINFO_FLAGS: flags = attributes.UInt32(); break;
+                case IWPM_NLA_MAPINFO_LOCAL_ADDR: request.Local = attributes.Endpoint(); break;
+                case IWPM_NLA_MAPINFO_MAPPED_ADDR: request.Mapped = attributes.Endpoint(); break;
+                case IWPM_NLA_MAPINFO_FLAGS: request.Flags = attributes.UInt32(); break;
             }
         }
-        request = new KernelRequest(header) { Local = local, Mapped = mapped, Flags = flags };
+        (IpFamily local, IpFamily mapped) = (request.Local.Family, request.Mapped.Family);
         return attributes.Error
-            ?? (local.Family == IpFamily.None || mapped.Family == IpFamily.None ? "address is missing" : null)
-            ?? (local.Family != mapped.Family ? "families of local and mapped address differ" : null);
+            ?? (local == IpFamily.None || mapped == IpFamily.None ? "address is missing" : null)
+            ?? (local != mapped ? "families of local and mapped address differ" : null);
     }
 
     private static string? ParseNumber(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
@@ -262,16 +285,8 @@ internal readonly record struct KernelRequest
                 seen = true;
             }
         }
-        request = new KernelRequest(header) { Number = number };
+        Begin(header, out request);
+        request.Number = number;
         return attributes.Error ?? (seen ? null : "number is missing");
-    }
-
-    private sealed record RegisteredNames
-    {
-        public FixedName Interface { get; init; }
-
-        public FixedName Device { get; init; }
-
-        public FixedName Library { get; init; }
     }
 }

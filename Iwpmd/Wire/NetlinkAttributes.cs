@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Iwpmd.Wire;
@@ -35,6 +36,7 @@ internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
     /// <summary>What was wrong first, or null.</summary>
     public string? Error { get; private set; }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool MoveNext()
     {
         ReadOnlySpan<byte> rest = _rest;
@@ -66,6 +68,7 @@ internal ref struct AttributeReader(ReadOnlySpan<byte> attributes)
     public ulong UInt64() => _value.Length >= sizeof(ulong) ? MemoryMarshal.Read<ulong>(_value) : Short();
 
     /// <summary>A whole struct sockaddr_storage of a family that is mapped.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public InetEndpoint Endpoint()
     {
         if (_value.Length < Sockaddr.StorageSize)
@@ -118,7 +121,7 @@ internal ref struct AttributeWriter(Span<byte> buffer)
     public void UInt32(ushort type, uint value) => MemoryMarshal.Write(Begin(type, sizeof(uint)), value);
 
     public void Endpoint(ushort type, in InetEndpoint endpoint) =>
-        Sockaddr.Write(Begin(type, Sockaddr.StorageSize), endpoint);
+        Sockaddr.Write(Begin(type, Sockaddr.StorageSize)[..Sockaddr.StorageSize], endpoint); // as a constant
 
     public void String(ushort type, scoped ReadOnlySpan<byte> text)
     {
@@ -127,6 +130,7 @@ internal ref struct AttributeWriter(Span<byte> buffer)
         value[text.Length] = 0;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Span<byte> Begin(ushort type, int size)
     {
         int length = NetlinkAttribute.HeaderSize + size, aligned = NetlinkAttribute.Align(length);

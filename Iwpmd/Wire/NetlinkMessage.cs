@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Iwpmd.Wire;
@@ -46,6 +47,7 @@ internal ref struct NetlinkMessages(ReadOnlySpan<byte> datagram)
     /// <summary>True when the walk ended before the datagram did.</summary>
     public readonly bool IsDamaged => !_rest.IsEmpty;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool MoveNext()
     {
         ReadOnlySpan<byte> rest = _rest;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 
 namespace Iwpmd.Wire;
 
@@ -30,7 +31,7 @@ internal enum PeerMessageType : byte
 /// Differs: a Request of the draft's 48 bytes is understood. Kept: rdma-core puts a mapped address behind the draft's
 /// 48 bytes; without it the connecting side uses its own address and port unmapped.
 /// </summary>
-internal readonly record struct PeerMessage(
+internal record struct PeerMessage(
     PeerMessageType Type, ulong Handle, InetEndpoint Connecting, InetEndpoint Accepting, InetEndpoint MappedConnecting)
 {
     private const int FirstAt = 0, PmTimeAt = 1, MappedPortAt = 2, AcceptPortAt = 4, ConnectPortAt = 6, HandleAt = 8;
@@ -39,15 +40,25 @@ internal readonly record struct PeerMessage(
     private const byte SupportedVersion = 0;
 
     /// <summary>True when the connecting side said which address it is mapped to (a Request of rdma-core).</summary>
-    public bool IsLong => MappedConnecting.Family != IpFamily.None;
+    public readonly bool IsLong => MappedConnecting.Family != IpFamily.None;
+
+    /// <summary>Sets all fields: an answer has the handle and the addresses of the message.</summary>
+    public void SetAnswer(PeerMessageType type, in PeerMessage message)
+    {
+        Type = type;
+        Handle = message.Handle;
+        Connecting = message.Connecting;
+        Accepting = message.Accepting;
+        MappedConnecting = default;
+    }
 
     /// <summary>The port of <see cref="Accepting"/> becomes the mapped one.</summary>
-    public PeerMessage AsAccept(ushort mappedPort) =>
+    public readonly PeerMessage AsAccept(ushort mappedPort) =>
         new(PeerMessageType.Accept, Handle, Connecting, Accepting.WithPort(mappedPort), default);
 
-    public PeerMessage AsReject() => new(PeerMessageType.Reject, Handle, Connecting, Accepting, default);
+    public readonly PeerMessage AsReject() => new(PeerMessageType.Reject, Handle, Connecting, Accepting, default);
 
-    public PeerMessage AsAck() => new(PeerMessageType.Ack, Handle, Connecting, Accepting, default);
+    public readonly PeerMessage AsAck() => new(PeerMessageType.Ack, Handle, Connecting, Accepting, default);
 
     public static bool TryParse(ReadOnlySpan<byte> datagram, out PeerMessage message, out string? reason)
     {
@@ -59,26 +70,31 @@ internal readonly record struct PeerMessage(
         }
         byte first = datagram[FirstAt];
         var type = (PeerMessageType)((first >> 4) & 3);
-        int addressSize = (first & 0xf) switch { 4 => 4, 6 => 16, _ => 0 };
+        var family = (IpFamily)(first & 0xf);
         reason = first >> 6 != SupportedVersion ? "unknown version" // Differs: C takes it for its own
-            : addressSize == 0 ? "ip version is neither 4 nor 6"
+            : family is not (IpFamily.V4 or IpFamily.V6) ? "ip version is neither 4 nor 6"
             : type != PeerMessageType.Request && datagram.Length != ShortSize ? "length is not that of its type"
             : null;
         if (reason is not null)
         {
             return false;
         }
-        InetEndpoint Address(ReadOnlySpan<byte> bytes, int addressAt, int portAt) =>
-            InetEndpoint.FromAddressBytes(
-                bytes.Slice(addressAt, addressSize), BinaryPrimitives.ReadUInt16BigEndian(bytes[portAt..]));
-        message = new PeerMessage(
-            type,
-            BinaryPrimitives.ReadUInt64BigEndian(datagram[HandleAt..]),
-            Address(datagram, ConnectAddressAt, ConnectPortAt),
-            Address(datagram, AcceptAddressAt, AcceptPortAt),
-            datagram.Length == RequestSize ? Address(datagram, MappedAddressAt, MappedPortAt) : default);
+        ReadOnlySpan<byte> bytes = datagram[..ShortSize];
+        message.Type = type;
+        message.Handle = BinaryPrimitives.ReadUInt64BigEndian(bytes[HandleAt..]);
+        message.Connecting = Read(bytes.Slice(ConnectAddressAt, 16), family, bytes[ConnectPortAt..]);
+        message.Accepting = Read(bytes.Slice(AcceptAddressAt, 16), family, bytes[AcceptPortAt..]);
+        if (datagram.Length == RequestSize)
+        {
+            message.MappedConnecting = Read(datagram.Slice(MappedAddressAt, 16), family, bytes[MappedPortAt..]);
+        }
         return true;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static InetEndpoint Read(ReadOnlySpan<byte> address, IpFamily family, ReadOnlySpan<byte> port) =>
+        InetEndpoint.FromAddressBytes(
+            family == IpFamily.V4 ? address[..4] : address, BinaryPrimitives.ReadUInt16BigEndian(port));
 
     /// <summary>The handle in the beginning of a message, of which the rest may be missing.</summary>
     public static bool TryReadHandle(ReadOnlySpan<byte> beginning, out ulong handle)
@@ -91,9 +107,9 @@ internal readonly record struct PeerMessage(
     /// <summary>
     /// Writes <see cref="ShortSize"/> or <see cref="RequestSize"/> bytes, unused ones as zeros; returns their number.
     /// </summary>
-    public int Write(Span<byte> buffer)
+    public readonly int Write(Span<byte> buffer)
     {
-        Span<byte> bytes = buffer[..(IsLong ? RequestSize : ShortSize)];
+        Span<byte> bytes = buffer[..ShortSize];
         bytes[FirstAt] = (byte)((SupportedVersion << 6) | ((int)Type << 4) | (int)Connecting.Family);
         bytes[PmTimeAt] = 0; // Differs: single use, whatever a Request had
         BinaryPrimitives.WriteUInt16BigEndian(bytes[MappedPortAt..], MappedConnecting.Port);
@@ -102,10 +118,11 @@ internal readonly record struct PeerMessage(
         BinaryPrimitives.WriteUInt64BigEndian(bytes[HandleAt..], Handle);
         Connecting.WriteAddress(bytes.Slice(ConnectAddressAt, 16));
         Accepting.WriteAddress(bytes.Slice(AcceptAddressAt, 16));
-        if (IsLong)
+        if (!IsLong)
         {
-            MappedConnecting.WriteAddress(bytes.Slice(MappedAddressAt, 16));
+            return ShortSize;
         }
-        return bytes.Length;
+        MappedConnecting.WriteAddress(buffer.Slice(MappedAddressAt, 16));
+        return RequestSize;
     }
 }

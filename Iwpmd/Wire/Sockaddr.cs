@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Iwpmd.Wire;
@@ -26,6 +27,7 @@ internal static class Sockaddr
     private const ushort AfInet = 2, AfInet6 = 10;
     private const int FamilyAt = 0, PortAt = 2, V4AddressAt = 4, V6AddressAt = 8, V6ScopeAt = 24;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool TryRead(ReadOnlySpan<byte> bytes, out InetEndpoint endpoint)
     {
         endpoint = default;
@@ -33,12 +35,12 @@ internal static class Sockaddr
         {
             return false;
         }
-        ushort family = MemoryMarshal.Read<ushort>(bytes[FamilyAt..]);
-        ushort port = BinaryPrimitives.ReadUInt16BigEndian(bytes[PortAt..]);
-        switch (family)
+        ReadOnlySpan<byte> v4 = bytes[..InSize];
+        ushort port = BinaryPrimitives.ReadUInt16BigEndian(v4[PortAt..]);
+        switch (MemoryMarshal.Read<ushort>(v4[FamilyAt..]))
         {
             case AfInet:
-                endpoint = InetEndpoint.FromAddressBytes(bytes.Slice(V4AddressAt, 4), port);
+                endpoint = InetEndpoint.FromAddressBytes(v4.Slice(V4AddressAt, 4), port);
                 return true;
             case AfInet6 when bytes.Length >= In6Size:
                 endpoint = InetEndpoint.FromAddressBytes(
@@ -53,18 +55,26 @@ internal static class Sockaddr
     /// Differs: writes the address and clears the rest of <paramref name="bytes"/>; returns the size in bytes of the C
     /// structure.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Write(Span<byte> bytes, in InetEndpoint endpoint)
     {
         Debug.Assert(endpoint.Family != IpFamily.None, "an address without a family has no C form");
         bytes.Clear();
-        BinaryPrimitives.WriteUInt16BigEndian(bytes[PortAt..], endpoint.Port);
-        if (endpoint.Family == IpFamily.V4)
+        if (endpoint.Family != IpFamily.V4)
         {
-            MemoryMarshal.Write(bytes[FamilyAt..], AfInet);
-            endpoint.WriteAddress(bytes.Slice(V4AddressAt, 4));
-            return InSize;
+            return WriteV6(bytes[..In6Size], endpoint);
         }
+        Span<byte> v4 = bytes[..InSize];
+        MemoryMarshal.Write(v4[FamilyAt..], AfInet);
+        BinaryPrimitives.WriteUInt16BigEndian(v4[PortAt..], endpoint.Port);
+        BinaryPrimitives.WriteUInt32BigEndian(v4[V4AddressAt..], (uint)endpoint.Low);
+        return InSize;
+    }
+
+    private static int WriteV6(Span<byte> bytes, in InetEndpoint endpoint)
+    {
         MemoryMarshal.Write(bytes[FamilyAt..], AfInet6);
+        BinaryPrimitives.WriteUInt16BigEndian(bytes[PortAt..], endpoint.Port);
         endpoint.WriteAddress(bytes.Slice(V6AddressAt, 16));
         MemoryMarshal.Write(bytes[V6ScopeAt..], endpoint.Scope);
         return In6Size;

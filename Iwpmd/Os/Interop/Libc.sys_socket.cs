@@ -21,7 +21,10 @@ internal static unsafe partial class Libc
     public const int MSG_TRUNC = 0x20, MSG_DONTWAIT = 0x40, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000,
         MSG_CMSG_CLOEXEC = 0x40000000;
 
+    // These do not wait, and a mapping makes them: the collector may wait for them, as for the others that have this
+    // attribute here.
     [LibraryImport(Name)]
+    [SuppressGCTransition]
     internal static partial int socket(int domain, int type, int protocol);
 
     [LibraryImport(Name)]
@@ -34,6 +37,7 @@ internal static unsafe partial class Libc
     internal static partial int accept4(int fd, byte* address, uint* size, int flags);
 
     [LibraryImport(Name)]
+    [SuppressGCTransition]
     internal static partial int bind(int fd, byte* address, uint size);
 
     [LibraryImport(Name)]
