@@ -251,6 +251,7 @@ internal sealed class Mappings(
     }
 
     /// <summary>Claims a port for a new mapping: its own if keep_ports has it and it is free, else any other.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ClaimResult ClaimNew(in KernelRequest request, TimeSpan now, out ushort port)
     {
         InetEndpoint local = request.Local;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
 using Iwpmd.Core;
 using Iwpmd.Os;
 using Iwpmd.State;
@@ -92,6 +93,7 @@ internal sealed class EventLoop(
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private TimeSpan NextWake(TimeSpan now)
     {
         TimeSpan paused = _lastHousekeeping + HousekeepingPause;
@@ -110,6 +112,7 @@ internal sealed class EventLoop(
     }
 
     /// <summary>Serves a ready descriptor other than the kernel's; the exit status when that ends the loop.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int? Dispatch(in EpollEvent one, TimeSpan now)
     {
         if (one.Token >= PeerToken)

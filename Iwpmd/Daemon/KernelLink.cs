@@ -198,6 +198,7 @@ internal sealed class KernelLink(
     }
 
     /// <summary>Null when the inbox is crowded: while more comes than is read, there is no room for the ACK.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private SendResult? ReceiveAck()
     {
         while (true)

@@ -123,6 +123,7 @@ internal record struct KernelRequest
     /// request. False with a reason: nothing to act on. A request that the kernel waits for and that cannot be read is
     /// true, as <see cref="KernelOperation.Malformed"/>, with the reason, so that it can be refused at once.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool TryParse(
         in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request, out string? reason)
     {
@@ -219,6 +220,7 @@ internal record struct KernelRequest
             : null);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static string? ParseManage(in NetlinkHeader header, ReadOnlySpan<byte> payload, out KernelRequest request)
     {
         Begin(header, out request);
