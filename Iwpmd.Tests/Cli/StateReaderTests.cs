@@ -2,6 +2,7 @@
 using Iwpmd.Cli;
 using Iwpmd.Core;
 using Iwpmd.Os;
+using Iwpmd.Os.Interop;
 using Iwpmd.State;
 using Iwpmd.Tests.Os;
 using Iwpmd.Tests.Support;
@@ -92,6 +93,29 @@ public sealed class StateReaderTests : IDisposable
             new StateLayout(again.Address, Capacity).Header.EndedAt = Clock.Now;
         }
         Assert.Equal(DaemonCondition.Stopped, Read().Condition);
+    }
+
+    /// <summary>Where the lock is not shown, as in a container, its number and name are looked at.</summary>
+    [Fact]
+    public unsafe void A_daemon_that_waits_for_its_parent_alone_is_gone()
+    {
+        string program = _directory["iwpmd"];
+        File.Copy("/bin/true", program);
+        byte** arguments = ArgumentVector.Of([program]);
+        int child;
+        Assert.Equal(0, Libc.posix_spawn(&child, program, null, null, arguments, arguments));
+        ArgumentVector.Free(arguments);
+        while (ProcessList.Runs(child))
+        {
+            Thread.Sleep(1);
+        }
+        Assert.Equal("iwpmd", ProcessList.NameOf(child));
+        _state.Header.ProcessId = child;
+        Leave();
+
+        Assert.Equal(DaemonCondition.Crashed, Read().Condition);
+        int status;
+        Assert.Equal(child, Libc.waitpid(child, &status, 0));
     }
 
     [Fact]

@@ -155,10 +155,10 @@ internal sealed class StateReader(string directory)
     /// </summary>
     private static DaemonCondition Judge(StateSnapshot state, int holder, TimeSpan now)
     {
-        bool isKnownProcess = ProcessList.Exists((int)state.Header.ProcessId);
+        bool isKnownProcess = ProcessList.Runs((int)state.Header.ProcessId);
         bool hasEnded = state.Header.EndedAt != TimeSpan.Zero;
         bool isThere = holder != 0
-            || (!hasEnded && ProcessList.NameOf((int)state.Header.ProcessId) == "iwpmd");
+            || (!hasEnded && isKnownProcess && ProcessList.NameOf((int)state.Header.ProcessId) == "iwpmd");
         // the header is still an earlier one's
         bool isStarting = state.Header.StartedAt == TimeSpan.Zero || hasEnded || !isKnownProcess;
         return !isThere ? hasEnded ? DaemonCondition.Stopped : DaemonCondition.Crashed

@@ -12,7 +12,14 @@ internal static unsafe class ProcessList
     private const int LocalAddressAt = 1, InodeAt = 9;
     private const int TargetSize = 4096;
 
-    public static bool Exists(int processId) => processId > 0 && Libc.access($"/proc/{processId}", Libc.F_OK) == 0;
+    /// <summary>One that has ended and waits for its parent, a zombie, does not run.</summary>
+    public static bool Runs(int processId)
+    {
+        // "4711 (name) S ...", where the name may have a ')'
+        string status = HostSettings.ReadFile($"/proc/{processId}/stat") ?? "";
+        int state = status.LastIndexOf(')') + 2;
+        return state > 1 && state < status.Length && status[state] is not ('Z' or 'X');
+    }
 
     /// <summary>The program's name; empty when the process is gone.</summary>
     public static string NameOf(int processId) => HostSettings.ReadFile($"/proc/{processId}/comm") ?? "";
