@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Iwpmd.Os;
@@ -117,6 +118,29 @@ public sealed class StartTests : IDisposable
 
         daemon.Signal(signal);
         Assert.Equal(status, daemon.ExpectExit());
+    }
+
+    [Fact]
+    public void Of_one_that_a_signal_ended_while_iw_cm_was_gone_nothing_is_said_to_have_failed()
+    {
+        _host.ShowDevice();
+        using var daemon = DaemonProcess.Foreground(_host, _kernel);
+        daemon.ExpectLog("daemon: ready");
+        _kernel.Refuse(KernelReplyKind.Hello, Errno.EINVAL);
+        _kernel.Refuse(KernelReplyKind.MapInfo, Errno.EINVAL);
+        _kernel.LoseAnswer(KernelReplyKind.AddMapping);
+        _kernel.Send(Scene.Add("10.0.0.1:5000"));
+        daemon.ExpectLog("kernel: messages lost");
+        var waited = Stopwatch.StartNew();
+        while (!Command.Run(_host, "status").Output.Contains("no handshake with the kernel"))
+        {
+            Assert.True(waited.Elapsed < Timeouts.Answer, daemon.Errors);
+        }
+        daemon.Stop();
+
+        string status = Command.Run(_host, "status").Output;
+        Assert.Matches("^not running: stopped [0-9.]+ s ago; the ports of its 1 mapping are free ", status);
+        Assert.DoesNotContain("its log says why", status);
     }
 
     [Fact]

@@ -136,8 +136,8 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             return new Health(Severity.Degraded, $"degraded: {fault}", [fault]);
         }
         string gone = Gone(reading, owner);
-        bool hasFailed = reading.State is { Health.Kernel: not HandshakeState.Ready } && !owner.IsKept
-            && reading.Condition == DaemonCondition.Stopped;
+        bool hasFailed = reading.State is { Health.Kernel: HandshakeState.Unusable or HandshakeState.Unanswered }
+            && !owner.IsKept && reading.Condition == DaemonCondition.Stopped;
         string problem = hasFailed ? $"{gone} without a handshake with the kernel: its log says why"
             : around.HasDevice ? $"{gone}: {around.Start}"
             : $"{gone}: you do not need it, since this host has no iWARP device";

@@ -122,6 +122,11 @@ internal sealed class DaemonHost
         if (!loop.HasHandedOver)
         {
             _ = _notify.Send("STOPPING=1");
+            if (mapper.Kernel != HandshakeState.Ready)
+            {
+                using var health = new RowChange<HealthRow>(ref state.Health);
+                health.Row.Kernel = HandshakeState.None; // a signal ended it, no failure
+            }
             resources.Heartbeat.End();
             handOver.StorePorts(_notify);
         }
