@@ -201,8 +201,8 @@ internal static partial class Log
     public static partial void FamilyMissing(ILogger log, IpFamily family, string error);
 
     [LoggerMessage(403, LogLevel.Warning,
-        "host: only {Limit} descriptors are allowed, max_mappings={Wanted} needs one for each mapping: raise "
-        + "LimitNOFILE (ulimit -n)")]
+        "host: only {Limit} descriptors are allowed, and each of {Wanted} ports needs one: raise LimitNOFILE "
+        + "(ulimit -n)")]
     public static partial void DescriptorLimit(ILogger log, ulong limit, int wanted);
 
     [LoggerMessage(405, LogLevel.Warning,

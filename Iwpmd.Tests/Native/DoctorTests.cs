@@ -210,6 +210,10 @@ public sealed class DoctorTests
         (string result, string text) = Find(host, "descriptors", "prlimit", "--nofile=500:500"); // package util-linux
         Assert.Equal("warning", result);
         Assert.Contains("may have 500", text);
+        host.Write("/etc/iwpmd.conf", "port_range=40000-40015\n");
+        Assert.Equal(
+            ("ok", "a daemon started from here may have 500: "),
+            Find(host, "descriptors", "prlimit", "--nofile=500:500"));
     }
 
     [Fact]

@@ -20,6 +20,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
 
     private readonly HostSettings _host = new();
 
+    private PortRange HostRange => _host.TryReadPortRange(out PortRange range) ? range : HostSettings.DefaultPortRange;
+
+    private PortRange Range => configuration.PortRange ?? HostRange;
+
     public void AddTo(List<Finding> findings)
     {
         if (!_host.TryReadBootId(out _))
@@ -79,10 +83,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
     private Finding CheckPorts()
     {
         bool isConfigured = configuration.PortRange is not null;
-        bool isKnown = _host.TryReadPortRange(out PortRange ofHost);
-        PortRange range = configuration.PortRange ?? ofHost;
+        bool isKnown = _host.TryReadPortRange(out _);
+        PortRange range = Range;
         _ = _host.TryReadReservedPorts(out PortRange[] reserved);
-        int all = range.High - range.Low + 1, taken = 0;
+        int all = range.Count, taken = 0;
         foreach (PortRange one in reserved)
         {
             taken += Math.Max(0, Math.Min(one.High, range.High) - Math.Max(one.Low, range.Low) + 1);
@@ -100,7 +104,8 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
 
     private Finding CheckDescriptors()
     {
-        long ofUnit = InstalledFile.DescriptorLimit(), wanted = Math.Min(configuration.MaxMappings, ushort.MaxValue);
+        long ofUnit = InstalledFile.DescriptorLimit();
+        int wanted = configuration.PortsAtMost(Range);
         long ofShell = ProcessList.HardDescriptorLimit(Environment.ProcessId); // to which a daemon raises its own
         (string whose, long limit) =
             reading.IsDaemonThere ? ("the daemon", ProcessList.DescriptorLimit(reading.ProcessId))
@@ -110,7 +115,7 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
             : limit >= wanted ? Finding.Ok("descriptors", $"{whose} may have {limit}")
             : Finding.Warning(
                 "descriptors", $"{whose} may have {limit}, and each of {wanted} ports needs one",
-                "raise LimitNOFILE (ulimit -n), or lower max_mappings");
+                "raise LimitNOFILE (ulimit -n), or narrow port_range");
     }
 
     private Finding CheckBuffer()

@@ -100,6 +100,11 @@ internal sealed record Configuration
     /// <summary>Requests are accepted from these network interfaces only; empty: from all.</summary>
     public string[] Interfaces { get; init; } = [];
 
+    /// <summary>So many ports can be claimed at a time, each with a descriptor of its own.</summary>
+    /// <param name="range">From which they are chosen, with those of keep_ports.</param>
+    public int PortsAtMost(PortRange range) =>
+        Math.Min(MaxMappings, range.Count + PortMapper.KeptPorts.Ranges.Sum(kept => kept.High - kept.Low + 1));
+
     /// <summary>From the command line.</summary>
     public SandboxMode Sandbox { get; init; } = SandboxMode.On;
 

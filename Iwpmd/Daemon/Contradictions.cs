@@ -48,11 +48,10 @@ internal static class Contradictions
         {
             yield break;
         }
-        int ports = range.High - range.Low + 1;
-        if (ports < c.MaxMappings && c.MaxMappings != new Configuration().MaxMappings)
+        if (range.Count < c.MaxMappings && c.MaxMappings != new Configuration().MaxMappings)
         {
             yield return new(
-                $"port_range has {ports} ports for {c.MaxMappings} mappings of max_mappings",
+                $"port_range has {range.Count} ports for {c.MaxMappings} mappings of max_mappings",
                 "connections beyond that continue unmapped",
                 "port_range", "max_mappings");
         }

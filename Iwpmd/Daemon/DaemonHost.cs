@@ -205,7 +205,7 @@ internal sealed class DaemonHost
     /// Only saves time: each growth of the table takes some milliseconds, so there is one, before many ports are
     /// claimed and after HELLO.
     /// </summary>
-    private void GrowDescriptorTable() => _ = Limits.GrowDescriptorTable(WantedDescriptors);
+    private void GrowDescriptorTable() => _ = Limits.GrowDescriptorTable(MostPorts + SpareDescriptors);
 
     /// <summary>
     /// Preallocates the rest of a new state file before anything is served. With an existing file there is nothing to
@@ -223,8 +223,7 @@ internal sealed class DaemonHost
         }
     }
 
-    /// <summary>One per port.</summary>
-    private int WantedDescriptors => Math.Min(_configuration.MaxMappings, ushort.MaxValue) + SpareDescriptors;
+    private int MostPorts => _configuration.PortsAtMost(_policy.Range);
 
     /// <summary>All that needs more system calls than the loop is open by now.</summary>
     private void EnterSandbox()
@@ -242,10 +241,9 @@ internal sealed class DaemonHost
 
     private void RaiseLimits()
     {
-        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None
-            && limit < (ulong)(WantedDescriptors - SpareDescriptors))
+        if (Limits.RaiseDescriptorLimit(out ulong limit) == Errno.None && limit < (ulong)MostPorts)
         {
-            Log.DescriptorLimit(_log, limit, _configuration.MaxMappings);
+            Log.DescriptorLimit(_log, limit, MostPorts);
         }
     }
 

@@ -41,7 +41,7 @@ internal sealed partial class TcpPorts : ITcpPorts
     {
         _log = log;
         Choose(range, owner, reserved);
-        _next = range.Low + (int)(start % (ulong)(range.High - range.Low + 1));
+        _next = range.Low + (int)(start % (ulong)range.Count);
     }
 
     /// <summary>Ports of the range that the host reserves.</summary>
@@ -73,7 +73,7 @@ internal sealed partial class TcpPorts : ITcpPorts
             return RefusedSocket(error);
         }
         // the second for the reserved ones
-        int all = _range.High - _range.Low + 1, rounds = _owner == RangeOwner.Configuration ? 2 : 1;
+        int all = _range.Count, rounds = _owner == RangeOwner.Configuration ? 2 : 1;
         for (int tries = all == Reserved ? all : 0; tries < rounds * all; tries++)
         {
             ushort candidate = Next();

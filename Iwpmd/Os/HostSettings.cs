@@ -8,6 +8,8 @@ namespace Iwpmd.Os;
 /// <summary>Ports from <paramref name="Low"/> to <paramref name="High"/>, both included.</summary>
 internal readonly record struct PortRange(ushort Low, ushort High)
 {
+    public int Count => High - Low + 1;
+
     public bool Contains(int port) => port >= Low && port <= High;
 }
 
