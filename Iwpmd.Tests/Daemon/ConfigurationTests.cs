@@ -19,6 +19,26 @@ public class ConfigurationTests
     }
 
     [Fact]
+    public void A_directory_may_end_with_a_slash()
+    {
+        (Configuration c, string[] complaints) = Parse("state_dir=/no/../no-such-directory//");
+        Assert.Empty(complaints);
+        Assert.Equal("/no-such-directory", c.StateDirectory);
+    }
+
+    /// <summary>Each needs a descriptor.</summary>
+    [Theory]
+    [InlineData("", 28232)]
+    [InlineData("max_mappings=100", 100)]
+    [InlineData("port_range=40000-40015", 16)]
+    [InlineData("port_range=40000-40015 keep_ports=3260,4420-4421", 19)]
+    public void No_more_ports_are_claimed_than_there_are_in_the_range_or_kept(string lines, int ports)
+    {
+        Configuration c = Parse(lines.Split(' ')).Configuration;
+        Assert.Equal(ports, c.PortsAtMost(c.PortRange ?? HostSettings.DefaultPortRange));
+    }
+
+    [Fact]
     public void Every_key_is_understood_with_blanks_and_comments()
     {
         (Configuration c, string[] complaints) = Parse(

@@ -69,7 +69,7 @@ internal sealed record Configuration
         { OtherWords = ["answer"] },
         new(
             "state_dir", "an absolute path, not /, of at most 98 bytes", "/run/iwpmd",
-            (c, text) => IsDirectoryName(text) ? c with { StateDirectory = text } : null),
+            (c, text) => IsDirectoryName(text) ? c with { StateDirectory = FullPath(text) } : null),
         new(
             "log_level", "error, warning, info or debug", "info",
             (c, text) => TryParseLevel(text, out LogLevel level) ? c with { LogLevel = level } : null),
@@ -246,9 +246,12 @@ internal sealed record Configuration
             Encoding.UTF8.GetByteCount(name) <= MaxInterfaceName && name is not ("." or "..")
                 && !name.AsSpan().ContainsAny("/:"));
 
+    private static string FullPath(string text) =>
+        System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(text));
+
     /// <summary>One whose socket for requests can have a name.</summary>
     private static bool IsDirectoryName(string text) =>
-        text.StartsWith('/') && !text.Contains('\0') && System.IO.Path.GetFullPath(text) != "/"
+        text.StartsWith('/') && !text.Contains('\0') && FullPath(text) != "/"
             && Encoding.UTF8.GetByteCount(HandOver.PathIn(text)) <= UnixAddress.MaxPath;
 
     /// <summary>Ports and ranges of them, none included.</summary>
