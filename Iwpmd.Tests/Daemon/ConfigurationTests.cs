@@ -275,7 +275,7 @@ public class ConfigurationTests
             new Configuration(), Configuration.Load("/nonexistent/iwpmd.conf", isRequired: false).Configuration);
         SetupException e = Assert.Throws<SetupException>(
             () => Configuration.Load("/nonexistent/iwpmd.conf", isRequired: true));
-        Assert.Equal(ExitStatus.Failure, e.ExitStatus);
+        Assert.Equal(ExitStatus.Configuration, e.ExitStatus);
         Assert.Contains("/nonexistent/iwpmd.conf", e.Message);
     }
 

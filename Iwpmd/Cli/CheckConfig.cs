@@ -23,7 +23,7 @@ internal static class CheckConfig
         catch (SetupException e)
         {
             Output.Complain(e.Message);
-            return ExitStatus.Configuration;
+            return e.ExitStatus;
         }
     }
 }

@@ -175,7 +175,7 @@ internal sealed record Configuration
             UnauthorizedAccessException => "Permission denied (EACCES): check its permissions",
             _ => fault.Message,
         };
-        return new(ExitStatus.Failure, $"configuration: {path} cannot be read: {why}");
+        return new(ExitStatus.Configuration, $"configuration: {path} cannot be read: {why}");
     }
 
     /// <summary>Bounded: a device may never end.</summary>

@@ -24,7 +24,9 @@ internal static class ExitStatus
     /// <summary>Of the commands: only root and the daemon's user may do that.</summary>
     public const int NotPermitted = 77;
 
-    /// <summary>A fault of the configuration that restricts who is served or heard.</summary>
+    /// <summary>
+    /// The configuration cannot be read, or has a fault in what restricts who is served or heard.
+    /// </summary>
     public const int Configuration = 78;
 
     public const int Healthy = Ended;
