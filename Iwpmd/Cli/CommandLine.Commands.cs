@@ -119,7 +119,11 @@ internal static partial class CommandLine
         {
             if (result.Tokens.Count > 0 && !root.Subcommands.Any(one => one.Name == result.Tokens[0].Value))
             {
-                result.AddError($"'{result.Tokens[0].Value}' is no command");
+                string given = result.Tokens[0].Value;
+                string hint = Spelling.FindNearest(given, root.Subcommands.Select(one => one.Name)) is string meant
+                    ? $", perhaps {meant}"
+                    : "";
+                result.AddError($"'{given}' is no command{hint}");
             }
         });
         var command = new Command("help", "print this, or the options of a command") { of };

@@ -151,6 +151,7 @@ internal static partial class CommandLine
             .Select(token => $"Unrecognized command or argument '{token.Value}'."));
         errors.AddRange(FindMisplaced(root, parsed));
         errors.AddRange(FindEmpty(arguments));
+        errors.AddRange(FindMeant(parsed));
         Command command = parsed.CommandResult.Command;
         if (errors.Count == 0 || parsed.Action is HelpAction)
         {
@@ -197,6 +198,15 @@ internal static partial class CommandLine
         arguments.TakeWhile(one => one != "--")
             .Where(one => one.StartsWith('-') && one.IndexOf('=') == one.Length - 1)
             .Select(one => $"'{one}' has no value behind it");
+
+    /// <summary>Of unknown words that are nearly a command or an option.</summary>
+    private static IEnumerable<string> FindMeant(ParseResult parsed)
+    {
+        Command command = parsed.CommandResult.Command;
+        string[] known = [.. command.Subcommands.Select(one => one.Name), .. command.Options.Select(one => one.Name)];
+        return parsed.UnmatchedTokens.Select(word => Spelling.FindNearest(word, known)).OfType<string>()
+            .Select(meant => $"perhaps {meant}");
+    }
 
     private static bool IsGiven(ParseResult parsed, Option option) =>
         parsed.GetResult(option) is OptionResult { Implicit: false };

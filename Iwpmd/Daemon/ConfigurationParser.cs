@@ -31,8 +31,6 @@ internal sealed record LoadedConfiguration(Configuration Configuration, Complain
 /// </summary>
 internal sealed class ConfigurationParser
 {
-    private const int Misspelt = 2; // letters
-
     private static readonly char[] NameEnds = [' ', '\t', ':'];
 
     private readonly List<Complaint> _complaints = [];
@@ -116,36 +114,10 @@ internal sealed class ConfigurationParser
     /// <summary>The intended key, if the name is misspelt or a synonym.</summary>
     private static ConfigurationKey? FindNearest(string name)
     {
-        (ConfigurationKey? nearest, int fewest) = (null, Misspelt + 1);
-        foreach (ConfigurationKey key in Configuration.Keys)
-        {
-            int differences = Math.Abs(key.Name.Length - name.Length) > Misspelt ? fewest : Differences(key.Name, name);
-            (nearest, fewest) = differences < fewest ? (key, differences) : (nearest, fewest);
-        }
-        return nearest ?? Array.Find(Configuration.Keys, key => key.OtherWords.Any(Stands));
+        string? nearest = Spelling.FindNearest(name, Configuration.Keys.Select(key => key.Name));
+        return Array.Find(Configuration.Keys, key => key.Name == nearest)
+            ?? Array.Find(Configuration.Keys, key => key.OtherWords.Any(Stands));
 
         bool Stands(string word) => name.Contains(word, StringComparison.OrdinalIgnoreCase);
-    }
-
-    /// <summary>Levenshtein distance, ignoring case.</summary>
-    private static int Differences(string left, string right)
-    {
-        int[] above = new int[right.Length + 1];
-        for (int j = 0; j < above.Length; j++)
-        {
-            above[j] = j;
-        }
-        for (int i = 1; i <= left.Length; i++)
-        {
-            int[] row = new int[above.Length];
-            row[0] = i;
-            for (int j = 1; j < row.Length; j++)
-            {
-                int change = char.ToLowerInvariant(left[i - 1]) == char.ToLowerInvariant(right[j - 1]) ? 0 : 1;
-                row[j] = Math.Min(Math.Min(above[j], row[j - 1]) + 1, above[j - 1] + change);
-            }
-            above = row;
-        }
-        return above[^1];
     }
 }
