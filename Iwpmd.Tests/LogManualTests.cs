@@ -74,6 +74,10 @@ public partial class LogManualTests
     [GeneratedRegex(@"\{\w+\}")]
     private static partial Regex Placeholder();
 
+    [Fact]
+    public void Of_a_changed_library_the_line_says_what_to_do() => Assert.Contains(
+        Lines, line => line.EventId == 108 && line.Message.Contains(": refused: restart the daemon"));
+
     [GeneratedRegex("(?m)^\\.It \"(.*)\"$")]
     private static partial Regex Entry();
 

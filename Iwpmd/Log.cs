@@ -40,7 +40,8 @@ internal static partial class Log
     public static partial void KernelOverrun(ILogger log);
 
     [LoggerMessage(108, LogLevel.Warning,
-        "kernel: client {Client} registers library {Library}, but it registered {Registered} before: refused")]
+        "kernel: client {Client} registers library {Library}, but it registered {Registered} before: refused: restart "
+        + "the daemon, which forgets that one")]
     public static partial void KernelLibraryChanged(ILogger log, int client, FixedName library, FixedName registered);
 
     [LoggerMessage(109, LogLevel.Debug, "kernel: {Operation} {Sequence}: local {Local} remote {Remote} flags {Flags}")]
