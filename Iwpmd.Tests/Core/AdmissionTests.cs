@@ -45,6 +45,27 @@ public class AdmissionTests
     private static int RemoteInfos(World world) =>
         world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.RemoteInfo);
 
+    /// <summary>Those who look at the state need not wait for the line of the log.</summary>
+    [Fact]
+    public void Refusals_are_counted_after_a_second_and_logged_after_ten()
+    {
+        var log = new RecordedLog();
+        var settings = new PortMapperSettings { Admission = new AdmissionSettings { RequestRate = 100 } };
+        var world = new World(settings: settings, log: log);
+        for (int second = 0; second < 10; second++)
+        {
+            for (int i = 0; i < 300; i++)
+            {
+                Ask(world, OtherHost(i), handle: (ulong)((300 * second) + i + 1));
+            }
+            world.Pass(TimeSpan.FromSeconds(1));
+            ulong refused = world.Counter(Counter.RequestsOverRate);
+            Assert.Equal(200ul * (ulong)(second + 1), refused);
+            Assert.Equal(refused, world.State.Health.Losses[(int)LossCause.PeersNotServed].Count);
+            Assert.Equal(second == 9, log.Lines.Exists(line => line.Contains("2000 Requests dropped in 10 s")));
+        }
+    }
+
     [Fact]
     public void Unvalidated_hosts_share_one_rate()
     {
@@ -290,7 +311,7 @@ public class AdmissionTests
         {
             Ask(world, OtherHost(i), asked: "10.0.0.1:9999");
         }
-        Assert.Equal(world.Now + TimeSpan.FromSeconds(10), world.Mapper.NextDeadline);
+        Assert.Equal(world.Now + TimeSpan.FromSeconds(1), world.Mapper.NextDeadline);
         world.Pass(TimeSpan.FromSeconds(10));
         Assert.Equal((10ul, 11ul), (world.Counter(Counter.RequestsOverRate), world.Counter(Counter.PeerRequests)));
         Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);

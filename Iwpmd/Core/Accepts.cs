@@ -18,7 +18,11 @@ internal sealed class Accepts(
     /// <summary>A copy of a Request within this time of its last answer gets none.</summary>
     private static readonly TimeSpan CopyIgnored = TimeSpan.FromMilliseconds(250);
 
-    private static readonly TimeSpan ReportPeriod = TimeSpan.FromSeconds(10);
+    /// <summary>Refusals are counted for the readers of the state so often, and logged so often.</summary>
+    private static readonly TimeSpan CountPeriod = TimeSpan.FromSeconds(1), LogPeriod = TimeSpan.FromSeconds(10);
+
+    private Refusals _unlogged;
+    private TimeSpan _logAt;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryAdmit(in InetEndpoint source, TimeSpan now)
@@ -113,6 +117,7 @@ internal sealed class Accepts(
         ReportRefusalsSoon(now);
     }
 
+    /// <summary>Counts the refusals since the last call, and logs those of ten seconds.</summary>
     public void ReportRefusals(TimeSpan now)
     {
         timers.Stop(Timer.RefusalReport);
@@ -124,15 +129,23 @@ internal sealed class Accepts(
         {
             statistics.Lose(LossCause.PeersNotServed, now, refused.OverAll + refused.OverSource);
         }
+        _unlogged += refused;
+        if (now < _logAt)
+        {
+            timers.Set(Timer.RefusalReport, now + CountPeriod);
+            return;
+        }
         Log.RequestsRefused(
-            log, refused.Sum, ReportPeriod.Seconds, refused.OverAll, refused.OverSource, refused.Denied);
+            log, _unlogged.Sum, LogPeriod.Seconds, _unlogged.OverAll, _unlogged.OverSource, _unlogged.Denied);
+        _unlogged = default;
     }
 
     private void ReportRefusalsSoon(TimeSpan now)
     {
         if (!timers.IsSet(Timer.RefusalReport))
         {
-            timers.Set(Timer.RefusalReport, now + ReportPeriod);
+            _logAt = now + LogPeriod;
+            timers.Set(Timer.RefusalReport, now + CountPeriod);
         }
     }
 

@@ -24,6 +24,9 @@ internal sealed record AdmissionSettings
 internal readonly record struct Refusals(long OverAll, long OverSource, long Denied)
 {
     public long Sum => OverAll + OverSource + Denied;
+
+    public static Refusals operator +(Refusals one, Refusals other) =>
+        new(one.OverAll + other.OverAll, one.OverSource + other.OverSource, one.Denied + other.Denied);
 }
 
 /// <summary>
