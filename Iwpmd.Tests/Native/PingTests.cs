@@ -88,7 +88,7 @@ public sealed class PingTests : IDisposable
         Assert.Equal(1, Command.Run(_near, "ping", "10.0.0.2", "-c", "1").Status);
         daemon.ExpectLog("access list 1)");
         Assert.Contains(
-            ", 1 fault of the configuration (iwpmd doctor)",
+            ", 1 fault of the configuration that it read (its log, or iwpmd doctor)",
             Command.Run(_far, "status").Output.Split('\n')[0]);
         Assert.Contains(
             "\niwpmd_peer_requests_not_served_total{reason=\"denied\"} 1\n", Command.Run(_far, "metrics").Output);

@@ -40,6 +40,12 @@ public class ReloadTests
         CommandResult status = Command.Run(scene.Host, "status");
         Assert.Matches("\nconfig     read [0-9.]+ s ago\n", status.Output);
         Assert.Contains(", 41000 to 41009\n", status.Output);
+        // what the daemon has read counts, not what the file is by now
+        scene.Host.Write("/etc/iwpmd.conf", "port_range=41000-41009\n");
+        const string Faults = ", 2 faults of the configuration that it read (its log, or iwpmd doctor)\n";
+        Assert.Contains(Faults, Command.Run(scene.Host, "status").Output);
+        Assert.Equal(0, Command.Run(scene.Host, "reload").Status);
+        Assert.DoesNotContain("fault", Command.Run(scene.Host, "status").Output.Split('\n')[0]);
         scene.Daemon.Stop();
     }
 

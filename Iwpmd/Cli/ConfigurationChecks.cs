@@ -31,12 +31,6 @@ internal static class ConfigurationChecks
         }
     }
 
-    /// <summary>How many the doctor would find.</summary>
-    public static int CountFaults(string path, LoadedConfiguration loaded) =>
-        loaded.Complaints.Length > 0 ? loaded.Complaints.Length
-            : File.Exists(path) && !MayDaemonRead(path) ? 1
-            : 0;
-
     private static Finding Judge(string path, Complaint complaint) =>
         complaint.Line == 0 && Limits.UserId != 0
             ? Finding.Warning(

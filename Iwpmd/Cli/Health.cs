@@ -70,7 +70,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             ? new Health(
                 Severity.Healthy,
                 $"serving: {Kernel(state)}, {Format.Count(state.Mappings.Length, "mapping")}"
-                    + Configuration(reading) + LastFallback(state, reading.Now),
+                    + Configuration(state) + LastFallback(state, reading.Now),
                 problems)
             : new Health(Severity.Degraded, $"degraded: {problems[0]}", problems);
     }
@@ -225,9 +225,10 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : "kernel ready (no RDMA program has asked yet)";
     }
 
-    private static string Configuration(StateReading reading) => reading.ConfigurationFaults == 0
+    private static string Configuration(StateSnapshot state) => state.Health.ConfigurationFaults == 0
         ? ""
-        : $", {Format.Count(reading.ConfigurationFaults, "fault")} of the configuration (iwpmd doctor)";
+        : $", {Format.Count((int)state.Health.ConfigurationFaults, "fault")} of the configuration that it read "
+            + "(its log, or iwpmd doctor)";
 
     private static string LastFallback(StateSnapshot state, TimeSpan now)
     {

@@ -37,6 +37,7 @@ internal static class Run
                 Sandbox = options.Sandbox,
                 Path = Path.GetFullPath(path),
                 ReadAt = readAt,
+                Faults = loaded.Complaints.Length,
             },
         };
         LogLevel level = options.LogLevel ?? loaded.Configuration.LogLevel;

@@ -49,9 +49,6 @@ internal sealed record StateReading(
     /// </summary>
     public TimeSpan SinceHeartbeat => State is null ? TimeSpan.Zero : Now - State.Header.SeenEmptyAt;
 
-    /// <summary>Of the file as it is now, which may be newer than what is in force.</summary>
-    public int ConfigurationFaults { get; init; }
-
     public bool IsDaemonThere =>
         Condition is DaemonCondition.Running or DaemonCondition.Starting or DaemonCondition.Hung;
 }

@@ -32,12 +32,10 @@ internal static class View
     {
         string path = options.ConfigPath ?? Configuration.DefaultPath;
         LoadedConfiguration loaded = Configuration.Load(path, options.ConfigPath is not null);
-        int faults = ConfigurationChecks.CountFaults(path, loaded);
         var reader = new StateReader(loaded.Configuration.StateDirectory);
-        StateReading Read() => reader.Read() with { ConfigurationFaults = faults };
         TextOutput page = TextOutput.OfStdout();
         using var stdout = new StandardOutput();
-        int status = options.Json ? ShowJson(Read(), view, stdout) : Show(Read(), view, page);
+        int status = options.Json ? ShowJson(reader.Read(), view, stdout) : Show(reader.Read(), view, page);
         while (options.Watch is TimeSpan interval)
         {
             if (StandardOutput.AwaitClosing(interval))
@@ -45,7 +43,7 @@ internal static class View
                 throw new OutputException(Errno.EPIPE);
             }
             page.Text.Write(options.Json ? "" : page.HasColour ? ClearScreen : "\n");
-            status = options.Json ? ShowJson(Read(), view, stdout) : Show(Read(), view, page);
+            status = options.Json ? ShowJson(reader.Read(), view, stdout) : Show(reader.Read(), view, page);
         }
         return status;
     }

@@ -81,6 +81,9 @@ internal sealed record Configuration
     /// <summary>The file was opened no earlier.</summary>
     public TimeSpan ReadAt { get; init; }
 
+    /// <summary>How many the file has.</summary>
+    public int Faults { get; init; }
+
     public int NetlinkBufferBytes { get; init; } = 8 * 1024 * 1024;
 
     /// <summary>Those of the core, with their defaults.</summary>

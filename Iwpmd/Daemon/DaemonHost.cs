@@ -190,7 +190,7 @@ internal sealed class DaemonHost
         using (var health = new RowChange<HealthRow>(ref state.Health))
         {
             health.Row.Origin = resumed ? StateOrigin.TakenOver : resources.Origin;
-            health.Row.ConfiguredAt = started;
+            (health.Row.ConfiguredAt, health.Row.ConfigurationFaults) = (started, (uint)_configuration.Faults);
         }
         _policy.Record(resources.Ports, state);
         if (!resumed)

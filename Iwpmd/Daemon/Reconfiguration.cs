@@ -51,7 +51,7 @@ internal sealed class Reconfiguration(
             Log.ConfigurationLater(log, path, key);
             said.Append(path).Append(": ").Append(key).Append(" takes effect at the next start\n");
         }
-        PutInForce(loaded.Configuration);
+        PutInForce(loaded.Configuration with { Faults = loaded.Complaints.Length });
         Log.ConfigurationInForce(log, path);
         return said.ToString();
     }
@@ -88,6 +88,6 @@ internal sealed class Reconfiguration(
             Path = _inForce.Path,
         };
         using var health = new RowChange<HealthRow>(ref resources.State.Health);
-        health.Row.ConfiguredAt = Clock.Now;
+        (health.Row.ConfiguredAt, health.Row.ConfigurationFaults) = (Clock.Now, (uint)wanted.Faults);
     }
 }

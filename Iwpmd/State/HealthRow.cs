@@ -34,7 +34,9 @@ internal struct HealthRow : IStateRow
 
     /// <summary>How many ports from the lowest to the highest are reserved.</summary>
     public uint ReservedPorts;
-    private readonly uint _unused3;
+
+    /// <summary>Faults of the configuration when it was last read.</summary>
+    public uint ConfigurationFaults;
 
     /// <summary>When the configuration was last read.</summary>
     public TimeSpan ConfiguredAt;
