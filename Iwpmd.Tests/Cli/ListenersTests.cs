@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Iwpmd.Cli;
 using Iwpmd.Os;
+using Iwpmd.Tests.Support;
 using Xunit;
 
 namespace Iwpmd.Tests.Cli;
@@ -34,5 +35,23 @@ public class ListenersTests
             "netlink port 2147483649 receives", StringComparison.Ordinal)));
         Assert.Equal("ok", DaemonChecks.CheckListeners([new NetlinkMember(4711, "1002")], ours: 4711).ResultText);
         Assert.Equal("ok", DaemonChecks.CheckListeners([], ours: 0).ResultText);
+    }
+
+    [Fact]
+    public void The_doctor_names_a_listener_that_two_classes_of_devices_share()
+    {
+        var world = new World();
+        world.Add("0.0.0.0:5000");
+        world.Add("0.0.0.0:5001");
+        Assert.Empty(DaemonChecks.CheckClasses(Stage.Read(world).State!));
+
+        world.Add("0.0.0.0:5000", flags: 1);
+        Assert.Equal(
+            Finding.Warning(
+                "wildcards",
+                "0.0.0.0:5000 (mapped to 40000) belongs to a device with mapped ports and to one without: peers reach "
+                    + "only the one that listened first",
+                "listen on addresses, not on the wildcard"),
+            Assert.Single(DaemonChecks.CheckClasses(Stage.Read(world).State!)));
     }
 }

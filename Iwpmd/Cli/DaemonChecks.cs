@@ -35,7 +35,27 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         {
             findings.AddRange(CheckPeers(state));
             findings.Add(CheckListeners(state));
+            findings.AddRange(CheckClasses(state));
         }
+    }
+
+    /// <summary>A finding only where there are listeners on the wildcard that two classes of devices share.</summary>
+    public static IEnumerable<Finding> CheckClasses(StateSnapshot state)
+    {
+        List<string> shared = [];
+        foreach (ref readonly MappingRow row in state.Mappings)
+        {
+            if (row.IsOfTwoClasses)
+            {
+                shared.Add($"{row.Local} (mapped to {row.MappedPort})");
+            }
+        }
+        return shared.Count == 0 ? []
+            : [Finding.Warning(
+                "wildcards",
+                $"{Some(shared)} belongs to a device with mapped ports and to one without: peers reach only the one "
+                    + "that listened first",
+                "listen on addresses, not on the wildcard")];
     }
 
     private IEnumerable<Finding> CheckDaemon(Surroundings around)

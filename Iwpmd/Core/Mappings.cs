@@ -239,6 +239,8 @@ internal sealed class Mappings(
         ref readonly MappingRow row = ref this[slot];
         if (row.State == MappingState.Advertised != request.NoPortMap)
         {
+            using var change = _table.Change(slot);
+            change.Row.IsOfTwoClasses = true;
             Log.MappingOfTwoClasses(log, row.Local, row.Mapped);
         }
     }

@@ -54,7 +54,9 @@ internal struct MappingRow : IStateRow
     public byte Client;
     public ushort Flags;
     public MappingPurpose Purpose;
-    private readonly byte _unused;
+
+    /// <summary>Of a device with mapped ports and of one without: only that which listened first is reached.</summary>
+    public bool IsOfTwoClasses;
     public int References;
     public uint Generation;
     public TimeSpan CreatedAt, LastChangedAt;
