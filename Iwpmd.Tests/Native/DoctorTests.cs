@@ -197,7 +197,25 @@ public sealed class DoctorTests
             "add chain inet f in { type filter hook input priority 0; policy drop; }",
             "add rule inet f in ct state established,related accept",
             "add rule inet f in udp dport { 53, 3935 } accept");
+        Assert.Equal(
+            (
+                "warning",
+                "TCP is not let in from all hosts to all ports (table inet f, chain in: policy drop): make sure that "
+                    + "it is to the ports on which RDMA programs will listen"),
+            Find(host, "firewall"));
+        Nft(host, "add rule inet f in tcp dport 1-65535 accept");
         Assert.Equal("ok", Find(host, "firewall").Result);
+
+        Nft(
+            host, "flush ruleset", "add table inet f",
+            "add chain inet f in { type filter hook input priority 0; policy drop; }",
+            "add rule inet f in udp dport 3935 accept", "add rule inet f in tcp dport 1-65535 accept");
+        Assert.Equal(
+            (
+                "failure",
+                "answers from UDP port 3935 are not let in (table inet f, chain in: policy drop): insert a rule "
+                    + "there: udp sport 3935 accept"),
+            Find(host, "firewall"));
     }
 
     [Fact]

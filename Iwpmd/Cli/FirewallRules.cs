@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Iwpmd.Os;
 
 namespace Iwpmd.Cli;
 
-/// <summary>What becomes of a datagram.</summary>
+/// <summary>Packets from any of these ports to any of those.</summary>
+/// <param name="Protocol">"udp" or "tcp".</param>
+/// <param name="IsAnswer">Connection tracking knows their flow; else each is the first of it.</param>
+internal readonly record struct Packets(string Protocol, PortRange Source, PortRange Target, bool IsAnswer = false)
+{
+    public string ProtocolNumber => Protocol == "udp" ? "17" : "6";
+}
+
+/// <summary>What becomes of a packet.</summary>
 internal enum FirewallVerdict
 {
     Passes,
@@ -14,17 +23,18 @@ internal enum FirewallVerdict
 }
 
 /// <summary>
-/// What <c>nft list ruleset</c> prints, asked about one datagram: UDP to a given port, the first of its flow, from any
-/// host by any interface but the loopback. What it does not understand it takes for something that may or may not fit.
+/// What <c>nft list ruleset</c> prints, asked about packets of one kind, from any host by any interface but the
+/// loopback. What it does not understand it takes for something that may or may not fit.
 /// </summary>
 internal sealed class FirewallRules
 {
     private const int MaxDepth = 16; // of jumps, as in the kernel
+    private const string UnknownMap = "vmap @";
 
     private readonly List<Chain> _chains = [];
-    private readonly ushort _port;
+    private readonly Packets _packets;
 
-    private FirewallRules(ushort port) => _port = port;
+    private FirewallRules(in Packets packets) => _packets = packets;
 
     private sealed record Chain(string Table, string Name)
     {
@@ -36,9 +46,9 @@ internal sealed class FirewallRules
     }
 
     /// <summary>The worst that can happen on a hook; <paramref name="rule"/> is what does it.</summary>
-    public static FirewallVerdict Judge(string ruleset, string hook, ushort port, out string rule)
+    public static FirewallVerdict Judge(string ruleset, string hook, in Packets packets, out string rule)
     {
-        var rules = new FirewallRules(port);
+        var rules = new FirewallRules(packets);
         rules.Read(ruleset);
         FirewallVerdict worst = FirewallVerdict.Passes;
         rule = "";
@@ -87,14 +97,24 @@ internal sealed class FirewallRules
             }
             else if (depth == 2 && line.Length > 1 && line[0] != '#')
             {
-                chain?.Rules.Add(line);
+                chain?.Rules.AddRange(Expand(line));
             }
             depth += line.AsSpan().Count('{') - line.AsSpan().Count('}');
             chain = depth < 2 && words[0] != "chain" ? null : chain;
         }
     }
 
-    /// <summary>Null when the datagram comes out at the end of the chain.</summary>
+    /// <summary>"A vmap { k : v, ... }" is a rule "A k v" for each of them.</summary>
+    private static IEnumerable<string> Expand(string rule)
+    {
+        const string Map = " vmap {";
+        int at = rule.IndexOf(Map, StringComparison.Ordinal), end = rule.LastIndexOf('}');
+        return at < 0 || end < at ? [rule]
+            : rule[(at + Map.Length)..end].Split(',').Select(
+                entry => $"{rule[..at]} {entry.Replace(" : ", " ", StringComparison.Ordinal).Trim()}");
+    }
+
+    /// <summary>Null when the packet comes out at the end of the chain.</summary>
     private FirewallVerdict? Walk(Chain chain, int depth, out string by)
     {
         by = "";
@@ -110,6 +130,7 @@ internal sealed class FirewallRules
             {
                 "accept" => FirewallVerdict.Passes,
                 "drop" or "reject" => FirewallVerdict.Dropped,
+                UnknownMap => FirewallVerdict.Depends,
                 "jump" or "goto" when depth < MaxDepth
                     && _chains.Find(c => c.Table == chain.Table && c.Name == target) is Chain next =>
                     Walk(next, depth + 1, out _),
@@ -132,12 +153,17 @@ internal sealed class FirewallRules
         return drops && mayHavePassed || !drops && mayBeDropped ? FirewallVerdict.Depends : null;
     }
 
-    /// <summary>Whether our datagram fits all conditions of a rule: null when that is not known.</summary>
+    /// <summary>Whether our packets fit all conditions of a rule: null when that is not known.</summary>
     private bool? Fits(string rule, out string verdict, out string target)
     {
         var words = new NftTokenizer(rule);
-        bool isKnown = true;
+        bool isKnown = true, isOfSeveral = rule.Contains(" . ", StringComparison.Ordinal); // "ip saddr . udp dport"
         (verdict, target) = ("", "");
+        if (rule.Contains(UnknownMap, StringComparison.Ordinal))
+        {
+            verdict = UnknownMap;
+            return null;
+        }
         while (words.TryTake(out string word))
         {
             if (word is "accept" or "drop" or "reject" or "return" or "jump" or "goto")
@@ -146,7 +172,7 @@ internal sealed class FirewallRules
                 _ = words.TryTake(out target);
                 break;
             }
-            bool? fits = FitsCondition(word, ref words);
+            bool? fits = isOfSeveral ? null : FitsCondition(word, ref words);
             if (fits == false)
             {
                 return false;
@@ -166,16 +192,19 @@ internal sealed class FirewallRules
             case "comment" or "log":
                 words.SkipTexts();
                 return true;
-            case "udp" or "th" when words.TryTakeAfter("dport", out string ports):
-                return Contains(ports, _port);
-            case "tcp" or "icmp" or "icmpv6" or "sctp" or "dccp":
+            case "udp" or "tcp" or "icmp" or "icmpv6" or "sctp" or "dccp" when word != _packets.Protocol:
                 return false;
+            case "udp" or "tcp" or "th" when words.TryTakeAfter("dport", out string ports):
+                return Contains(ports, _packets.Target);
+            case "udp" or "tcp" or "th" when words.TryTakeAfter("sport", out string ports):
+                return Contains(ports, _packets.Source);
             case "meta" when words.TryTakeAfter("l4proto", out string protocols):
-                return Names(protocols, "udp", "17");
+                return Names(protocols, _packets.Protocol, _packets.ProtocolNumber);
             case "ip" when words.TryTakeAfter("protocol", out string protocols):
-                return Names(protocols, "udp", "17");
+                return Names(protocols, _packets.Protocol, _packets.ProtocolNumber);
             case "ct" when words.TryTakeAfter("state", out string states):
-                return Names(states, "new", "untracked");
+                return _packets.IsAnswer ? Names(states, "established", "0x2", "untracked", "0x40")
+                    : Names(states, "new", "0x8", "untracked", "0x40"); // numbers with nft -n
             case "iif" or "iifname" when words.TryTake(out string interfaces):
                 return interfaces.Trim('"') == "lo" ? false : interfaces == "!= \"lo\"" ? true : null;
             default:
@@ -183,11 +212,12 @@ internal sealed class FirewallRules
         }
     }
 
-    private static bool? Contains(string ports, ushort port)
+    /// <summary>Null when it has some of the range, or that is not known.</summary>
+    private static bool? Contains(string ports, PortRange range)
     {
         bool isNegated = ports.StartsWith("!= ", StringComparison.Ordinal);
         string list = isNegated ? ports[3..] : ports;
-        bool found = false;
+        bool hasAll = false, hasSome = false;
         foreach (string item in list.Trim('{', '}', ' ').Split(',', StringSplitOptions.TrimEntries))
         {
             string[] ends = item.Split('-');
@@ -196,21 +226,18 @@ internal sealed class FirewallRules
             {
                 return null; // a named set, or a service by name
             }
-            found |= port >= low && port <= high;
+            hasAll |= low <= range.Low && high >= range.High;
+            hasSome |= low <= range.High && high >= range.Low;
         }
-        return found != isNegated;
+        return hasAll != hasSome ? null : hasAll != isNegated;
     }
 
-    private static bool? Names(string list, string one, string other)
+    private static bool? Names(string list, params string[] names)
     {
-        if (list == "vmap")
-        {
-            return null;
-        }
         bool isNegated = list.StartsWith("!= ", StringComparison.Ordinal);
         string[] items = (isNegated ? list[3..] : list).Trim('{', '}', ' ').Split(',', StringSplitOptions.TrimEntries);
         return Array.Exists(items, item => item.StartsWith('@'))
             ? null
-            : Array.Exists(items, item => item == one || item == other) != isNegated;
+            : Array.Exists(items, item => names.Contains(item)) != isNegated;
     }
 }

@@ -131,7 +131,7 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
                 "grant CAP_NET_ADMIN, or raise net.core.rmem_max");
     }
 
-    private static IEnumerable<Finding> CheckFirewall()
+    private IEnumerable<Finding> CheckFirewall()
     {
         string ruleset = "";
         bool isRead = false;
@@ -150,26 +150,6 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
                     $"allow UDP port {PortMapper.Port} in and out"),
             ];
         }
-        List<Finding> findings = [];
-        (string, string)[] hooks = [("prerouting", "let in"), ("input", "let in"), ("output", "let out")];
-        foreach ((string hook, string way) in hooks)
-        {
-            FirewallVerdict verdict = FirewallRules.Judge(ruleset, hook, PortMapper.Port, out string rule);
-            if (verdict == FirewallVerdict.Dropped)
-            {
-                findings.Add(Finding.Failure(
-                    "firewall", $"UDP port {PortMapper.Port} is not {way} ({rule})",
-                    $"insert a rule there: udp dport {PortMapper.Port} accept"));
-            }
-            else if (verdict == FirewallVerdict.Depends)
-            {
-                findings.Add(Finding.Warning(
-                    "firewall", $"UDP port {PortMapper.Port} is {way} for some hosts or interfaces only ({rule})",
-                    "make sure that all hosts with iWARP are among them"));
-            }
-        }
-        return findings.Count > 0
-            ? findings
-            : [Finding.Ok("firewall", $"nothing keeps UDP port {PortMapper.Port} out")];
+        return FirewallChecks.Judge(ruleset, RdmaDevices.Read(), HostRange, Range, reading.State);
     }
 }
