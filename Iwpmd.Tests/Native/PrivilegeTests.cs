@@ -213,6 +213,52 @@ public sealed class PrivilegeTests : IDisposable
         Assert.Equal("0", _host.Run(() => Owner("/run/other")));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_link_of_the_daemons_user_leads_root_nowhere(bool isDetached)
+    {
+        AddUser();
+        _host.Write("/etc/iwpmd.conf", "state_dir=/run/home/link/sub\n");
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/roots/sub");
+            Directory.CreateDirectory("/run/home");
+            File.CreateSymbolicLink("/run/home/link", "/run/roots");
+            Tool.Run("chown", "coreutils", "-h", "4711", "/run/home", "/run/home/link");
+        });
+        if (isDetached)
+        {
+            Start(null);
+        }
+        else
+        {
+            using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]);
+            daemon.ExpectLog("state: /run/home/link/sub/state: open: Permission denied (EACCES): continuing without");
+            daemon.ExpectLog("daemon: ready");
+            daemon.Stop();
+        }
+        Assert.Equal("0", _host.Run(() => Owner("/run/roots/sub")));
+        Assert.Empty(_host.Run(() => Directory.GetFileSystemEntries("/run/roots/sub")));
+    }
+
+    [Fact]
+    public void By_a_directory_of_a_third_user_root_does_not_go()
+    {
+        AddUser();
+        _host.Write("/etc/iwpmd.conf", "state_dir=/run/home/sub\n");
+        _host.Run(() =>
+        {
+            Directory.CreateDirectory("/run/home");
+            Tool.Run("chown", "coreutils", "4713", "/run/home");
+        });
+        using var daemon = DaemonProcess.Start(_host, _kernel, [Binaries.Ours, "-f"]);
+        daemon.ExpectLog("state: /run/home/sub/state: state_dir: Operation not permitted (EPERM): continuing without");
+        daemon.ExpectLog("daemon: ready");
+        daemon.Stop();
+        Assert.Empty(_host.Run(() => Directory.GetFileSystemEntries("/run/home")));
+    }
+
     [Fact]
     public void What_the_daemon_left_root_continues_by_hand_and_leaves_to_it()
     {

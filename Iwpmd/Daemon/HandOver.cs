@@ -60,7 +60,7 @@ internal sealed class HandOver : IDisposable
         {
             return; // without its state there is nothing to take over
         }
-        Errno error = _listener.Open(PathIn(directory), resources.File.Owner);
+        Errno error = _listener.Open(PathIn(directory), StateLoader.UserOf(directory));
         if (error != Errno.None)
         {
             Log.HandOverFailed(

@@ -73,7 +73,10 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             new(geometry.ConversationsAt, geometry.ConversationSize),
             new(geometry.PeersAt, geometry.Length - geometry.PeersAt),
         ];
-        OpError? failed = StateFile.TryOpen(Directory, _user, geometry.Length, first, out StateFile? file);
+        StateFile? file = null;
+        OpError? failed = IsTrusted(_user)
+            ? StateFile.TryOpen(Directory, _user, geometry.Length, first, out file)
+            : new OpError("state_dir", Errno.EPERM);
         if (failed is { Errno: Errno.EAGAIN, Operation: "lock" })
         {
             throw new SetupException(
@@ -130,7 +133,7 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
             Log.StateRowsDropped(log, dropped);
         }
         Log.StateConverted(log, FilePath, previous.Header.Build, (int)state.Header.MappingsHighWater);
-        failed ??= StateFile.Replace(Directory);
+        failed ??= StateFile.Replace(Directory, _user);
         if (failed is OpError error)
         {
             ReportUnavailable(error);
@@ -155,13 +158,13 @@ internal sealed class StateLoader(Configuration configuration, Guid bootId, ILog
         return state;
     }
 
-    private static uint UserOf(string directory)
-    {
-        uint owner = FileStatus.OwnerOf(directory);
-        bool isDaemons = Limits.UserId == 0 && owner != 0
-            && PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint user, out _) && owner == user;
-        return isDaemons ? owner : Limits.UserId;
-    }
+    /// <summary>Whose rights to files are used in the directory.</summary>
+    public static uint UserOf(string directory) =>
+        Limits.UserId == 0 ? FileStatus.FirstOwner(directory) : Limits.UserId;
+
+    /// <summary>As root: it is root's way, or that of the daemon's user.</summary>
+    private static bool IsTrusted(uint user) => user == Limits.UserId
+        || (PrivilegeDrop.TryFind(PrivilegeDrop.User, out uint daemons, out _) && user == daemons);
 
     private void ReportUnavailable(OpError error)
     {

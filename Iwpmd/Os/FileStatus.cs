@@ -18,13 +18,22 @@ internal static unsafe class FileStatus
         }
     }
 
-    /// <summary>Whose what stands at the path is; the own user when that is not known.</summary>
-    public static uint OwnerOf(string path)
+    /// <summary>
+    /// Who can lead the path elsewhere: the first user beside root who has a part of it; root when there is none.
+    /// </summary>
+    public static uint FirstOwner(string path)
     {
-        Libc.statx status;
-        return Libc.statx_(Libc.AT_FDCWD, path, 0, Libc.STATX_BASIC_STATS, &status) != 0
-            ? Limits.UserId
-            : status.stx_uid;
+        string parts = Path.GetFullPath(path) + '/';
+        uint owner = 0;
+        for (int end = parts.IndexOf('/', 1); end > 0 && owner == 0; end = parts.IndexOf('/', end + 1))
+        {
+            Libc.statx status;
+            owner = Libc.statx_(
+                Libc.AT_FDCWD, parts[..end], Libc.AT_SYMLINK_NOFOLLOW, Libc.STATX_BASIC_STATS, &status) != 0
+                ? 0
+                : status.stx_uid;
+        }
+        return owner;
     }
 
     /// <summary>

@@ -43,18 +43,22 @@ internal static unsafe class PrivilegeDrop
     }
 
     /// <summary>
-    /// Makes the directory, or what root has left in it, the user's. One that is not root's stays as it is: whose it is
-    /// may have put anything there. So does one that others write to or that has other files: it is not for this
-    /// program alone.
+    /// Makes the directory, or what root has left in it, the user's. One that is not root's, or to which not root alone
+    /// leads, stays as it is: whose it is may have put anything there. So does one that others write to or that has
+    /// other files: it is not for this program alone.
     /// </summary>
     public static void GiveDirectory(string path, uint userId, uint groupId)
     {
         const uint Mode = 0x1ed, OfOthers = 0x12; // 0755, 0022
+        if (FileStatus.FirstOwner(path) != 0)
+        {
+            return;
+        }
         _ = Libc.mkdir(path, Mode);
         Libc.statx status;
         if (Libc.statx_(Libc.AT_FDCWD, path, Libc.AT_SYMLINK_NOFOLLOW, Libc.STATX_BASIC_STATS, &status) != 0
-            || (status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || status.stx_uid != 0
-            || (status.stx_mode & OfOthers) != 0 || !HasNoOtherFiles(path))
+            || (status.stx_mode & Libc.S_IFMT) != Libc.S_IFDIR || (status.stx_mode & OfOthers) != 0
+            || !HasNoOtherFiles(path))
         {
             return;
         }

@@ -19,6 +19,8 @@ internal sealed unsafe class StateFile : IDisposable
 
     private bool _isPartial;
 
+    private static int OpenFlags => Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW;
+
     private StateFile(int fd, nint address, long length, long existingLength)
     {
         Fd = fd;
@@ -48,19 +50,20 @@ internal sealed unsafe class StateFile : IDisposable
     /// Of a new file only these parts are set aside, if any, as long as there is room for all of it; the last of them
     /// reaches to its end. The others must not be touched before <see cref="PreallocateRest"/>.
     /// </param>
-    /// <param name="user">As root: it may be this user's, and a new one becomes his.</param>
+    /// <param name="user">With whose rights: as root it may be another's, and a new one becomes his.</param>
     public static OpError? TryOpen(
         string directory, uint user, long capacityBytes, ReadOnlySpan<FileRange> first, out StateFile? file)
     {
         file = null;
+        using var rights = new FileRights(user);
         if (Libc.mkdir(directory, DirectoryMode) != 0 && Errno.Last is var failure && failure != Errno.EEXIST)
         {
             return new OpError("mkdir", failure);
         }
-        Errno error = OpenFor(user, Path.Combine(directory, Name), 0, out int fd);
-        if (error != Errno.None)
+        int fd = Libc.open(Path.Combine(directory, Name), OpenFlags, FileMode);
+        if (fd < 0)
         {
-            return new OpError("open", error);
+            return OpError.Of("open");
         }
         return Secure(fd, user, out long existing) is OpError fault
             ? Closed(fd, fault)
@@ -83,12 +86,13 @@ internal sealed unsafe class StateFile : IDisposable
     public static OpError? TryCreateBeside(string directory, uint user, long bytes, out StateFile? file)
     {
         file = null;
+        using var rights = new FileRights(user);
         string path = Path.Combine(directory, NewName);
         _ = Libc.unlink(path); // of a start that did not come to its end
-        Errno error = OpenFor(user, path, Libc.O_EXCL, out int fd);
-        if (error != Errno.None)
+        int fd = Libc.open(path, OpenFlags | Libc.O_EXCL, FileMode);
+        if (fd < 0)
         {
-            return new OpError("open", error);
+            return OpError.Of("open");
         }
         return Secure(fd, user, out _) is OpError fault ? Closed(fd, fault) : Map(fd, bytes, 0, [], out file);
     }
@@ -104,8 +108,13 @@ internal sealed unsafe class StateFile : IDisposable
         return error;
     }
 
-    public static OpError? Replace(string directory) =>
-        Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0 ? OpError.Of("rename") : null;
+    public static OpError? Replace(string directory, uint user)
+    {
+        using var rights = new FileRights(user);
+        return Libc.rename(Path.Combine(directory, NewName), Path.Combine(directory, Name)) != 0
+            ? OpError.Of("rename")
+            : null;
+    }
 
     /// <summary>Whose the file is now: root can give it to another user while we have it open.</summary>
     public uint Owner => FileStatus.Read(Fd, out Libc.statx status) == Errno.None ? status.stx_uid : Limits.UserId;
@@ -138,22 +147,6 @@ internal sealed unsafe class StateFile : IDisposable
     {
         _ = Libc.munmap(Address, Length);
         _ = Libc.close(Fd);
-    }
-
-    /// <summary>As that user, so that by its directory root is not led to another file; else as root.</summary>
-    private static Errno OpenFor(uint user, string path, int flags, out int fd)
-    {
-        flags |= Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC | Libc.O_NOFOLLOW;
-        _ = Libc.setfsuid(user);
-        fd = Libc.open(path, flags, FileMode);
-        Errno error = fd < 0 ? Errno.Last : Errno.None;
-        _ = Libc.setfsuid(Limits.UserId);
-        if (error == Errno.EACCES && user != Limits.UserId)
-        {
-            fd = Libc.open(path, flags, FileMode); // root's own file in it
-            error = fd < 0 ? Errno.Last : Errno.None;
-        }
-        return error;
     }
 
     private static OpError? Secure(int fd, uint user, out long existing)

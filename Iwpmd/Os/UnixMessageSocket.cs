@@ -41,12 +41,12 @@ internal static unsafe class UnixMessageSocket
         {
             return error;
         }
-        _ = Libc.unlink(path);
         _ = Libc.fchmod(fd, OwnerOnly); // of the socket before it has a name: the name takes it over
-        _ = Libc.setfsuid(owner); // by the path alone root could be led to give away another file
-        error = SocketFd.Bind(fd, address[..length]);
-        _ = Libc.setfsuid(Limits.UserId);
-        error = error == Errno.EACCES ? SocketFd.Bind(fd, address[..length]) : error; // the directory is another's
+        using (new FileRights(owner))
+        {
+            _ = Libc.unlink(path);
+            error = SocketFd.Bind(fd, address[..length]);
+        }
         if (error == Errno.None && Libc.listen(fd, Backlog) != 0)
         {
             error = Errno.Last;
