@@ -32,6 +32,9 @@ public partial class DocumentTests
     [InlineData("`NoSuchTests`", "README.md: NoSuchTests")]
     [InlineData("`DocumentTests.No_such_test`", "README.md: DocumentTests.No_such_test")]
     [InlineData("`DocumentTests.No_such...`", "README.md: DocumentTests.No_such...")]
+    [InlineData("`Log.NoSuchLine`", "README.md: `Log.NoSuchLine`")]
+    [InlineData("`NoSuchType.Lines`", "README.md: `NoSuchType.Lines`")]
+    [InlineData("`Log.BurstOf` `PortRange.Count`", "")]
     [InlineData("[here](README.md) [there](https://host.example/x) `DocumentTests.Whatever_a...` `Program.cs`", "")]
     public void What_is_missing_is_seen(string text, string missing) =>
         Assert.Equal(missing, string.Join('\n', Missing("README.md", text)));
@@ -95,7 +98,9 @@ public partial class DocumentTests
                     Repository.PathOf("Iwpmd/" + source))))
             .Concat(Test().Matches(text).Where(
                 test => !IsTest(test.Groups[1].Value, test.Groups[2].Value, test.Groups[3].Success))
-                .Select(test => test.Value));
+                .Select(test => test.Value))
+            .Concat(Member().Matches(text).Where(
+                member => !IsMember(member.Groups[1].Value, member.Groups[2].Value)).Select(member => member.Value));
         return missing.Select(what => $"{document}: {what}");
     }
 
@@ -107,6 +112,10 @@ public partial class DocumentTests
         return sources.Length > 0
             && (method.Length == 0 || sources.Any(source => source.Contains($" {method}{(isBeginning ? "" : "(")}")));
     }
+
+    private static bool IsMember(string type, string member) => Repository.Sources("Iwpmd").Select(Read).Any(
+        source => Regex.IsMatch(source, $@"\b(class|struct|record|enum|interface) {type}\b")
+            && Regex.IsMatch(source, $@"\b{member}\b"));
 
     private static void AssertNone(IEnumerable<string> violations) => Assert.Equal("", string.Join('\n', violations));
 
@@ -120,6 +129,9 @@ public partial class DocumentTests
 
     [GeneratedRegex(@"\b([A-Z]\w*Tests)\b(?:\.([A-Z]\w*)(\.\.\.)?)?(?!/)")]
     private static partial Regex Test();
+
+    [GeneratedRegex(@"`(?!System\.|Iwpmd\.|\w+Tests\.)([A-Z]\w+)\.([A-Z]\w+)(?:\(\))?`")]
+    private static partial Regex Member();
 
     [GeneratedRegex(@"^(?:- |\| )([A-Z]\d\.\d+) ", RegexOptions.Multiline)]
     private static partial Regex Fact();
