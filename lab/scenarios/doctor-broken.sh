@@ -32,7 +32,11 @@ scenario() {
     fails '^not running: process [0-9]+ crashed' iwpmd status
     fails '^failure +daemon +process [0-9]+ crashed.*start it' iwpmd doctor
     a "modules unload"
-    # soft iWARP cannot be without iw_cm, and a host without a device lacks nothing.
+    # soft iWARP cannot be without iw_cm. A crash is one without a device as well.
+    fails '^failure +modules +iw_cm is not loaded' iwpmd doctor
+    fails '^failure +daemon +process [0-9]+ crashed' iwpmd doctor
+    a "modules load && daemon start && daemon stop && modules unload" > /dev/null
+    # A host that has no device and no daemon lacks nothing.
     finds '^ok +modules +iw_cm is not loaded' iwpmd doctor
     finds '^warning +devices +there is no iWARP device' iwpmd doctor
     a "modules load && daemon start" > /dev/null
