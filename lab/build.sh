@@ -55,14 +55,15 @@ download() { # sets release
     release=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: linux-image-//p' | head -1)
     [[ -n $release ]] || die "the registry offers no linux-image-amd64"
     series=$(cut -d. -f1,2 <<< "$release")
-    # Kernel, headers and source must be one version.
+    # Kernel, headers and source must be one version. linux-kbuild is the newest one: the archive has no other, while a
+    # kernel of the same version waits for its signature. Its programs do for the whole series.
     version=$(apt-cache policy "linux-image-$release" | sed -n 's/.*Candidate: //p')
     say "downloading kernel $release ($version) and its source, rdma-core and tools"
     (
         cd "$out/cache"
         apt-get download -qq -o APT::Sandbox::User=root "linux-image-$release=$version" \
             "linux-headers-$release=$version" "linux-headers-${release%-amd64}-common=$version" \
-            "linux-kbuild-$series=$version" "linux-source-$series=$version" "${unpacked[@]}"
+            "linux-kbuild-$series" "linux-source-$series=$version" "${unpacked[@]}"
     ) || die "download failed"
 }
 
