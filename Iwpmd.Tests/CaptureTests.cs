@@ -62,6 +62,11 @@ public sealed class CaptureTests : IDisposable
             Mapped = local.WithPort(33000),
             Flags = 1,
             Number = 3,
+        };
+        var registration = new KernelRequest
+        {
+            Client = 3,
+            Sequence = 9,
             Interface = new FixedName("eth0"u8),
             Device = new FixedName("siw0"u8),
             Library = new FixedName("iWarpPortMapperUser"u8),
@@ -78,6 +83,12 @@ public sealed class CaptureTests : IDisposable
             Abi = 3,
             Sent = 4,
             Accepted = 5,
+        };
+        var registered = new KernelReply
+        {
+            Client = 3,
+            RequestSequence = 9,
+            Abi = 3,
             Device = new FixedName("siw0"u8),
         };
         CaptureFile capture = CaptureFile.OfNetlink();
@@ -86,14 +97,17 @@ public sealed class CaptureTests : IDisposable
              KernelOperation.RemoveMapping, KernelOperation.MapInfo, KernelOperation.MapInfoNumber,
              KernelOperation.Hello])
         {
-            capture.Message(KernelBytes.Of(request with { Operation = operation }, abi: 4)).Message(
-                KernelBytes.Of(request with { Operation = operation }, abi: 3));
+            KernelRequest one = (operation == KernelOperation.RegisterPid ? registration : request) with
+            {
+                Operation = operation,
+            };
+            capture.Message(KernelBytes.Of(one, abi: 4)).Message(KernelBytes.Of(one, abi: 3));
         }
         uint sequence = 100;
         foreach (KernelReplyKind kind in Enum.GetValues<KernelReplyKind>())
         {
             capture.Message(Bytes(
-                reply with
+                (kind == KernelReplyKind.RegisterPid ? registered : reply) with
                 {
                     Kind = kind,
                     Sequence = sequence,
