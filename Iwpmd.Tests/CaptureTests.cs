@@ -88,6 +88,7 @@ public sealed class CaptureTests : IDisposable
         {
             Client = 3,
             RequestSequence = 9,
+            Error = MappingError.RejectedByPeer,
             Abi = 3,
             Device = new FixedName("siw0"u8),
         };
