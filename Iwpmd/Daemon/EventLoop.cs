@@ -22,19 +22,12 @@ internal sealed class EventLoop(
     /// <summary>While only peers send, the netlink socket is read this often.</summary>
     private static readonly TimeSpan KernelPollInterval = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>Requests come more often than what is not about them need be done.</summary>
-    private static readonly TimeSpan HousekeepingPause = TimeSpan.FromMilliseconds(10);
-
     private const int KernelToken = 0, SignalToken = 1, HandOverToken = 2, EndpointDumpToken = 3, PeerToken = 4;
 
     private readonly UdpSocket[] _peers = peers.All.ToArray();
-    private TimeSpan _lastHousekeeping, _nextHousekeeping;
     private readonly PeerSampling _sampling = new(mapper.Admission, peers, log);
 
-    /// <summary>
-    /// Called within <see cref="HousekeepingPause"/> of each wake-up, with the time; returns the latest time of the
-    /// next call.
-    /// </summary>
+    /// <summary>Called at every wake-up, with the time; returns the latest time of the next call.</summary>
     public required Func<TimeSpan, TimeSpan> OnWake { get; init; }
 
     /// <summary>Null: no takeover is served.</summary>
@@ -96,17 +89,7 @@ internal sealed class EventLoop(
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private TimeSpan NextWake(TimeSpan now)
     {
-        TimeSpan paused = _lastHousekeeping + HousekeepingPause;
-        if (now >= Earlier(paused, _nextHousekeeping))
-        {
-            _nextHousekeeping = OnWake(now);
-            _lastHousekeeping = mapper.IsInHandshake ? _lastHousekeeping : now; // its end is told at once
-        }
-        else
-        {
-            _nextHousekeeping = Earlier(_nextHousekeeping, paused);
-        }
-        TimeSpan next = Earlier(_nextHousekeeping, EndpointDump?.Advance(now) ?? TimeSpan.MaxValue);
+        TimeSpan next = Earlier(OnWake(now), EndpointDump?.Advance(now) ?? TimeSpan.MaxValue);
         next = Earlier(next, HandOver?.Advance(now) ?? TimeSpan.MaxValue);
         return Earlier(next, Earlier(mapper.NextDeadline, _sampling.NextUpdate));
     }
