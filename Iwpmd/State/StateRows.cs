@@ -183,9 +183,7 @@ internal readonly ref struct RowChange<T>
     public RowChange(ref T row)
     {
         Row = ref row;
-        ref uint sequence = ref StateRow.Sequence(ref row);
-        Volatile.Write(ref sequence, sequence | 1);
-        Interlocked.MemoryBarrier();
+        StateRow.Begin(ref row);
     }
 
     /// <summary>Writes the whole row, all but its sequence.</summary>
@@ -194,12 +192,7 @@ internal readonly ref struct RowChange<T>
     /// <summary>Empties the whole row, all but its sequence.</summary>
     public void Clear() => StateRow.Content(ref Row).Clear();
 
-    public void Dispose()
-    {
-        StateRow.StoredChecksum(ref Row) = StateRow.Checksum(ref Row);
-        ref uint sequence = ref StateRow.Sequence(ref Row);
-        Volatile.Write(ref sequence, sequence + 1);
-    }
+    public void Dispose() => StateRow.End(ref Row, StateRow.Checksum(ref Row));
 }
 
 /// <summary>Sequence and checksum of any row.</summary>
@@ -247,11 +240,27 @@ internal static class StateRow
     public static void Clear<T>(ref T row, uint checksumOfZeros)
         where T : unmanaged, IStateRow
     {
+        Begin(ref row);
+        Content(ref row).Clear();
+        End(ref row, checksumOfZeros);
+    }
+
+    /// <summary>From here to <see cref="End"/> a reader in another process tries again.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Begin<T>(ref T row)
+        where T : unmanaged, IStateRow
+    {
         ref uint sequence = ref Sequence(ref row);
         Volatile.Write(ref sequence, sequence | 1);
         Interlocked.MemoryBarrier();
-        Content(ref row).Clear();
-        StoredChecksum(ref row) = checksumOfZeros;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void End<T>(ref T row, uint checksum)
+        where T : unmanaged, IStateRow
+    {
+        StoredChecksum(ref row) = checksum;
+        ref uint sequence = ref Sequence(ref row);
         Volatile.Write(ref sequence, sequence + 1);
     }
 
