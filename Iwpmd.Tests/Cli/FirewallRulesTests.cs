@@ -14,13 +14,12 @@ public class FirewallRulesTests
     private static readonly Packets s_requests = new("udp", s_any, new PortRange(3935, 3935));
 
     private static FirewallVerdict Judge(
-        string rules, string policy = "accept", string more = "", string hook = "input") => FirewallRules.Judge(
+        string rules, string policy = "accept", string more = "", string hook = "input") => new FirewallRules(
         "table inet filter {\n\tset hosts {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1,\n\t\t\t     10.0.0.2 }\n"
         + "\t}\n\n"
         + $"\tchain input {{\n\t\ttype filter hook {hook} priority filter; policy {policy};\n"
         + string.Concat(rules.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(rule => $"\t\t{rule}\n"))
-        + $"\t}}\n{more}}}\n",
-        "input", s_requests, out _);
+        + $"\t}}\n{more}}}\n").Judge("input", s_requests, out _);
 
     [Theory]
     [InlineData("")]
@@ -89,10 +88,9 @@ public class FirewallRulesTests
     [Fact]
     public void What_does_it_is_told()
     {
-        FirewallRules.Judge(
+        new FirewallRules(
             "table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n"
-                + "\t\tudp dport 3935 drop\n\t}\n}\n",
-            "input", s_requests, out string rule);
+                + "\t\tudp dport 3935 drop\n\t}\n}\n").Judge("input", s_requests, out string rule);
         Assert.Equal("table ip filter, chain INPUT: udp dport 3935 drop", rule);
     }
 

@@ -9,7 +9,7 @@ namespace Iwpmd.Cli;
 /// What the doctor asks of the host's firewall: each way of the port mappers' datagrams, and of the RDMA connections
 /// where the kernel's TCP makes them.
 /// </summary>
-internal sealed class FirewallChecks(string ruleset)
+internal sealed class FirewallChecks(FirewallRules rules)
 {
     private const string Check = "firewall", Udp = "udp", Tcp = "tcp";
 
@@ -25,7 +25,7 @@ internal sealed class FirewallChecks(string ruleset)
     public static List<Finding> Judge(
         string ruleset, RdmaDevice[] devices, PortRange ofHost, PortRange mapped, StateSnapshot? state)
     {
-        var checks = new FirewallChecks(ruleset);
+        var checks = new FirewallChecks(new FirewallRules(ruleset));
         checks.JudgeDatagrams(ofHost);
         // Those of adapters do not pass the kernel; erdma takes them over from it, an unknown driver may.
         RdmaDevice[] adapters = Array.FindAll(devices, device => device.Driver is not ("siw" or "erdma" or ""));
@@ -115,7 +115,7 @@ internal sealed class FirewallChecks(string ruleset)
         by = "";
         foreach (string hook in hooks)
         {
-            FirewallVerdict verdict = FirewallRules.Judge(ruleset, hook, packets, out string rule);
+            FirewallVerdict verdict = rules.Judge(hook, packets, out string rule);
             (worst, by) = verdict > worst ? (verdict, rule) : (worst, by);
         }
         return worst;

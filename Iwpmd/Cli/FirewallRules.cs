@@ -32,9 +32,8 @@ internal sealed class FirewallRules
     private const string UnknownMap = "vmap @";
 
     private readonly List<Chain> _chains = [];
-    private readonly Packets _packets;
 
-    private FirewallRules(in Packets packets) => _packets = packets;
+    public FirewallRules(string ruleset) => Read(ruleset);
 
     private sealed record Chain(string Table, string Name)
     {
@@ -46,19 +45,17 @@ internal sealed class FirewallRules
     }
 
     /// <summary>The worst that can happen on a hook; <paramref name="rule"/> is what does it.</summary>
-    public static FirewallVerdict Judge(string ruleset, string hook, in Packets packets, out string rule)
+    public FirewallVerdict Judge(string hook, in Packets packets, out string rule)
     {
-        var rules = new FirewallRules(packets);
-        rules.Read(ruleset);
         FirewallVerdict worst = FirewallVerdict.Passes;
         rule = "";
-        foreach (Chain chain in rules._chains)
+        foreach (Chain chain in _chains)
         {
             if (chain.Hook != hook)
             {
                 continue;
             }
-            FirewallVerdict verdict = rules.Walk(chain, 0, out string by)
+            FirewallVerdict verdict = Walk(chain, packets, 0, out string by)
                 ?? (chain.DropsByDefault ? FirewallVerdict.Dropped : FirewallVerdict.Passes);
             if (verdict > worst)
             {
@@ -115,13 +112,13 @@ internal sealed class FirewallRules
     }
 
     /// <summary>Null when the packet comes out at the end of the chain.</summary>
-    private FirewallVerdict? Walk(Chain chain, int depth, out string by)
+    private FirewallVerdict? Walk(Chain chain, in Packets packets, int depth, out string by)
     {
         by = "";
         bool mayHavePassed = false, mayBeDropped = false;
         foreach (string rule in chain.Rules)
         {
-            bool? fits = Fits(rule, out string verdict, out string target);
+            bool? fits = Fits(rule, packets, out string verdict, out string target);
             if (fits == true && verdict == "return")
             {
                 break;
@@ -133,7 +130,7 @@ internal sealed class FirewallRules
                 UnknownMap => FirewallVerdict.Depends,
                 "jump" or "goto" when depth < MaxDepth
                     && _chains.Find(c => c.Table == chain.Table && c.Name == target) is Chain next =>
-                    Walk(next, depth + 1, out _),
+                    Walk(next, packets, depth + 1, out _),
                 _ => null,
             };
             if (result is null)
@@ -154,7 +151,7 @@ internal sealed class FirewallRules
     }
 
     /// <summary>Whether our packets fit all conditions of a rule: null when that is not known.</summary>
-    private bool? Fits(string rule, out string verdict, out string target)
+    private static bool? Fits(string rule, in Packets packets, out string verdict, out string target)
     {
         var words = new NftTokenizer(rule);
         bool isKnown = true, isOfSeveral = rule.Contains(" . ", StringComparison.Ordinal); // "ip saddr . udp dport"
@@ -172,7 +169,7 @@ internal sealed class FirewallRules
                 _ = words.TryTake(out target);
                 break;
             }
-            bool? fits = isOfSeveral ? null : FitsCondition(word, ref words);
+            bool? fits = isOfSeveral ? null : FitsCondition(word, packets, ref words);
             if (fits == false)
             {
                 return false;
@@ -182,7 +179,7 @@ internal sealed class FirewallRules
         return isKnown ? true : null;
     }
 
-    private bool? FitsCondition(string word, ref NftTokenizer words)
+    private static bool? FitsCondition(string word, in Packets packets, ref NftTokenizer words)
     {
         switch (word)
         {
@@ -192,18 +189,18 @@ internal sealed class FirewallRules
             case "comment" or "log":
                 words.SkipTexts();
                 return true;
-            case "udp" or "tcp" or "icmp" or "icmpv6" or "sctp" or "dccp" when word != _packets.Protocol:
+            case "udp" or "tcp" or "icmp" or "icmpv6" or "sctp" or "dccp" when word != packets.Protocol:
                 return false;
             case "udp" or "tcp" or "th" when words.TryTakeAfter("dport", out string ports):
-                return Contains(ports, _packets.Target);
+                return Contains(ports, packets.Target);
             case "udp" or "tcp" or "th" when words.TryTakeAfter("sport", out string ports):
-                return Contains(ports, _packets.Source);
+                return Contains(ports, packets.Source);
             case "meta" when words.TryTakeAfter("l4proto", out string protocols):
-                return Names(protocols, _packets.Protocol, _packets.ProtocolNumber);
+                return Names(protocols, packets.Protocol, packets.ProtocolNumber);
             case "ip" when words.TryTakeAfter("protocol", out string protocols):
-                return Names(protocols, _packets.Protocol, _packets.ProtocolNumber);
+                return Names(protocols, packets.Protocol, packets.ProtocolNumber);
             case "ct" when words.TryTakeAfter("state", out string states):
-                return _packets.IsAnswer ? Names(states, "established", "0x2", "untracked", "0x40")
+                return packets.IsAnswer ? Names(states, "established", "0x2", "untracked", "0x40")
                     : Names(states, "new", "0x8", "untracked", "0x40"); // numbers with nft -n
             case "iif" or "iifname" when words.TryTake(out string interfaces):
                 return interfaces.Trim('"') == "lo" ? false : interfaces == "!= \"lo\"" ? true : null;

@@ -48,7 +48,7 @@ internal sealed class DeadlineQueue(int capacity)
     /// The slot that is due first if it is due by <paramref name="now"/>, else -1; it stays until moved or removed.
     /// </summary>
     public int PeekDue(TimeSpan now) =>
-        Count == 0 || Next > now ? -1 : FirstOfHeap < FirstOfList ? _heap[0].Slot : _first - 1;
+        Next > now ? -1 : FirstOfHeap < FirstOfList ? _heap[0].Slot : _first - 1;
 
     public void Set(int slot, TimeSpan due)
     {
