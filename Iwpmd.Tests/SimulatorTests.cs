@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Text.RegularExpressions;
 using Iwpmd.Tests.Support;
 using Xunit;
 using Xunit.Abstractions;
@@ -8,14 +9,21 @@ namespace Iwpmd.Tests;
 /// <summary>Whole lives of hosts and daemons; see simulator/README.md.</summary>
 public class SimulatorTests(ITestOutputHelper output)
 {
-    [Theory]
-    [InlineData("--seeds", "1000")]
-    public void No_history_of_these_seeds_has_a_violation(params string[] arguments)
+    private const int Seeds = 1000;
+
+    /// <summary>A history has 3000 events; a daemon that wakes without need has twenty times as many.</summary>
+    private const int MostEvents = 5000 * Seeds;
+
+    [Fact]
+    public void No_history_of_these_seeds_has_a_violation_or_wakes_the_daemon_without_need()
     {
         var said = new StringWriter();
-        int status = Simulation.Program.Run(arguments, said);
+        int status = Simulation.Program.Run(["--seeds", $"{Seeds}"], said);
         output.WriteLine(said.ToString());
         Assert.True(status == 0, said.ToString());
+        Match events = Regex.Match(said.ToString(), @"^(\d+) histories, (\d+) events", RegexOptions.Multiline);
+        Assert.Equal(Seeds, int.Parse(events.Groups[1].Value));
+        Assert.InRange(int.Parse(events.Groups[2].Value), Seeds, MostEvents);
     }
 
     [Fact]

@@ -31,7 +31,7 @@ public class LossTests
         [LossCause.TooManyQueries] = () =>
             After(world => Repeat(32, i => world.Query($"10.0.0.1:{5000 + i}", "10.0.0.2:80")), world => world.Query(
                 "10.0.0.1:80", "10.0.0.2:80")),
-        [LossCause.TooManyDeferred] = () => After(
+        [LossCause.Deferred] = () => After(
             world => world.Mapper.Start(world.Now), world => Repeat(16385, _ => world.Add("10.0.0.1:5000"))),
         [LossCause.TooOld] = () => After(world => world.Add("10.0.0.1:5000", age: TimeSpan.FromSeconds(10))),
         [LossCause.Undelivered] = () =>

@@ -81,6 +81,28 @@ public class HandshakeRulesTests
         Assert.Equal(1ul, world.Counter(Counter.DeferredDropped)); // a REMOVE before the replay does not wait
     }
 
+    /// <summary>A process that was stopped during its end has no time left to serve them.</summary>
+    [Fact]
+    public void What_still_waits_when_the_daemon_ends_is_refused_and_counted()
+    {
+        var world = new World();
+        Register(world, 3);
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        world.Query("10.0.0.1:5000", "10.0.0.2:80", sequence: 4);
+        world.Remove("10.0.0.1:5000");
+        world.Sent.Clear();
+
+        world.Mapper.RefuseDeferred(world.Now);
+        world.Drain();
+        Assert.Equal(
+            [(KernelReplyKind.HandleError, 4u), (KernelReplyKind.HandleError, 3u)],
+            world.ToKernel.Select(reply => (reply.Kind, reply.RequestSequence)));
+        Assert.Equal(3ul, world.Counter(Counter.DeferredDropped));
+        Assert.Equal(3ul, world.State.Health.Losses[(int)LossCause.Deferred].Count);
+        Assert.False(world.State.Clients[2].IsRegistered); // the kernel asks again
+    }
+
     [Theory]
     [InlineData(0, 3)]
     [InlineData(2, 3)]

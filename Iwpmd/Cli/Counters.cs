@@ -44,7 +44,7 @@ internal static class Counters
             "Times that the netlink receive buffer overflowed."),
         new(
             Counter.DeferredDropped, "deferred_dropped", "kernel_requests_dropped", "",
-            "Requests not deferred until the end of the replay, since too many waited: mostly refused at once."),
+            "Requests that did not wait for the replay's end, since too many did or the daemon ended: mostly refused."),
         new(
             Counter.ForeignNetlink, "foreign_netlink", "netlink_foreign", "",
             "Netlink messages of processes that are not the kernel."),

@@ -35,17 +35,17 @@ internal sealed class DeferredRequests(
             _locals.Add(request.Local);
             return;
         }
-        statistics.Count(Counter.DeferredDropped);
-        statistics.Lose(LossCause.TooManyDeferred, now);
-        if (isRemove)
+        Refuse(request, notBefore, "too many requests wait for the replay", now);
+    }
+
+    /// <summary>This process ends before the replay.</summary>
+    public void RefuseAll(TimeSpan now)
+    {
+        while (_waiting.Count > 0)
         {
-            mappings.OnRemove(request, now);
-            return;
+            (KernelRequest request, TimeSpan notBefore) = Take();
+            Refuse(request, notBefore, "the daemon ends", now);
         }
-        mappings.Reference(request.Local, now);
-        replies.Refuse(
-            request, MappingError.CannotCreate, notBefore + PortMapper.AnswerWithin,
-            "too many requests wait for the replay");
     }
 
     /// <summary>The first one, of at least one.</summary>
@@ -58,5 +58,18 @@ internal sealed class DeferredRequests(
             _locals.Clear();
         }
         return first;
+    }
+
+    private void Refuse(in KernelRequest request, TimeSpan notBefore, string reason, TimeSpan now)
+    {
+        statistics.Count(Counter.DeferredDropped);
+        statistics.Lose(LossCause.Deferred, now);
+        if (request.Operation == KernelOperation.RemoveMapping)
+        {
+            mappings.OnRemove(request, now);
+            return;
+        }
+        mappings.Reference(request.Local, now);
+        replies.Refuse(request, MappingError.CannotCreate, notBefore + PortMapper.AnswerWithin, reason);
     }
 }

@@ -140,6 +140,13 @@ internal sealed class PortMapper
         Admission.Apply(settings.Admission);
     }
 
+    /// <summary>This process ends: what it still has to serve, since it was stopped meanwhile, is refused.</summary>
+    public void RefuseDeferred(TimeSpan now)
+    {
+        _deferred.RefuseAll(now);
+        _registrations.RefuseAll(now);
+    }
+
     /// <summary>Does what is due; calling it early or often is harmless.</summary>
     public void Expire(TimeSpan now)
     {

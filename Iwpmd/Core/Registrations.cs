@@ -48,6 +48,27 @@ internal sealed class Registrations(
         SetTimer();
     }
 
+    /// <summary>This process ends before they are due; HANDLE_ERR may come at any time.</summary>
+    public void RefuseAll(TimeSpan now)
+    {
+        for (; _pending.Count > 0; _pending.Dequeue())
+        {
+            ref readonly PendingRegistration pending = ref _pending.Peek();
+            statistics.Count(Counter.DeferredDropped);
+            statistics.Lose(LossCause.Deferred, now);
+            using (var change = new RowChange<ClientRow>(ref state.Clients[pending.Client]))
+            {
+                change.Row.IsRegistered = false; // it will ask again
+            }
+            var request = new KernelRequest
+            {
+                Operation = KernelOperation.RegisterPid, Client = pending.Client, Sequence = pending.Sequence,
+            };
+            replies.Refuse(request, MappingError.CannotCreate, pending.AnswerBy, "the daemon ends");
+        }
+        SetTimer();
+    }
+
     public void OnRegister(in KernelRequest request, TimeSpan answerBy, TimeSpan now)
     {
         if (replies.IsTooOld(request.Operation, answerBy, now))
@@ -83,7 +104,7 @@ internal sealed class Registrations(
         if (_pending.Count >= Limit)
         {
             statistics.Count(Counter.DeferredDropped);
-            statistics.Lose(LossCause.TooManyDeferred, now);
+            statistics.Lose(LossCause.Deferred, now);
             return;
         }
         _pending.Enqueue() = new PendingRegistration(

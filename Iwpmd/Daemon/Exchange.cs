@@ -156,6 +156,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         }
         while ((mapper.HasDeferredRequests || HasNext) && begun < until); // if it was stopped meanwhile, once more
         _ = ServeInbox(int.MaxValue, Clock.Now); // what came with the last ACKs
+        mapper.RefuseDeferred(Clock.Now);
+        Drain();
         NoticeOverrun(); // this process does not finish the handshake that it begins: the next daemon sends HELLO again
     }
 

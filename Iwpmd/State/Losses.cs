@@ -16,7 +16,7 @@ internal enum LossCause
     NoSocket,
     TableFull,
     TooManyQueries,
-    TooManyDeferred,
+    Deferred,
     TooOld,
     Undelivered,
     Overrun,
@@ -84,8 +84,8 @@ internal sealed record LossWords(LossCause Cause, string Name, string Noun, stri
             LossCause.TooManyQueries, "too_many_queries", "query", "of the kernel refused",
             "too many waited for other hosts", "see which do not answer (iwpmd peers)"),
         new(
-            LossCause.TooManyDeferred, "too_many_deferred", Request, OfKernel, "too many waited for the replay",
-            "see dmesg"),
+            LossCause.Deferred, "deferred", Request, OfKernel,
+            "too many waited for the replay, or the daemon ended meanwhile", "see dmesg"),
         new(
             LossCause.TooOld, "too_old", Request, "of the kernel not answered", "the kernel may have given up",
             "see what keeps the daemon from running"),
