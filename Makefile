@@ -180,10 +180,13 @@ lab: lab-deps all static oci ## runs the lab's whole matrix, about an hour; root
 lab-lasting: lab-lasting-deps all deb rpm sysext ## runs restart, crash, upgrade and boot of hosts with systemd; root
 	lab/run --lasting
 
-# A quarter of the matrix with the kernels, C libraries and rdma-core of other Debian releases, on amd64 and arm64.
-worlds: all ## runs a quarter of the lab's matrix in hosts of other Debian releases and arm64; root
+# Other Debian releases: the package, the dissector, and a quarter of the matrix with their kernels, C libraries and
+# rdma-core, on amd64 and arm64.
+worlds: all deb ## tries the deb, the dissector and the lab's hosts in other Debian releases, and arm64; root
 	@dist/need worlds
 	$(MAKE) ARCH=arm64
+	deb/test --all
+	Iwpmd.Tests/Captures/releases
 	lab/worlds
 
 # As on a machine that has nothing but the SDK: a new Debian tree. FRESH=demo or FRESH=check for one of them.
