@@ -39,7 +39,7 @@ first_of_steps() { # PERMISSION
     case $1 in
     *iwpmd_metrics_t* | *dac_override*) echo metrics ;;
     *dac_read_search* | *conf_t*) echo reload ;;
-    *netlink_route* | *connectto* | *"capability set"* | *etc_files*) echo ask ;;
+    *netlink_route* | *connectto*) echo ask ;;
     *"tcp_socket create"* | *"tcp_socket bind"* | *_tcp_* | *"udp_socket read"* | *"udp_socket write"*) echo use ;;
     *unix_stream_socket\ [cls]*) echo other ;;
     esac
