@@ -39,6 +39,7 @@ internal sealed class DaemonProcess
     private readonly Heartbeat _heartbeat;
     private readonly int[] _peers;
     private Ending _ending;
+    private (int Stops, ulong Refused) _whenAsked;
 
     /// <param name="inherited">What an earlier process left; empty for a start from nothing.</param>
     private DaemonProcess(Machine machine, IReadOnlyCollection<int> inherited)
@@ -141,7 +142,7 @@ internal sealed class DaemonProcess
 
     public void Ask(Ending ending)
     {
-        _ending = ending;
+        (_ending, _whenAsked) = (ending, (_machine.Stops, Refused));
         _signals.Raise(PendingSignals.Terminate);
     }
 
@@ -159,8 +160,14 @@ internal sealed class DaemonProcess
         }
     }
 
+    private ulong Refused => State.Counters[(int)Counter.DeferredDropped];
+
     private void End()
     {
+        if (Refused > _whenAsked.Refused && _machine.Stops == _whenAsked.Stops && Mapper.Kernel == HandshakeState.Ready)
+        {
+            throw _machine.World.Fail(_machine, "its end refused what waited, though there was time to serve it");
+        }
         _heartbeat.End();
         switch (_ending)
         {

@@ -90,6 +90,9 @@ internal sealed partial class Machine
 
     public TimeSpan StopFor { get; set; }
 
+    /// <summary>How many times it was stopped there.</summary>
+    public int Stops { get; private set; }
+
     /// <summary>Also while it has read the next registration and not answered it.</summary>
     public bool StopsAtRegistration { get; set; }
 
@@ -229,6 +232,7 @@ internal sealed partial class Machine
         if (!_isUnwinding && StopIn > 0 && --StopIn == 0)
         {
             World.Tell($"{Name} is stopped for {StopFor.TotalSeconds:0.000} s");
+            Stops++;
             Stop(StopFor);
         }
     }
