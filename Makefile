@@ -61,8 +61,8 @@ OFF_LINE = $(if $(wildcard nuget),--source $(CURDIR)/nuget -p:RestorePackagesPat
 PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v quiet \
 	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
-.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz bench bench-lab
-.PHONY: deb rpm dist doc worlds sysext oci source offline reproduce simulate clean FORCE
+.PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz fuzz-managed bench
+.PHONY: bench-lab deb rpm dist doc worlds sysext oci source offline reproduce simulate clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 
@@ -91,7 +91,7 @@ $(BUILT_WITH):
 
 # What a target asked for must have installed comes first, with -j too.
 NEEDED_FIRST = $(addsuffix -deps,$(filter \
-	lab lab-lasting fuzz bench bench-lab deb rpm sysext oci source offline reproduce,$(MAKECMDGOALS)))
+	lab lab-lasting fuzz fuzz-managed bench bench-lab deb rpm sysext oci source offline reproduce,$(MAKECMDGOALS)))
 
 $(OUT)/iwpmd: $(SOURCES) $(BUILT_WITH) | $(NEEDED_FIRST)
 	@dist/need --check $(if $(CROSS),cross,build)
@@ -155,9 +155,9 @@ FOR ?= check
 deps: ## installs Debian's packages for FOR=build, install, demo, lab, lasting, deb, rpm, bench or (all tests) check
 	@dist/need $(FOR)
 
-.PHONY: lab-deps lab-lasting-deps fuzz-deps bench-deps bench-lab-deps deb-deps rpm-deps sysext-deps source-deps
-.PHONY: oci-deps offline-deps reproduce-deps
-lab-deps fuzz-deps bench-deps deb-deps rpm-deps sysext-deps oci-deps offline-deps: %-deps:
+.PHONY: lab-deps lab-lasting-deps fuzz-deps fuzz-managed-deps bench-deps bench-lab-deps deb-deps rpm-deps
+.PHONY: sysext-deps source-deps oci-deps offline-deps reproduce-deps
+lab-deps fuzz-deps fuzz-managed-deps bench-deps deb-deps rpm-deps sysext-deps oci-deps offline-deps: %-deps:
 	@dist/need $*
 lab-lasting-deps:
 	@dist/need lasting
@@ -202,6 +202,9 @@ audit: ## looks for known vulnerabilities of the packages that are used
 SECONDS ?= 60
 fuzz: fuzz-deps all ## fuzzes the executable for SECONDS=60; root
 	fuzz/run --seconds $(SECONDS)
+
+fuzz-managed: fuzz-managed-deps ## fuzzes what reads the bytes of others, guided by its coverage, for SECONDS=60
+	fuzz/managed/run --seconds $(SECONDS)
 
 # Whole lives of hosts and daemons; see simulator/README.md. SEED=N prints the history of one seed.
 SIMULATOR = $(OUT)/build/simulator/bin/Simulator/release/simulator.dll

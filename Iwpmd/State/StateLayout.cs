@@ -249,7 +249,7 @@ internal sealed unsafe class StateLayout
     }
 
     /// <summary>FNV-1a over the fields that are written once.</summary>
-    private static ulong HeaderChecksum(ReadOnlySpan<byte> header)
+    public static ulong HeaderChecksum(ReadOnlySpan<byte> header)
     {
         StateHeader any;
         ulong hash = 0xcbf29ce484222325;

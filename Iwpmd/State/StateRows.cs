@@ -264,7 +264,7 @@ internal static class StateRow
         Volatile.Write(ref sequence, sequence + 1);
     }
 
-    private static uint Checksum(ReadOnlySpan<uint> row)
+    public static uint Checksum(ReadOnlySpan<uint> row)
     {
         // Not CRC-32: without the processor's instruction, which cannot be assumed, it was the most costly part of a
         // request.
