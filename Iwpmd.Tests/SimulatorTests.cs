@@ -26,6 +26,21 @@ public class SimulatorTests(ITestOutputHelper output)
         Assert.InRange(int.Parse(events.Groups[2].Value), Seeds, MostEvents);
     }
 
+    public static TheoryData<string> Recordings => [.. Trace.Names];
+
+    /// <summary>The kernel of the model is a real one's: what the lab recorded it says as well, byte by byte.</summary>
+    [Theory]
+    [MemberData(nameof(Recordings))]
+    public void What_a_real_kernel_said_the_model_says(string trace)
+    {
+        var said = new StringWriter();
+        string path = Repository.PathOf($"Iwpmd.Tests/Traces/{trace}.jsonl");
+        int status = Simulation.Program.Run(["--recording", path], said);
+        Assert.True(status == 0, said.ToString());
+        int recorded = Trace.Read(trace).Messages.Count(one => one.Direction == TraceDirection.KernelToDaemon);
+        Assert.StartsWith($"{recorded} messages", said.ToString());
+    }
+
     [Fact]
     public void A_seed_is_always_the_same_history()
     {

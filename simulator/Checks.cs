@@ -20,9 +20,9 @@ internal static class Checks
         {
             throw machine.World.Fail(machine, $"{local} is mapped to another address, {mapped}");
         }
-        if (mapped.Port == local.Port)
+        if (mapped.Port == local.Port || machine.Daemon is null)
         {
-            return;
+            return; // of a recorded daemon nothing more is known
         }
         Mappings rows = machine.Daemon!.Mapper.Mappings;
         if (question.Endpoint.NoPortMap && !local.IsWildcard && !machine.Kernel.MayBeTakenForOlder(question.Endpoint)

@@ -73,12 +73,15 @@ internal sealed partial class Kernel
     {
         var attributes = new AttributeWriter(_buffer.AsSpan(NetlinkHeader.Size));
         attributes.UInt32(IWPM_NLA_REG_PID_SEQ, 0);
-        attributes.String(IWPM_NLA_REG_IF_NAME, "eth0"u8);
-        attributes.String(IWPM_NLA_REG_IBDEV_NAME, "siw0"u8);
-        attributes.String(IWPM_NLA_REG_ULIB_NAME, "iWarpPortMapperUser"u8);
+        attributes.String(IWPM_NLA_REG_IF_NAME, Filled("eth0"u8, 16));
+        attributes.String(IWPM_NLA_REG_IBDEV_NAME, Filled("siw0"u8, 32));
+        attributes.String(IWPM_NLA_REG_ULIB_NAME, Filled("iWarpPortMapperUser"u8, 32));
         World.Tell($"{machine.Name} kernel -> REG_PID {sequence}");
         return Close(0, KernelOperation.RegisterPid, NLM_F_REQUEST, sequence, attributes.Length);
     }
+
+    /// <summary>Names have all their bytes, the last of which is the attribute's own zero.</summary>
+    private static byte[] Filled(ReadOnlySpan<byte> name, int size) => [.. name, .. new byte[size - 1 - name.Length]];
 
     private byte[] WriteHello(uint sequence)
     {

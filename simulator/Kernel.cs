@@ -71,6 +71,10 @@ internal sealed partial class Kernel(Machine machine)
 
     private World World => machine.World;
 
+    /// <summary>A recording begins in the middle of a life.</summary>
+    public void Continue(Registration registration, uint pid, uint next) =>
+        (_registration, _pid, _next, _abi) = (registration, pid, next, 4);
+
     public void Open(Endpoint endpoint)
     {
         World.Tell(

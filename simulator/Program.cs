@@ -5,6 +5,7 @@ namespace Iwpmd.Simulation;
 /// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long|--mixed] [--first]: plays histories until the time
 /// or the seeds are over, or the first violation is found, and says which ones had one; mixed: long ones for odd seeds.
 /// simulator --seed N [--long]: prints one history.
+/// simulator --recording FILE: whether the kernel of the model says what a real one said, see Recording.
 /// </summary>
 public static class Program
 {
@@ -26,6 +27,10 @@ public static class Program
         if (Read(arguments, "--seed", -1) is var seed and >= 0)
         {
             return Tell((ulong)seed, PlotOf((ulong)seed), output);
+        }
+        if (Array.IndexOf(arguments, "--recording") is var at and >= 0)
+        {
+            return Replay(arguments[at + 1], output);
         }
         long seconds = Read(arguments, "--seconds", long.MaxValue / TimeSpan.TicksPerSecond / 2);
         long seeds = Read(arguments, "--seeds", seconds < int.MaxValue ? long.MaxValue : 1000),
@@ -89,6 +94,20 @@ public static class Program
         {
             World world = Story.Play(seed, plot, output);
             output.WriteLine($"{world.Events} events, no violation");
+            return 0;
+        }
+        catch (Violation violation)
+        {
+            output.WriteLine(violation.Message);
+            return 1;
+        }
+    }
+
+    private static int Replay(string path, TextWriter output)
+    {
+        try
+        {
+            output.WriteLine($"{Recording.Play(File.ReadLines(path))} messages of the kernel, as the model has them");
             return 0;
         }
         catch (Violation violation)
