@@ -102,9 +102,10 @@ public sealed class EndpointDumpTests : IDisposable
             return truth.Select(datagram => (datagram, 0u));
         });
         HijackRegistration();
-        // each is answered
-        _ = AddsMeanwhile(from: () => asked > 0, until: () => asked >= 5 && Says("kernel: audit: "));
-        Assert.Contains($"{Endpoints} endpoints: complete", _scene.Daemon.ExpectLog("kernel: audit: "));
+        // each is answered; an audit that a busy machine did not end in time comes again
+        string complete = $"{Endpoints} endpoints: complete";
+        _ = AddsMeanwhile(from: () => asked > 0, until: () => asked >= 5 && Says(complete));
+        _scene.Daemon.ExpectLog(complete);
     }
 
     private bool Says(string text) => _scene.Daemon.Errors.Contains(text, StringComparison.Ordinal);
