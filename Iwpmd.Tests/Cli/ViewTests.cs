@@ -107,6 +107,67 @@ public class ViewTests
         return Golden.Verify(string.Join('\n', lines));
     }
 
+    /// <summary>Found by fuzzing: rows with the right checksum may be another version's.</summary>
+    [Theory]
+    [InlineData(long.MinValue)]
+    [InlineData(long.MaxValue)]
+    public void A_state_with_times_that_cannot_be_is_shown_and_continued(long ticks)
+    {
+        World world = Stage.Busy();
+        var never = new TimeSpan(ticks);
+        StateLayout state = world.State;
+        (state.Header.StartedAt, state.Header.EndedAt, state.Header.SeenEmptyAt) = (never, never, never);
+        using (var health = new RowChange<HealthRow>(ref state.Health))
+        {
+            (health.Row.LastFallbackAt, health.Row.ConfiguredAt) = (never, never);
+            foreach (ref LossRow loss in (Span<LossRow>)health.Row.Losses)
+            {
+                (loss.Since, loss.LastAt, loss.Count) = (never, never, 1);
+            }
+        }
+        for (int i = 0; i < state.Mappings.Length; i++)
+        {
+            using var mapping = new RowChange<MappingRow>(ref state.Mappings[i]);
+            (mapping.Row.CreatedAt, mapping.Row.LastChangedAt) = (never, never);
+        }
+        for (int i = 0; i < state.Conversations.Length; i++)
+        {
+            using var conversation = new RowChange<ConversationRow>(ref state.Conversations[i]);
+            (conversation.Row.AnswerBy, conversation.Row.Deadline) = (never, never);
+            conversation.Row.LastSentAt = never;
+        }
+        for (int i = 0; i < state.Peers.Length; i++)
+        {
+            using var peer = new RowChange<PeerRow>(ref state.Peers[i]);
+            (peer.Row.LastSeenAt, peer.Row.UnreachableUntil) = (never, never);
+        }
+        for (int i = 0; i < state.Clients.Length; i++)
+        {
+            using var client = new RowChange<ClientRow>(ref state.Clients[i]);
+            client.Row.RegisteredAt = never;
+        }
+
+        foreach (DaemonCondition condition in (DaemonCondition[])[DaemonCondition.Running, DaemonCondition.Stopped])
+        {
+            StateReading reading = Stage.Read(world, condition);
+            Assert.NotEmpty(Stage.Text(new Status(), reading).Text);
+            Assert.NotEmpty(Stage.Json(new Status(), reading).Text);
+            Assert.NotEmpty(Stage.Text(new Mappings(Stage.Options()), reading).Text);
+            Assert.NotEmpty(Stage.Json(new Mappings(Stage.Options()), reading).Text);
+            Assert.NotEmpty(Stage.Text(new Peers(Stage.Options()), reading).Text);
+            Assert.NotEmpty(Stage.Json(new Peers(Stage.Options()), reading).Text);
+            Metrics.Write(reading, new DateTime(2026, 11, 22, 12, 0, 0, DateTimeKind.Utc), TextWriter.Null);
+        }
+
+        var next = new World(handshake: false, state: state) { Now = world.Now };
+        next.Mapper.Restore(next.Now);
+        next.Introduce();
+        next.Add("10.0.0.7:5000");
+        next.Query("10.0.0.7:5001", "10.0.0.2:80");
+        next.Pass(TimeSpan.FromMinutes(2));
+        Assert.True(next.HasRow("10.0.0.7:5000"));
+    }
+
     [Theory]
     [InlineData("10.0.0.1", null, 5)]
     [InlineData("fd00::1", null, 1)]

@@ -101,9 +101,9 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             {
                 string since = loss.Count == 1
                     ? ""
-                    : $" in {Format.Duration(now - loss.Since)}, the last";
+                    : $" in {Format.Duration(StateTime.Since(loss.Since, now))}, the last";
                 problems.Add(
-                    $"{words.Describe(loss.Count)}{since} {Format.Duration(now - loss.LastAt)} ago: "
+                    $"{words.Describe(loss.Count)}{since} {Format.Duration(StateTime.Since(loss.LastAt, now))} ago: "
                         + $"{words.Reason}: {words.Remedy}");
             }
         }
@@ -156,7 +156,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             : $"; the ports of its {Format.Count(state.Mappings.Length, "mapping")} are free for other programs "
                 + "until it is started again";
         return reading.Condition == DaemonCondition.Stopped
-            ? $"stopped {Format.Duration(reading.Now - state.Header.EndedAt)} ago{left}"
+            ? $"stopped {Format.Duration(StateTime.Since(state.Header.EndedAt, reading.Now))} ago{left}"
             : $"process {state.Header.ProcessId} crashed; last heartbeat {Format.Duration(reading.SinceHeartbeat)} "
                 + $"ago{left}";
     }
@@ -240,7 +240,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         FallbackCause cause = health.RememberedCause == FallbackCause.None
             ? health.LastFallbackCause
             : health.RememberedCause;
-        string ago = Format.Duration(now - health.LastFallbackAt), remedy = FallbackWords.Remedy(cause);
+        string ago = Format.Duration(StateTime.Since(health.LastFallbackAt, now)), remedy = FallbackWords.Remedy(cause);
         return $", last fallback {ago} ago: {health.LastFallbackPeer.AddressText()} "
             + $"{FallbackWords.Describe(cause)}{(remedy.Length == 0 ? "" : ": ")}{remedy}";
     }

@@ -93,8 +93,8 @@ internal sealed class Mappings(ViewOptions options) : IView
             NameOf(StateOf(reading, row)),
             row.References.ToString(CultureInfo.InvariantCulture),
             device.Text.IsEmpty ? row.Client.ToString(CultureInfo.InvariantCulture) : $"{row.Client} ({device})",
-            Format.Duration(now - row.CreatedAt),
-            Format.Duration(now - row.LastChangedAt),
+            Format.Duration(StateTime.Since(row.CreatedAt, now)),
+            Format.Duration(StateTime.Since(row.LastChangedAt, now)),
             row.Purpose == MappingPurpose.Unknown ? "-" : NameOf(row.Purpose),
             row.Flags.ToString(CultureInfo.InvariantCulture),
         ];
@@ -113,8 +113,8 @@ internal sealed class Mappings(ViewOptions options) : IView
         json.WriteNumber("client"u8, row.Client);
         Json.Name(json, "device"u8, reading.State!.Clients[row.Client].Device);
         json.WriteNumber("flags"u8, row.Flags);
-        Json.Seconds(json, "age_seconds"u8, now - row.CreatedAt);
-        Json.Seconds(json, "idle_seconds"u8, now - row.LastChangedAt);
+        Json.Seconds(json, "age_seconds"u8, StateTime.Since(row.CreatedAt, now));
+        Json.Seconds(json, "idle_seconds"u8, StateTime.Since(row.LastChangedAt, now));
         json.WriteEndObject();
     }
 }

@@ -75,7 +75,7 @@ internal sealed class Peers(ViewOptions options) : IView
     private static string[] Cells(in PeerRow peer, TimeSpan now) =>
     [
         peer.Address.AddressText(),
-        $"{Format.Duration(now - peer.LastSeenAt)} ago",
+        $"{Format.Duration(StateTime.Since(peer.LastSeenAt, now))} ago",
         Median(peer) is TimeSpan median ? Format.Milliseconds(median) : "-",
         Worst(peer) is TimeSpan worst ? Format.Milliseconds(worst) : "-",
         peer.Accepts.ToString(CultureInfo.InvariantCulture),
@@ -90,7 +90,7 @@ internal sealed class Peers(ViewOptions options) : IView
     {
         json.WriteStartObject();
         json.WriteString("address"u8, peer.Address.AddressText());
-        Json.Seconds(json, "last_seen_seconds"u8, now - peer.LastSeenAt);
+        Json.Seconds(json, "last_seen_seconds"u8, StateTime.Since(peer.LastSeenAt, now));
         Json.Seconds(json, "round_trip_median_seconds"u8, Median(peer));
         Json.Seconds(json, "round_trip_worst_seconds"u8, Worst(peer));
         json.WriteNumber("accepts"u8, peer.Accepts);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Iwpmd.State;
 
 namespace Iwpmd.Cli;
 
@@ -54,7 +55,7 @@ internal sealed class PrometheusWriter(TextWriter text, MetricFormat format, Dat
 
     /// <summary>A moment of the state's clock, which counts since boot.</summary>
     public void Moment(string name, TimeSpan at, string labels = "") =>
-        Value(name, labels, Math.Round((utcNow - DateTime.UnixEpoch - now + at).TotalSeconds, 3));
+        Value(name, labels, Math.Round((utcNow - DateTime.UnixEpoch - StateTime.Since(at, now)).TotalSeconds, 3));
 
     public static string Label(string name, string value) =>
         $"{name}=\"{Escape(Printable.Of(value))}\"";

@@ -47,7 +47,7 @@ internal sealed record StateReading(
     /// <summary>
     /// How long ago the last heartbeat was: when the daemon looked at its sockets, every two seconds.
     /// </summary>
-    public TimeSpan SinceHeartbeat => State is null ? TimeSpan.Zero : Now - State.Header.SeenEmptyAt;
+    public TimeSpan SinceHeartbeat => State is null ? TimeSpan.Zero : StateTime.Since(State.Header.SeenEmptyAt, Now);
 
     public bool IsDaemonThere =>
         Condition is DaemonCondition.Running or DaemonCondition.Starting or DaemonCondition.Hung;

@@ -93,7 +93,7 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
     private static void ShowDaemon(StateReading reading, StateSnapshot state, TextOutput page)
     {
         ref readonly StateHeader header = ref state.Header;
-        string uptime = Format.Duration(reading.Now - header.StartedAt);
+        string uptime = Format.Duration(StateTime.Since(header.StartedAt, reading.Now));
         page.Line("");
         page.Line(reading.IsDaemonThere
             ? $"daemon     version {state.Build}, process {reading.ProcessId}, up {uptime}, heartbeat "
@@ -102,7 +102,8 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         page.Line($"state      {Origin(state.Health)}");
         if (state.Health.ConfiguredAt != TimeSpan.Zero)
         {
-            page.Line($"config     read {Format.Duration(reading.Now - state.Health.ConfiguredAt)} ago");
+            TimeSpan since = StateTime.Since(state.Health.ConfiguredAt, reading.Now);
+            page.Line($"config     read {Format.Duration(since)} ago");
         }
         for (int i = 0; reading.IsDaemonThere && i < state.Clients.Length; i++)
         {

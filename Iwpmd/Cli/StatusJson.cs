@@ -15,10 +15,11 @@ internal static class StatusJson
         HealthRow health = state.Health;
         Json.Name(json, "version"u8, state.Build);
         json.WriteNumber("pid"u8, reading.IsDaemonThere ? reading.ProcessId : header.ProcessId);
-        Json.Seconds(json, "started_seconds"u8, reading.Now - header.StartedAt);
+        Json.Seconds(json, "started_seconds"u8, StateTime.Since(header.StartedAt, reading.Now));
         Json.Seconds(json, "heartbeat_seconds"u8, reading.SinceHeartbeat);
         Json.Seconds(
-            json, "stopped_seconds"u8, header.EndedAt == TimeSpan.Zero ? null : reading.Now - header.EndedAt);
+            json, "stopped_seconds"u8,
+            header.EndedAt == TimeSpan.Zero ? null : StateTime.Since(header.EndedAt, reading.Now));
         json.WriteString(
             "origin"u8,
             health.Origin switch
@@ -31,7 +32,7 @@ internal static class StatusJson
         json.WriteNumber("restored_of"u8, health.RestoredOf);
         Json.Seconds(
             json, "configured_seconds"u8,
-            health.ConfiguredAt == TimeSpan.Zero ? null : reading.Now - health.ConfiguredAt);
+            health.ConfiguredAt == TimeSpan.Zero ? null : StateTime.Since(health.ConfiguredAt, reading.Now));
         json.WriteString("kernel"u8, NameOf(reading.IsDaemonThere ? health.Kernel : HandshakeState.None));
         WriteClients(json, reading, state);
         WriteMappings(json, reading, state);
@@ -129,8 +130,8 @@ internal static class StatusJson
                 json.WriteStartObject();
                 json.WriteString("cause"u8, words.Name);
                 json.WriteNumber("count"u8, loss.Count);
-                Json.Seconds(json, "since_seconds"u8, now - loss.Since);
-                Json.Seconds(json, "last_seconds"u8, now - loss.LastAt);
+                Json.Seconds(json, "since_seconds"u8, StateTime.Since(loss.Since, now));
+                Json.Seconds(json, "last_seconds"u8, StateTime.Since(loss.LastAt, now));
                 json.WriteEndObject();
             }
         }
@@ -148,7 +149,7 @@ internal static class StatusJson
         json.WriteString("peer"u8, health.LastFallbackPeer.AddressText());
         json.WriteString("cause"u8, FallbackWords.NameOf(health.LastFallbackCause));
         Json.Cause(json, "remembered_cause"u8, health.RememberedCause);
-        Json.Seconds(json, "seconds"u8, now - health.LastFallbackAt);
+        Json.Seconds(json, "seconds"u8, StateTime.Since(health.LastFallbackAt, now));
         json.WriteEndObject();
     }
 }

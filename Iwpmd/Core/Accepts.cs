@@ -50,7 +50,7 @@ internal sealed class Accepts(
         int slot = conversations.FindAccept(arrival.From, message.Handle, message.Connecting);
         if (slot >= 0 && IsCopy(conversations[slot], message.Accepting, mappedConnecting))
         {
-            if (now - conversations[slot].LastSentAt >= CopyIgnored)
+            if (conversations[slot].LastSentAt <= now - CopyIgnored)
             {
                 using (var change = conversations.Change(slot))
                 {

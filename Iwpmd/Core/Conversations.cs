@@ -177,7 +177,8 @@ internal sealed class Conversations
             ref ConversationRow row = ref rows[used];
             bool isWhole = StateRow.IsSound(ref row)
                 && row.Role is ConversationRole.Querying or ConversationRole.Accepting
-                && (uint)row.Slot < (uint)_state.Mappings.Length;
+                && (uint)row.Slot < (uint)_state.Mappings.Length
+                && row.LastSentAt < TimeSpan.MaxValue - Lifetime;
             if (isWhole && _roles[(int)row.Role].Count < _limit)
             {
                 bool waits = row.Role == ConversationRole.Querying && !row.IsComplete;

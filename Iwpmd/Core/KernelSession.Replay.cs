@@ -216,7 +216,7 @@ internal sealed partial class KernelSession
             {
                 continue;
             }
-            bool young = now - row.LastChangedAt < Mappings.RecordingTime;
+            bool young = now - Mappings.RecordingTime < row.LastChangedAt;
             if (_replayed[slot] == 0 && complete && young && row.Purpose == MappingPurpose.Listening)
             {
                 // Another listener may have its address, unmapped: peers would be told a port where nobody listens.

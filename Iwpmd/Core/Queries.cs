@@ -135,7 +135,7 @@ internal sealed class Queries
         {
             _statistics.Count(Counter.QueriesAccepted);
             InetEndpoint mapped = row.Remote.WithPort(message.Accepting.Port);
-            _peers.Answered(row.Peer, PeerMessageType.Accept, now - row.LastSentAt, now);
+            _peers.Answered(row.Peer, PeerMessageType.Accept, StateTime.Since(row.LastSentAt, now), now);
             AnswerQuery(slot, MappingError.None, mapped);
             _conversations.Complete(slot, now + Conversations.Lifetime);
         }
@@ -158,7 +158,7 @@ internal sealed class Queries
         _statistics.Count(Counter.QueriesRejected);
         ref readonly ConversationRow row = ref _conversations[slot];
         _admission.MarkValidated(row.Peer, now);
-        _peers.Answered(row.Peer, PeerMessageType.Reject, now - row.LastSentAt, now);
+        _peers.Answered(row.Peer, PeerMessageType.Reject, StateTime.Since(row.LastSentAt, now), now);
         AnswerQuery(slot, MappingError.RejectedByPeer, row.Remote);
         _mappings.FallBack(row.Slot);
         _conversations.Close(slot);

@@ -83,7 +83,7 @@ internal sealed class Registrations(
             return;
         }
         if (client.IsRegistered
-            && answerBy - PortMapper.AnswerWithin > client.RegisteredAt + RegistrationsOfOneStart)
+            && answerBy - PortMapper.AnswerWithin - RegistrationsOfOneStart > client.RegisteredAt)
         {
             OnHijacked(now);
         }

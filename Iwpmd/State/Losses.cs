@@ -42,7 +42,7 @@ internal struct LossRow
     public TimeSpan Since, LastAt;
     public ulong Count;
 
-    public readonly bool IsRecent(TimeSpan now) => LastAt != TimeSpan.Zero && now - LastAt < Memory;
+    public readonly bool IsRecent(TimeSpan now) => LastAt != TimeSpan.Zero && LastAt > now - Memory;
 
     public void Add(ulong count, TimeSpan now)
     {
