@@ -34,7 +34,7 @@ static void misbehave(void)
 
 	sends++;
 	if (is("memory"))
-		memset(malloc(1024), 1, 1024); /* far from the limit of the address space, far above what may grow */
+		memset(malloc(3072), 1, 3072); /* far from the limit of the address space, far above what may grow */
 	if (sends == SOON && is("die"))
 		abort();
 	if (sends == SOON && is("exit"))

@@ -114,10 +114,16 @@ static void accept_socket(void)
 	kernel->socket_errno = EMFILE; /* a second one, for the audit of endpoints, would wait for ever to be taken here */
 }
 
+/* One that has died gets none: the number 0 means this process and all beside it. */
+static bool signal_daemon(int number)
+{
+	return daemon_pid > 0 && kill(daemon_pid, number) == 0;
+}
+
 void host_go_on(void)
 {
 	if (is_stopped)
-		kill(daemon_pid, SIGCONT);
+		signal_daemon(SIGCONT);
 	is_stopped = false;
 }
 
@@ -371,7 +377,7 @@ void host_send(const struct input *input)
 		break;
 	case 'R': set_replay(input); break;
 	case 'O': drop_one(); break;
-	case 'S': is_stopped = kill(daemon_pid, SIGSTOP) == 0; break;
+	case 'S': is_stopped = signal_daemon(SIGSTOP); break;
 	case 'B': kernel->abi = input->to; break;
 	}
 }
@@ -523,9 +529,9 @@ int host_dump(struct dumped **rows)
 
 	dump_total = -1;
 	dump_shown = 0;
-	while (dump_total < 0 || dump_shown < dump_total) {
+	while (daemon_pid > 0 && (dump_total < 0 || dump_shown < dump_total)) {
 		if (dump_total < 0 && seconds() - asked > 1) { /* the logger drops lines when it has too many, its first one too */
-			kill(daemon_pid, SIGUSR1);
+			signal_daemon(SIGUSR1);
 			asked = seconds();
 		}
 		host_wait(50);

@@ -31,7 +31,7 @@ public class FuzzTests
     [InlineData("wrong-port", "answer: ADD_MAPPING into an empty table")]
     public void A_fault_is_found(string fault, string verdict)
     {
-        (int status, string output) = Fuzz("--seconds", "120", "--seed", "1", "--fault", fault);
+        (int status, string output) = Fuzz("--seconds", "20", "--seed", "1", "--fault", fault);
         Assert.True(status == 1 && output.Contains($"FAILED: {verdict}", StringComparison.Ordinal), output);
     }
 
