@@ -118,7 +118,6 @@ internal sealed partial class Recording
             _world.RunUntil(_world.Now + TimeSpan.FromMilliseconds(1));
             Collect();
         }
-        Collect();
         if (!said.TryDequeue(out byte[]? modelled) || !Plain(modelled).SequenceEqual(Plain(recorded)))
         {
             throw new Violation(
