@@ -184,6 +184,11 @@ internal static partial class Log
     public static partial void PeerSendFailed(
         ILogger log, PeerMessageType type, InetEndpoint peer, State.SendFailure failure);
 
+    [LoggerMessage(309, LogLevel.Warning,
+        "peer: receive on UDP port {Port} failed: {Error}: no peer is heard: see what denies it (security policy); "
+        + "retrying every 2 s")]
+    public static partial void PeerReceiveFailed(ILogger log, int port, string error);
+
     [LoggerMessage(401, LogLevel.Warning,
         "host: no TCP port claimed: none of the ports {Low} to {High} is free{Reserved}: {Remedy}")]
     public static partial void NoPortFree(ILogger log, int low, int high, string reserved, string remedy);

@@ -655,10 +655,23 @@ ssize_t write(int fd, const void *bytes, size_t size)
 	return s ? transmit_vector(s, &(struct iovec){ (void *)bytes, size }, 1) : syscall(SYS_write, fd, bytes, size);
 }
 
+static int peer_refused(void)
+{
+	int error = kernel ? __atomic_load_n(&kernel->peer_errno, __ATOMIC_SEQ_CST) : 0;
+
+	if (error) {
+		__atomic_add_fetch(&kernel->peer_refused, 1, __ATOMIC_SEQ_CST);
+		errno = error;
+	}
+	return error;
+}
+
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
 	struct sock *s = find(fd);
 
+	if (!s && (flags & MSG_ERRQUEUE) && peer_refused())
+		return -1;
 	return s ? receive(s, message, flags) : syscall(SYS_recvmsg, fd, message, flags);
 }
 
@@ -710,7 +723,7 @@ int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, st
 	unsigned int taken_count = 0;
 
 	if (!find(fd))
-		return syscall(SYS_recvmmsg, fd, messages, count, flags, timeout);
+		return peer_refused() ? -1 : (int)syscall(SYS_recvmmsg, fd, messages, count, flags, timeout);
 	for (; taken_count < count; taken_count++) {
 		int more = taken_count ? MSG_DONTWAIT : 0;
 		ssize_t size = recvmsg(

@@ -47,6 +47,8 @@ struct simkernel {
 	uint32_t replay_whole;        /* the replay is not cut off after 19 datagrams, as a kernel does */
 	/* the player ends the daemon itself: its own end is no signal, and opening the socket takes no longer than it must */
 	uint32_t own_end;
+	int32_t peer_errno;           /* not 0: receiving from UDP sockets fails so, as a security module has it */
+	uint32_t peer_refused;        /* how often it did */
 };
 
 struct simsocket {

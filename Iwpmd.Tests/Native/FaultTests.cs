@@ -296,6 +296,26 @@ public sealed class FaultTests : IDisposable
     }
 
     [Fact]
+    public void While_no_peer_can_be_read_the_daemon_waits_and_serves_the_kernel_and_then_it_hears_them_again()
+    {
+        WithPeer((_, peer) =>
+        {
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:7174")));
+            var here = new IPEndPoint(IPAddress.Parse("10.0.0.1"), Peer.MapperPort);
+            _kernel.RefusePeers(Errno.EACCES);
+            peer.Send(here, Peer.Request(7, "10.0.0.2:5001", "10.0.0.1:7174", "10.0.0.2:5002"));
+            Assert.Contains("Permission denied (EACCES)", _daemon!.ExpectLog("peer: receive on UDP port 3935 failed"));
+            long refused = _kernel.PeersRefused;
+            Thread.Sleep(TimeSpan.FromSeconds(5));
+            Assert.InRange(_kernel.PeersRefused - refused, 1, 100); // 2 or 3 tries, each of a few calls
+            _kernel.Expect(KernelReplyKind.AddMapping, _kernel.Send(Scene.Add("10.0.0.1:7175")));
+
+            _kernel.RefusePeers(Errno.None);
+            Assert.Equal(PeerMessageType.Accept, Peer.Parse(peer.Receive().Bytes).Type);
+        });
+    }
+
+    [Fact]
     public void The_loopback_interface_going_and_coming_changes_nothing_for_the_kernel()
     {
         Start();

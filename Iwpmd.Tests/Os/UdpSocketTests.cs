@@ -222,15 +222,18 @@ public sealed unsafe class UdpSocketTests : IDisposable
                 sender.Send(System.Text.Encoding.ASCII.GetBytes(text), address.WithPort(receiver.Port), s_routed));
         }
 
-        Assert.Equal(2, batch.Receive(receiver));
+        Assert.Equal(Errno.None, batch.Receive(receiver, out int count));
+        Assert.Equal(2, count);
         Assert.Equal("one"u8, batch.Read(receiver, 0, out UdpArrival first));
         Assert.Equal(
             new UdpArrival(3, address.WithPort(sender.Port), address.WithPort(receiver.Port), Interface: 1), first);
         Assert.Equal("seve"u8, batch.Read(receiver, 1, out UdpArrival second));
         Assert.Equal(4, second.Length);
-        Assert.Equal(1, batch.Receive(receiver));
+        Assert.Equal(Errno.None, batch.Receive(receiver, out count));
+        Assert.Equal(1, count);
         Assert.Equal("two"u8, batch.Read(receiver, 0, out _));
-        Assert.Equal(0, batch.Receive(receiver));
+        Assert.Equal(Errno.EAGAIN, batch.Receive(receiver, out count));
+        Assert.Equal(0, count);
     }
 
     [Fact]

@@ -139,6 +139,12 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
     /// <summary>socket() fails, as without ib_core.</summary>
     public void RefuseSockets(Errno error) => _memory->SocketErrno = (int)error;
 
+    /// <summary>Receiving from UDP sockets fails, as when a security module denies it; None ends that.</summary>
+    public void RefusePeers(Errno error) => _memory->PeerErrno = (int)error;
+
+    /// <summary>How often it did.</summary>
+    public long PeersRefused => Volatile.Read(ref _memory->PeerRefused);
+
     /// <summary>So many port ids are taken.</summary>
     public void TakePortIds(int count) => _memory->BindsInUse = (uint)count;
 
@@ -297,7 +303,9 @@ internal sealed unsafe partial class SimulatedKernel : IDisposable
         public int SocketErrno;
         public uint BindsInUse, ReplayBytes, ReplayCount, ReplayPerDatagram, MaxReceiveBuffer;
         public Actions Action;
-        public uint Quiet, HoldReceive;
+        public uint Quiet, HoldReceive, ReplayWhole, OwnEnd;
+        public int PeerErrno;
+        public uint PeerRefused;
     }
 
     [InlineArray(16)]

@@ -26,6 +26,7 @@ internal sealed class EventLoop(
 
     private readonly UdpSocket[] _peers = peers.All.ToArray();
     private readonly PeerSampling _sampling = new(mapper.Admission, peers, log);
+    private readonly RefusedReads _refused = new(epoll, PeerToken + peers.All.Length);
 
     /// <summary>Called at every wake-up, with the time; returns the latest time of the next call.</summary>
     public required Func<TimeSpan, TimeSpan> OnWake { get; init; }
@@ -91,6 +92,7 @@ internal sealed class EventLoop(
     {
         TimeSpan next = Earlier(OnWake(now), EndpointDump?.Advance(now) ?? TimeSpan.MaxValue);
         next = Earlier(next, HandOver?.Advance(now) ?? TimeSpan.MaxValue);
+        next = Earlier(next, _refused.Advance(now));
         return Earlier(next, Earlier(mapper.NextDeadline, _sampling.NextUpdate));
     }
 
@@ -100,7 +102,16 @@ internal sealed class EventLoop(
     {
         if (one.Token >= PeerToken)
         {
-            exchange.ServePeer(_peers[one.Token - PeerToken], one, now);
+            UdpSocket socket = _peers[one.Token - PeerToken];
+            Errno error = exchange.ServePeer(socket, one, now);
+            if (_refused.Note(error, socket.Fd, one.Token, now))
+            {
+                Log.PeerReceiveFailed(log, socket.Port, error.Text());
+            }
+        }
+        else if (one.Token == KernelToken)
+        {
+            _ = _refused.Note(kernel.ReadError, kernel.Fd, KernelToken, now);
         }
         else if (one.Token == EndpointDumpToken)
         {

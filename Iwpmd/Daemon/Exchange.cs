@@ -64,14 +64,17 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         return ServeInbox(BatchLimit, now);
     }
 
-    public void ServePeer(UdpSocket socket, in EpollEvent ready, TimeSpan now)
+    /// <summary>Returns why nothing could be read.</summary>
+    public Errno ServePeer(UdpSocket socket, in EpollEvent ready, TimeSpan now)
     {
+        bool hasRead = false;
         for (int i = 0; i < PeerErrorLimit && ready.HasError; i++)
         {
             if (!socket.TryReceiveError(_quoted, out UdpError failure))
             {
                 break;
             }
+            hasRead = true;
             if (failure.IsUnreachable)
             {
                 ulong handle = ReadHandle(_quoted.AsSpan(0, Math.Min(failure.QuotedLength, _quoted.Length)));
@@ -79,7 +82,8 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
                 Drain();
             }
         }
-        for (int i = 0, count = _batch.Receive(socket); i < count; i++)
+        Errno error = _batch.Receive(socket, out int count);
+        for (int i = 0; i < count; i++)
         {
             ReadOnlySpan<byte> datagram = _batch.Read(socket, i, out UdpArrival arrival);
             if (!PeerMessage.TryParse(datagram, out PeerMessage message, out string? reason))
@@ -98,6 +102,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
                 mapper.Deny(now);
             }
         }
+        return hasRead ? Errno.None : error;
     }
 
     /// <summary>Sends the effects of the core in order.</summary>

@@ -91,12 +91,16 @@ internal sealed class KernelLink(
     /// <summary>The bound of the age of the requests in the socket.</summary>
     public TimeSpan SeenEmpty => heartbeat.SeenEmpty;
 
+    /// <summary>Why the last <see cref="ReceiveAll"/> could not read.</summary>
+    public Errno ReadError { get; private set; }
+
     /// <summary>
     /// Reads until the socket is empty, the inbox is full, or too many datagrams were dropped. A
     /// <paramref name="before"/> that has passed only makes the requests look older than they are.
     /// </summary>
     public void ReceiveAll(TimeSpan before)
     {
+        ReadError = Errno.None;
         for (int dropped = 0; dropped < DroppedLimit && Inbox.Count < InboxLimit;)
         {
             int had = Inbox.Count;
@@ -110,6 +114,7 @@ internal sealed class KernelLink(
             if (error is not (Errno.None or Errno.ENOBUFS or Errno.EINTR))
             {
                 Log.KernelReceiveFailed(log, error.Text());
+                ReadError = error;
                 return;
             }
         }

@@ -45,23 +45,23 @@ internal sealed unsafe class UdpBatch
     }
 
     /// <summary>
-    /// Receives what there is, as far as it fits; returns how many datagrams. A pending ICMP error is skipped: it
-    /// stands in the error queue.
+    /// Receives what there is, as far as it fits; <paramref name="count"/> is how many datagrams. A pending ICMP error
+    /// is skipped: it stands in the error queue.
     /// </summary>
-    public int Receive(UdpSocket socket)
+    public Errno Receive(UdpSocket socket, out int count)
     {
         for (int i = 0; i < _used; i++)
         {
             _messages[i].msg_hdr.msg_namelen = Sockaddr.In6Size;
             _messages[i].msg_hdr.msg_controllen = ControlSize;
         }
-        int count = Libc.recvmmsg(socket.Fd, _messages, (uint)_capacity, Libc.MSG_DONTWAIT, null);
-        if (count < 0 && Errno.Last != Errno.EAGAIN)
+        Errno error = ReceiveOnce(socket, out count);
+        if (error is not (Errno.None or Errno.EAGAIN))
         {
-            count = Libc.recvmmsg(socket.Fd, _messages, (uint)_capacity, Libc.MSG_DONTWAIT, null);
+            error = ReceiveOnce(socket, out count);
         }
         _used = Math.Max(count, 1); // a failed call may have changed the first
-        return Math.Max(count, 0);
+        return error;
     }
 
     /// <summary>The datagram, as far as it fits, of the last <see cref="Receive"/> from this socket.</summary>
@@ -72,5 +72,11 @@ internal sealed unsafe class UdpBatch
             (int)message.msg_len, new ReadOnlySpan<byte>(message.msg_hdr.msg_name, (int)message.msg_hdr.msg_namelen),
             new ReadOnlySpan<byte>(message.msg_hdr.msg_control, (int)message.msg_hdr.msg_controllen));
         return new ReadOnlySpan<byte>(_datagrams + (index * _datagramSize), (int)message.msg_len);
+    }
+    private Errno ReceiveOnce(UdpSocket socket, out int count)
+    {
+        int received = Libc.recvmmsg(socket.Fd, _messages, (uint)_capacity, Libc.MSG_DONTWAIT, null);
+        count = Math.Max(received, 0);
+        return received < 0 ? Errno.Last : Errno.None;
     }
 }

@@ -111,7 +111,7 @@ internal sealed class UdpBatch(int capacity, int datagramSize)
 {
     private readonly List<Datagram> _batch = [];
 
-    public int Receive(UdpSocket socket)
+    public Errno Receive(UdpSocket socket, out int count)
     {
         Machine.Current!.StepOrStop();
         _batch.Clear();
@@ -119,7 +119,8 @@ internal sealed class UdpBatch(int capacity, int datagramSize)
         {
             _batch.Add(datagram);
         }
-        return _batch.Count;
+        count = _batch.Count;
+        return count > 0 ? Errno.None : Errno.EAGAIN;
     }
 
     public ReadOnlySpan<byte> Read(UdpSocket socket, int index, out UdpArrival arrival)
