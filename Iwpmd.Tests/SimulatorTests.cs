@@ -28,17 +28,40 @@ public class SimulatorTests(ITestOutputHelper output)
 
     public static TheoryData<string> Recordings => [.. Trace.Names];
 
-    /// <summary>The kernel of the model is a real one's: what the lab recorded it says as well, byte by byte.</summary>
+    /// <summary>
+    /// The kernel of the model is as a real one: what the lab recorded it says as well, byte by byte. The same of
+    /// rdma-core's daemon and its peers, field by field.
+    /// </summary>
     [Theory]
     [MemberData(nameof(Recordings))]
-    public void What_a_real_kernel_said_the_model_says(string trace)
+    public void What_a_real_kernel_and_a_real_peer_said_the_model_says(string trace)
     {
         var said = new StringWriter();
         string path = Repository.PathOf($"Iwpmd.Tests/Traces/{trace}.jsonl");
         int status = Simulation.Program.Run(["--recording", path], said);
         Assert.True(status == 0, said.ToString());
-        int recorded = Trace.Read(trace).Messages.Count(one => one.Direction == TraceDirection.KernelToDaemon);
-        Assert.StartsWith($"{recorded} messages", said.ToString());
+        string[] lines = said.ToString().Split('\n');
+        Assert.StartsWith($"{Count(TraceDirection.KernelToDaemon)} messages of the kernel,", lines[0]);
+        Assert.StartsWith($"{Count(TraceDirection.PeerOut)} messages to peers,", lines[1]);
+
+        int Count(TraceDirection direction) => Trace.Read(trace).Messages.Count(one => one.Direction == direction);
+    }
+
+    /// <summary>An Ack for another port; an Accept that is missing; a REMOVE of another port.</summary>
+    [Theory]
+    [InlineData("a", "\"hex\": \"24000000bc", "\"hex\": \"24000000bd", "datagram 2")]
+    [InlineData("b", "\"hex\": \"14000000", "\"-\": \"14000000", "before datagram 2")]
+    [InlineData("a", "\"ops\": [\"NLMSG_DONE\"], \"hex\": \"14", "\"ops\": [], \"hex\": \"15", "message 2")]
+    public void A_recording_that_nobody_can_have_made_is_noticed(string host, string was, string becomes, string where)
+    {
+        string recorded = File.ReadAllText(Repository.PathOf($"Iwpmd.Tests/Traces/map/s01-v4-wildcard.{host}.jsonl"));
+        Assert.Contains(was, recorded);
+        using var folder = new TemporaryDirectory();
+        string path = folder["changed.jsonl"];
+        File.WriteAllText(path, recorded.Replace(was, becomes));
+        var said = new StringWriter();
+        Assert.Equal(1, Simulation.Program.Run(["--recording", path], said));
+        Assert.Contains(where, said.ToString());
     }
 
     [Fact]

@@ -9,7 +9,8 @@ namespace Iwpmd.Simulation;
 /// Accept each second until the Ack comes, ten times at most, takes no notice of copies of a Request, and asks each
 /// second, ten times at most.
 /// </summary>
-internal sealed class ForeignDaemon(Machine machine) : IForeignDaemon
+/// <param name="send">What becomes of its messages; null: the network has them.</param>
+internal sealed class ForeignDaemon(Machine machine, Action<PeerMessage, InetEndpoint>? send = null) : IForeignDaemon
 {
     private const int Tries = 10;
     private static readonly TimeSpan s_pause = TimeSpan.FromSeconds(1);
@@ -26,14 +27,18 @@ internal sealed class ForeignDaemon(Machine machine) : IForeignDaemon
         InetEndpoint local = machine.Addresses.First(one => one.Family == remote.Family).WithPort(
             (ushort)(20000 + machine.World.Dice.Next(20000)));
         InetEndpoint mapped = local.WithPort((ushort)(60000 + machine.World.Dice.Next(5000)));
-        ulong handle = _handle += 0x40;
-        _asked[handle] = new Endpoint(local, remote, noPortMap: false, device: 0)
+        Ask(new PeerMessage(PeerMessageType.Request, _handle += 0x40, local, remote, mapped));
+    }
+
+    public void Ask(PeerMessage request)
+    {
+        _asked[request.Handle] = new Endpoint(request.Connecting, request.Accepting, noPortMap: false, device: 0)
         {
-            State = EndpointState.Up, MappedLocal = mapped, AskedAt = machine.World.Now,
+            State = EndpointState.Up, MappedLocal = request.MappedConnecting, AskedAt = machine.World.Now,
         };
         Repeat(
-            new PeerMessage(PeerMessageType.Request, handle, local, remote, mapped), remote.WithPort(3935),
-            () => _asked.ContainsKey(handle), Tries, () => _asked.Remove(handle));
+            request, request.Accepting.WithPort(3935), () => _asked.ContainsKey(request.Handle), Tries,
+            () => _asked.Remove(request.Handle));
     }
 
     public void Receive(Datagram datagram)
@@ -100,6 +105,11 @@ internal sealed class ForeignDaemon(Machine machine) : IForeignDaemon
 
     private void Send(in PeerMessage message, InetEndpoint to)
     {
+        if (send is not null)
+        {
+            send(message, to);
+            return;
+        }
         byte[] bytes = new byte[PeerMessage.RequestSize];
         int length = message.Write(bytes);
         InetEndpoint[] own = Array.FindAll(machine.Addresses, one => one.Family == to.Family);

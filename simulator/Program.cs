@@ -5,7 +5,8 @@ namespace Iwpmd.Simulation;
 /// simulator [--seconds N] [--seeds N] [--from N] [--jobs N] [--long|--mixed] [--first]: plays histories until the time
 /// or the seeds are over, or the first violation is found, and says which ones had one; mixed: long ones for odd seeds.
 /// simulator --seed N [--long]: prints one history.
-/// simulator --recording FILE: whether the kernel of the model says what a real one said, see Recording.
+/// simulator --recording FILE: whether kernel and rdma-core's daemon of the model say what real ones said, see
+/// Recording and PeerRecording.
 /// </summary>
 public static class Program
 {
@@ -108,6 +109,7 @@ public static class Program
         try
         {
             output.WriteLine($"{Recording.Play(File.ReadLines(path))} messages of the kernel, as the model has them");
+            output.WriteLine($"{PeerRecording.Play(File.ReadLines(path))} messages to peers, as the model has them");
             return 0;
         }
         catch (Violation violation)
