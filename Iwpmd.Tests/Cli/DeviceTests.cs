@@ -45,6 +45,15 @@ public class DeviceTests
     }
 
     [Fact]
+    public void What_is_unknown_is_called_so()
+    {
+        StateReading reading = Stage.Missing(DaemonCondition.NotPermitted, "x");
+        Assert.All(Lines(reading), line => Assert.EndsWith(": whether it is served is unknown", line));
+        Assert.Contains(
+            "\"state\":null,\"mappings\":null", Stage.Json(new Status(() => s_devices), reading).Text);
+    }
+
+    [Fact]
     public void Json_and_metrics_have_them_too()
     {
         using JsonDocument json = JsonDocument.Parse(

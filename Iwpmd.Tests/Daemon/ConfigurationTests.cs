@@ -193,6 +193,10 @@ public class ConfigurationTests
     [InlineData("listen_on=eth0", null)]
     [InlineData("accept_answers=asked", "unknown name 'accept_answers', perhaps answers_from")]
     [InlineData("dney=10.0.0.1", null)]
+    [InlineData("nic=eth0", "unknown name 'nic', perhaps interface")]
+    [InlineData("acept=10.0.0.0/8", "unknown name 'acept': ")]
+    [InlineData("networks=10.0.0.0/8, fd00::/8", "unknown name 'networks': ")]
+    [InlineData("hosts = a, fd00::1", null)]
     [InlineData("deny=10.0.0.1\ndeny=10.0.0.2", "deny is set in line 1 already")]
     public void A_fault_in_what_restricts_is_fatal(string lines, string? fault)
     {

@@ -80,7 +80,7 @@ public sealed class DoctorTests
         using var host = new Host();
 
         Assert.Equal(
-            "not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP device\n",
+            "not running: there is no /run/iwpmd/state: you do not need iwpmd, since this host has no iWARP device\n",
             Command.Run(host, "status").Output);
         (int exit, string doctor, _) = Command.Run(host, "doctor");
         Assert.Equal(0, exit);

@@ -117,12 +117,24 @@ public class ReloadTests
     }
 
     [Fact]
+    public void A_state_dir_that_was_changed_is_told_and_the_daemon_is_not_called_absent()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.Host.Write("/etc/iwpmd.conf", "state_dir=/run/other\n");
+        CommandResult reload = Command.Run(scene.Host, "reload");
+        Assert.Equal(
+            (1, $"iwpmd: process {scene.Daemon.ProcessId} (iwpmd) runs, and does not listen at /run/other/takeover: it "
+                + "is rdma-core's, or was started with another state_dir: restart it\n"),
+            (reload.Status, reload.Errors));
+    }
+
+    [Fact]
     public void Without_a_daemon_there_is_nobody_to_tell()
     {
         using var host = new Host();
         CommandResult reload = Command.Run(host, "reload");
         Assert.Equal(
-            (3, "iwpmd: no daemon listens at /run/iwpmd/takeover: start it; if state_dir was changed, restart it\n"),
+            (3, "iwpmd: no daemon listens at /run/iwpmd/takeover: start it\n"),
             (reload.Status, reload.Errors));
     }
 }

@@ -148,8 +148,8 @@ public sealed class ViewCommandTests
         Assert.Equal(
             (
                 3, "",
-                "iwpmd: not running: there is no /run/iwpmd/state: you do not need it, since this host has no iWARP "
-                    + "device\n"),
+                "iwpmd: not running: there is no /run/iwpmd/state: you do not need iwpmd, since this host has "
+                    + "no iWARP device\n"),
             (peers.Status, peers.Output, peers.Errors));
     }
 
@@ -177,8 +177,11 @@ public sealed class ViewCommandTests
             Assert.All(
                 (string[])["udp", "state", "buffer"], check => Assert.DoesNotMatch($"(?m)^[a-z]+ +{check} ", doctor));
             Assert.Contains(
-                "\nok       user           without root the checks buffer, udp, listeners and state are left out\n",
+                "\nok       user           without root the checks buffer, udp, listeners, state, peers and keep_ports "
+                    + "are left out\n",
                 doctor);
+            Assert.DoesNotContain(" mapped", doctor);
+            Assert.EndsWith("; first daemon: run this as root\n", doctor);
             scene.Daemon.Kill();
         }
     }

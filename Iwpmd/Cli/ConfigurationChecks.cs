@@ -34,7 +34,7 @@ internal static class ConfigurationChecks
     private static Finding Judge(string path, Complaint complaint) =>
         complaint.Line == 0 && Limits.UserId != 0
             ? Finding.Warning(
-                Check, $"{path} is not for this user: what follows assumes the defaults", "run this as root")
+                Check, $"{path} is not for this user: what follows assumes the defaults", Finding.AsRoot)
         : complaint.IsFatal ? Finding.Failure(Check, $"{path}:{complaint}", "correct the line")
         : Finding.Warning(Check, $"{path}:{complaint}", "correct it, unless it is meant so");
 

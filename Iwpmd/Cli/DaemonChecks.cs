@@ -15,7 +15,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
         var around = Surroundings.Find();
         if (reading.Condition == DaemonCondition.NotPermitted)
         {
-            findings.Add(Finding.Warning("daemon", reading.Problem!, "run this as root"));
+            findings.Add(Finding.Warning("daemon", reading.Problem!, Finding.AsRoot));
         }
         else
         {
@@ -23,7 +23,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
             findings.Add(CheckUdp(around.Owner));
             findings.Add(CheckListeners(
                 NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup),
-                (uint)(reading.State?.Header.PortId ?? 0)));
+                (uint)(reading.State?.Header.PortId ?? 0), around.Owner.Name == "iwpmd" ? around.Owner.ProcessId : 0));
         }
         if (Limits.UserId == 0)
         {
@@ -87,22 +87,29 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
             : owner.ProcessId == 0 && Limits.UserId != 0
                 ? Finding.Warning(
                     "udp", $"UDP port {PortMapper.Port} is in use, by whom is hidden from this user",
-                    "run this as root")
-            : Finding.Failure("udp", $"UDP port {PortMapper.Port} is in use by {whose}", "stop that, and start iwpmd");
+                    Finding.AsRoot)
+            : Finding.Failure(
+                "udp", $"UDP port {PortMapper.Port} is in use by {whose}",
+                owner.Name == "iwpmd" ? "see the check daemon" : "stop that, and start iwpmd");
     }
 
     /// <param name="ours">
     /// The netlink port of the daemon, or of the previous one, whose socket the service manager may keep.
     /// </param>
-    public static Finding CheckListeners(List<NetlinkMember> members, uint ours)
+    /// <param name="mapper">The process that is a daemon without a state here; 0 is none.</param>
+    public static Finding CheckListeners(List<NetlinkMember> members, uint ours, int mapper = 0)
     {
-        List<string> others = members.FindAll(member => member.PortId != ours).ConvertAll(member =>
+        List<string> others = [];
+        foreach (NetlinkMember member in members.FindAll(member => member.PortId != ours))
         {
             int process = ProcessList.FindSocketOwner(member.Inode);
-            return process == 0
-                ? $"netlink port {member.PortId}"
-                : $"process {process} ({ProcessList.NameOf(process)})";
-        });
+            if (process == 0 || process != mapper)
+            {
+                others.Add(process == 0
+                    ? $"netlink port {member.PortId}"
+                    : $"process {process} ({ProcessList.NameOf(process)})");
+            }
+        }
         return others.Count == 0 ? Finding.Ok("listeners", "no other process receives the kernel's requests")
             : Finding.Warning(
                 "listeners",

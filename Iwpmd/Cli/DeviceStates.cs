@@ -7,9 +7,9 @@ using Iwpmd.Wire;
 namespace Iwpmd.Cli;
 
 /// <summary>An iWARP device of the host as the port mapper sees it.</summary>
-/// <param name="State">"registered", "served", "unused" or "unserved".</param>
+/// <param name="State">"registered", "served", "unused" or "unserved"; null: unknown, as is the rest then.</param>
 /// <param name="Mappings">Of its addresses, and of the wildcard, on which each device listens.</param>
-internal readonly record struct DeviceState(RdmaDevice Device, string State, int Mappings)
+internal readonly record struct DeviceState(RdmaDevice Device, string? State, int Mappings)
 {
     public override string ToString()
     {
@@ -22,9 +22,11 @@ internal readonly record struct DeviceState(RdmaDevice Device, string State, int
             "registered" => "registered",
             "served" => "served (another device registered first)",
             "unused" => "not used yet",
-            _ => "no port mapper runs",
+            "unserved" => "no port mapper runs",
+            _ => "whether it is served is unknown",
         };
-        return $"{Device.NameAndDriver}, {@interface}: {addresses}: {state}, {Format.Count(Mappings, "mapping")}";
+        string mappings = State is null ? "" : $", {Format.Count(Mappings, "mapping")}";
+        return $"{Device.NameAndDriver}, {@interface}: {addresses}: {state}{mappings}";
     }
 }
 
@@ -41,7 +43,7 @@ internal static class DeviceStates
     {
         if (!reading.IsDaemonThere || reading.State is not StateSnapshot state)
         {
-            return new DeviceState(device, "unserved", 0);
+            return new DeviceState(device, reading.IsUnknown ? null : "unserved", 0);
         }
         string name = "unused";
         foreach (ref readonly ClientRow client in state.Clients)

@@ -91,10 +91,11 @@ internal static class Doctor
             return $"no fault found in {Format.Count(findings.Length, "check")}";
         }
         CheckResult worst = failures > 0 ? CheckResult.Failure : CheckResult.Warning;
-        Finding first = Array.Find(findings, finding => finding.Result == worst);
-        int devices = Array.FindIndex(
-            findings, finding => finding.Check == HostChecks.Devices && finding.Result != CheckResult.Ok);
-        first = devices < 0 ? first : findings[devices];
+        // Without rights, or without a device, nothing else matters.
+        Finding first = Array.Find(
+            findings, finding => failures == 0
+                && (finding is { Check: HostChecks.Devices, Result: not CheckResult.Ok } || finding.NeedsRoot));
+        first = first.Check is null ? Array.Find(findings, finding => finding.Result == worst) : first;
         string counts = $"{Format.Count(failures, "failure")} and {Format.Count(warnings, "warning")}";
         return $"{counts} in {Format.Count(findings.Length, "check")}; "
             + $"first {first.Check}: {(first.Remedy.Length == 0 ? first.Text : first.Remedy)}";
@@ -110,7 +111,7 @@ internal static class Doctor
         new DaemonChecks(configuration, reading).AddTo(findings);
         if (Limits.UserId != 0)
         {
-            string omitted = isPermitted ? "buffer and state" : "buffer, udp, listeners and state";
+            string omitted = isPermitted ? "buffer and state" : "buffer, udp, listeners, state, peers and keep_ports";
             findings.Add(Finding.Ok("user", $"without root the checks {omitted} are left out"));
         }
         Finding devices = findings.Find(finding => finding.Check == HostChecks.Devices);

@@ -11,6 +11,10 @@ internal enum CheckResult
 /// <summary>The result of one check of the doctor, and what to do about it.</summary>
 internal readonly record struct Finding(CheckResult Result, string Check, string Text, string Remedy)
 {
+    public const string AsRoot = "run this as root";
+
+    public bool NeedsRoot => Remedy == AsRoot;
+
     public string ResultText => Result switch
     {
         CheckResult.Ok => "ok",

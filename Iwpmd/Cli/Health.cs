@@ -114,10 +114,11 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         PortOwner owner = around.Owner;
         if (reading.Condition == DaemonCondition.NotPermitted)
         {
-            string advice = $"{reading.Problem}: run this as root";
+            string advice = $"{reading.Problem}: {Finding.AsRoot}";
             return new Health(Severity.Unknown, $"unknown: {advice}", [advice]);
         }
-        if (reading.Condition == DaemonCondition.Unreadable)
+        bool isOfAnother = owner is { IsBound: true, Name: "iwpmd" } && reading.ProcessId == 0;
+        if (reading.Condition == DaemonCondition.Unreadable && !isOfAnother)
         {
             string fault = reading.ProcessId != 0
                 ? $"the daemon runs, but its state cannot be read: {reading.Problem}"
@@ -140,7 +141,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             && !owner.IsKept && reading.Condition == DaemonCondition.Stopped;
         string problem = hasFailed ? $"{gone} without a handshake with the kernel: its log says why"
             : around.HasDevice ? $"{gone}: {around.Start}"
-            : $"{gone}: you do not need it, since this host has no iWARP device";
+            : $"{gone}: you do not need iwpmd, since this host has no iWARP device";
         return new Health(Severity.NotRunning, $"not running: {problem}", [problem]);
     }
 

@@ -92,9 +92,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
             taken += Math.Max(0, Math.Min(one.High, range.High) - Math.Max(one.Low, range.Low) + 1);
         }
         int used = Health.PortsUsed(reading);
+        string mapped = reading.IsUnknown ? "" : $", {used} mapped";
         string text =
             $"{range.Low} to {range.High}{(isConfigured || isKnown ? "" : " (assumed)")}: {all} ports, {taken} "
-                + $"reserved, {used} mapped";
+                + $"reserved{mapped}";
         string remedy = isConfigured ? "widen port_range" : "widen net.ipv4.ip_local_port_range, or set port_range";
         int usable = isConfigured ? all : all - taken; // a range of our own may be reserved for us
         return usable <= 0 || used >= NearlyFull * usable ? Finding.Failure("ports", text, remedy)
@@ -111,7 +112,7 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
             reading.IsDaemonThere ? ("the daemon", ProcessList.DescriptorLimit(reading.ProcessId))
             : ofUnit != 0 ? ("the daemon of the unit", ofUnit)
             : ("a daemon started from here", ofShell);
-        return limit == 0 ? Finding.Warning("descriptors", $"the limit of {whose} cannot be read", "run this as root")
+        return limit == 0 ? Finding.Warning("descriptors", $"the limit of {whose} cannot be read", Finding.AsRoot)
             : limit >= wanted ? Finding.Ok("descriptors", $"{whose} may have {limit}")
             : Finding.Warning(
                 "descriptors", $"{whose} may have {limit}, and each of {wanted} ports needs one",
@@ -134,7 +135,7 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
     private IEnumerable<Finding> CheckFirewall()
     {
         string ruleset = "";
-        bool isRead = false;
+        bool isRead = false, isThere = Array.Exists(FirewallTools, File.Exists);
         foreach (string tool in FirewallTools)
         {
             isRead = isRead
@@ -146,7 +147,10 @@ internal sealed class HostChecks(Configuration configuration, StateReading readi
             return
             [
                 Finding.Warning(
-                    "firewall", "its rules cannot be read (no nft here, or not root)",
+                    "firewall",
+                    !isThere ? "its rules cannot be read, since there is no /usr/sbin/nft"
+                        : Limits.UserId != 0 ? "its rules are for root only"
+                        : "its rules cannot be read: nft list ruleset fails",
                     $"allow UDP port {PortMapper.Port} in and out"),
             ];
         }

@@ -156,7 +156,7 @@ internal static class Metrics
         {
             string driver = PrometheusWriter.Label("driver", one.Device.Driver);
             string @interface = PrometheusWriter.Label("interface", one.Device.Interface);
-            string state = PrometheusWriter.Label("state", one.State);
+            string state = PrometheusWriter.Label("state", one.State ?? "unknown");
             page.Value("device_info", $"{Label(one)},{driver},{@interface},{state}", 1);
         }
         page.Head("device_address_info", "gauge", "An IP address of an iWARP device, as a label.");
@@ -169,7 +169,7 @@ internal static class Metrics
                     1));
         }
         page.Head("device_mappings", "gauge", "Mappings of a device's addresses, and of the wildcard.");
-        foreach (DeviceState one in devices)
+        foreach (DeviceState one in devices.Where(one => one.State is not null))
         {
             page.Value("device_mappings", Label(one), one.Mappings);
         }

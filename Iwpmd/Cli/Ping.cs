@@ -120,7 +120,8 @@ internal sealed class Ping : IDisposable
         string says = failure.Source.Family == IpFamily.None || failure.Source.SameAddress(_peer)
             ? ""
             : $", says {failure.Source.AddressText()}";
-        return cause == FallbackCause.Unreachable ? $"no port mapper (ICMP unreachable{says}): {failure.Error.Text()}"
+        return cause == FallbackCause.Unreachable
+            ? $"no port mapper (ICMP unreachable{says}): {failure.Error.Text()}{FallbackWords.AndRemedy(cause)}"
             : $"it {FallbackWords.Describe(cause)}{says}: {FallbackWords.Remedy(cause)}";
     }
 

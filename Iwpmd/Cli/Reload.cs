@@ -25,8 +25,7 @@ internal static class Reload
             Errno error = UnixMessageSocket.Connect(socket, out connection);
             if (error is Errno.ENOENT or Errno.ECONNREFUSED)
             {
-                Output.Complain($"no daemon listens at {socket}: start it; if state_dir was changed, restart it");
-                return ExitStatus.NotRunning;
+                return ReportAbsent(socket);
             }
             if (error == Errno.None)
             {
@@ -36,7 +35,7 @@ internal static class Reload
             if (error != Errno.None)
             {
                 bool isForRoot = error == Errno.EACCES;
-                Output.Complain($"{socket}: {error.Text()}{(isForRoot ? ": run this as root" : "")}");
+                Output.Complain($"{socket}: {error.Text()}{(isForRoot ? $": {Finding.AsRoot}" : "")}");
                 return isForRoot ? ExitStatus.NotPermitted : ExitStatus.Failure;
             }
             return Report(connection);
@@ -48,6 +47,20 @@ internal static class Reload
                 SocketFd.Close(connection);
             }
         }
+    }
+
+    private static int ReportAbsent(string socket)
+    {
+        var owner = PortOwner.Find();
+        if (owner is { IsBound: true, Name: "iwpmd" })
+        {
+            Output.Complain(
+                $"process {owner.ProcessId} (iwpmd) runs, and does not listen at {socket}: it is rdma-core's, or was "
+                    + "started with another state_dir: restart it");
+            return ExitStatus.Failure;
+        }
+        Output.Complain($"no daemon listens at {socket}: start it");
+        return ExitStatus.NotRunning;
     }
 
     private static int Report(int connection)

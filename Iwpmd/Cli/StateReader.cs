@@ -49,6 +49,9 @@ internal sealed record StateReading(
     /// </summary>
     public TimeSpan SinceHeartbeat => State is null ? TimeSpan.Zero : StateTime.Since(State.Header.SeenEmptyAt, Now);
 
+    /// <summary>There may be a daemon, with mappings.</summary>
+    public bool IsUnknown => Condition is DaemonCondition.NotPermitted or DaemonCondition.Unreadable;
+
     public bool IsDaemonThere =>
         Condition is DaemonCondition.Running or DaemonCondition.Starting or DaemonCondition.Hung;
 }

@@ -128,8 +128,8 @@ internal sealed class Status(Func<RdmaDevice[]> readDevices) : IView
         }
         HealthRow health = state.Health;
         page.Line(
-            $"mappings   {state.Mappings.Length} of {state.Capacity}: {string.Join(", ", kinds)}; {references} "
-                + "references");
+            $"mappings   {state.Mappings.Length} of {state.Capacity}: {string.Join(", ", kinds)}; "
+                + Format.Count((int)references, "reference"));
         string used = $"{Health.PortsUsed(reading)} of {Health.PortsInAll(health)} used";
         string reserved = health.ReservedPorts == 0 ? "" : $", {health.ReservedPorts} of them reserved";
         page.Line($"ports      {used}, {health.LowestPort} to {health.HighestPort}{reserved}");

@@ -65,8 +65,15 @@ internal static class StatusJson
             json.WriteStartArray("addresses"u8);
             Array.ForEach(one.Device.Addresses, address => json.WriteStringValue(address.AddressText()));
             json.WriteEndArray();
-            json.WriteString("state"u8, one.State);
-            json.WriteNumber("mappings"u8, one.Mappings);
+            json.WriteString("state"u8, one.State); // null as well
+            if (one.State is null)
+            {
+                json.WriteNull("mappings"u8);
+            }
+            else
+            {
+                json.WriteNumber("mappings"u8, one.Mappings);
+            }
             json.WriteEndObject();
         }
         json.WriteEndArray();

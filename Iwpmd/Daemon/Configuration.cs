@@ -56,14 +56,14 @@ internal sealed record Configuration
         new("allow", NetworkList, "all", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
                 ? c.With(c.Admission.Access with { Allowed = networks }) : null)
-        { OtherWords = ["allow", "permit", "access", "acl", "whitelist"] },
+        { OtherWords = ["allow", "permit", "access", "acl", "whitelist", "trust"] },
         new("deny", NetworkList, "none", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks)
                 ? c.With(c.Admission.Access with { Denied = networks }) : null)
         { OtherWords = ["deny", "denied", "block", "reject", "forbid", "blacklist"] },
         new("interface", "names of network interfaces", "any", (c, text) =>
             TryParseInterfaces(text, out string[] names) ? c with { Interfaces = names } : null)
-        { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind"] },
+        { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind", "nic"] },
         new("answers_from", "any or asked", "any", (c, text) =>
             TryParseAnswers(text, out AnswerSource from) ? c.With(c.PortMapper with { AnswersFrom = from }) : null)
         { OtherWords = ["answer"] },
@@ -205,7 +205,7 @@ internal sealed record Configuration
         level = text switch
         {
             "error" => LogLevel.Error,
-            "warning" => LogLevel.Warning,
+            "warning" or "warn" => LogLevel.Warning,
             "info" => LogLevel.Information,
             "debug" => LogLevel.Debug,
             _ => LogLevel.None,

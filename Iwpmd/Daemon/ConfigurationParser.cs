@@ -62,7 +62,8 @@ internal sealed class ConfigurationParser
         string[] parts = line.Split('=', 2, StringSplitOptions.TrimEntries);
         string name = parts.Length == 2 ? parts[0] : line.Split(NameEnds, 2)[0];
         ConfigurationKey? key = Array.Find(Configuration.Keys, one => one.Name == name) ?? FindNearest(name);
-        bool restricts = key is { Restricts: true };
+        // A network under a name that nobody knows was meant to restrict as well.
+        bool restricts = key is { Restricts: true } || (key is null && parts.Length == 2 && HasNetwork(parts[1]));
         if (parts.Length == 1)
         {
             Complain(number, $"'{line}' has no '='", "the line is ignored", restricts);
@@ -110,6 +111,10 @@ internal sealed class ConfigurationParser
         string end = isFatal ? "the daemon does not start, since this restricts who is served or heard" : consequence;
         _complaints.Add(new Complaint(line, $"{fault}: {end}", isFatal));
     }
+
+    private static bool HasNetwork(string text) => Array.Exists(
+        text.Split([',', ' ', '\t'], StringSplitOptions.RemoveEmptyEntries),
+        one => one.AsSpan().ContainsAny('.', ':') && InetNetwork.TryParse(one, out _));
 
     /// <summary>The intended key, if the name is misspelt or a synonym.</summary>
     private static ConfigurationKey? FindNearest(string name)

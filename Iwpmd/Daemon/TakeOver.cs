@@ -28,7 +28,9 @@ internal sealed class TakeOver : IDisposable
         }
         var result = new TakeOver(connection, new HandedOverFds());
         error = error != Errno.None ? error : PassedFds.Send(connection, [HandOver.Request], [], HandOver.Timeout);
-        string? problem = error != Errno.None ? error.Text() : result.ReceiveAll();
+        string? problem = error == Errno.EACCES ? $"{error.Text()}: run this as root"
+            : error != Errno.None ? error.Text()
+            : result.ReceiveAll();
         if (problem is null)
         {
             return result;
