@@ -36,7 +36,8 @@ internal sealed partial class PeerRecording
                 byte[] bytes = Convert.FromHexString(match.Groups[4].Value);
                 _ = PeerMessage.TryParse(bytes, out PeerMessage message, out _);
                 _lines.Add(new Line(
-                    _world.Now + TimeSpan.FromSeconds(seconds), match.Groups[2].Value == "in", InetEndpoint.Parse(match.Groups[3].Value), bytes, message));
+                    _world.Now + TimeSpan.FromSeconds(seconds), match.Groups[2].Value == "in",
+                    InetEndpoint.Parse(match.Groups[3].Value), bytes, message));
             }
         }
     }
