@@ -74,7 +74,7 @@ help: ## prints this list
 		ARCH 'the processor, amd64 or arm64; for the other one than this: make deps FOR=cross' \
 		PREFIX 'where install puts it: /usr, or /usr/local; uninstall wants the same' \
 		DESTDIR 'a folder that takes the place of the root for install and uninstall' \
-		FOR 'what deps is for: build, cross, install, demo, lab, lasting, deb, rpm, bench, check' \
+		FOR 'what deps is for: check (the default), build, cross, install, demo, lab, lasting, deb, rpm, bench' \
 		PROPERTIES 'properties of MSBuild: -p:NAME=VALUE'
 
 STRIP = $(CROSS)strip --remove-section=.comment
@@ -150,9 +150,9 @@ oci: oci-deps image ## builds the image of a container, the OCI layout out/oci
 	umoci gc --layout $(OUT)/oci
 	rm -r $(OUT)/oci-tree
 
-# The lists are in dist/packages. FOR: build, install, demo, lab, lasting, deb, rpm, bench, or all of it.
+# The lists are in dist/packages.
 FOR ?= check
-deps: ## installs Debian's packages for FOR=build, install, demo, lab, lasting, deb, rpm, bench or (all tests) check
+deps: ## installs Debian's packages for FOR=check (all tests), or demo, build, deb, ...: see below; root
 	@dist/need $(FOR)
 
 .PHONY: lab-deps lab-lasting-deps fuzz-deps fuzz-managed-deps bench-deps bench-lab-deps deb-deps rpm-deps
