@@ -226,11 +226,11 @@ public sealed class HandOverTests : IDisposable
     {
         DaemonProcess first = StartFirst();
         Add("10.0.0.1:5000");
-        Assert.Equal(["netlink", "udp", "udp", "udp", "udp"], _manager.Stored);
+        _manager.ExpectStored("netlink", "udp", "udp", "udp", "udp");
         first.Stop();
-        Assert.Equal(["netlink", "ports", "udp", "udp", "udp", "udp"], _manager.Stored);
+        _manager.ExpectStored("netlink", "ports", "udp", "udp", "udp", "udp");
         StartManaged();
-        Assert.Equal(["netlink", "udp", "udp", "udp", "udp"], _manager.Stored);
+        _manager.ExpectStored("netlink", "udp", "udp", "udp", "udp");
     }
 
     [Fact]

@@ -35,16 +35,12 @@ internal sealed class ServiceManager : IDisposable
         _thread.Start();
     }
 
-    /// <summary>Names of what is stored.</summary>
-    public string[] Stored
+    /// <summary>These names, in order, are those of what is stored, once it has read what it was told.</summary>
+    public void ExpectStored(params string[] names)
     {
-        get
-        {
-            lock (_lock)
-            {
-                return [.. _stored.Select(s => s.Name).Order()];
-            }
-        }
+        string[] stored = [];
+        _ = SpinWait.SpinUntil(() => (stored = ReadStored()).SequenceEqual(names), Timeouts.Answer);
+        Assert.Equal(names, stored);
     }
 
     public string[] Texts
@@ -95,6 +91,14 @@ internal sealed class ServiceManager : IDisposable
         _thread.Join();
         _stored.ForEach(s => SocketFd.Close(s.Fd));
         SocketFd.Close(_socket);
+    }
+
+    private string[] ReadStored()
+    {
+        lock (_lock)
+        {
+            return [.. _stored.Select(s => s.Name).Order()];
+        }
     }
 
     private void Serve()
