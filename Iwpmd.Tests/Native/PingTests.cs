@@ -102,7 +102,7 @@ public sealed class PingTests : IDisposable
         Assert.Equal(1, result.Status);
         Assert.Equal(
             "asking the port mapper of 10.0.0.2\n1: no port mapper (ICMP unreachable): Connection refused "
-                + "(ECONNREFUSED)\n1 asked, none answered\n",
+                + "(ECONNREFUSED): start iwpmd there\n1 asked, none answered\n",
             result.Output);
     }
 

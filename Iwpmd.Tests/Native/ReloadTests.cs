@@ -123,7 +123,7 @@ public class ReloadTests
         scene.Host.Write("/etc/iwpmd.conf", "state_dir=/run/other\n");
         CommandResult reload = Command.Run(scene.Host, "reload");
         Assert.Equal(
-            (1, $"iwpmd: process {scene.Daemon.ProcessId} (iwpmd) runs, and does not listen at /run/other/takeover: it "
+            (1, $"iwpmd: process {scene.Daemon.Id} (iwpmd) runs, and does not listen at /run/other/takeover: it "
                 + "is rdma-core's, or was started with another state_dir: restart it\n"),
             (reload.Status, reload.Errors));
     }
