@@ -301,6 +301,7 @@ install: $(BUILT) ## installs it, below DESTDIR, with PREFIX=/usr
 	test -e $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf || install -D -m 644 iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf || \
 		install -D -m 644 dist/iwpmd-modules.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf
+	@[ -n '$(DESTDIR)' ] || echo 'to be done: systemd-sysusers && systemctl daemon-reload && udevadm control --reload'
 
 # The reverse, with the same variables. What an administrator may have changed goes with PURGE=1 only.
 CONFIGURATION = $(DESTDIR)$(SYSCONFDIR)/iwpmd.conf $(DESTDIR)$(SYSCONFDIR)/rdma/modules/iwpmd.conf

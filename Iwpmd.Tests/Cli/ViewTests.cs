@@ -289,6 +289,9 @@ public class ViewTests
         Assert.Equal("0 failures and 1 warning in 2 checks; first b: look at it", Doctor.Sum([good, doubt]));
         Assert.Equal("2 failures and 1 warning in 4 checks; first c: mend it", Doctor.Sum([good, doubt, bad, bad]));
         Assert.Equal("1 failure and 0 warnings in 1 check; first c: broken", Doctor.Sum([bad with { Remedy = "" }]));
+        Finding hidden = doubt with { Check = "d", Remedy = Finding.AsRoot };
+        Assert.Equal("0 failures and 2 warnings in 2 checks; first d: run this as root", Doctor.Sum([doubt, hidden]));
+        Assert.Equal("1 failure and 2 warnings in 3 checks; first c: mend it", Doctor.Sum([doubt, hidden, bad]));
         var text = new StringWriter();
         Doctor.Write(new TextOutput(text, int.MaxValue, false), [bad]);
         Assert.Equal(
