@@ -62,7 +62,7 @@ PUBLISH = dotnet publish Iwpmd/Iwpmd.csproj -c Release -r $(RID) --nologo -v qui
 	$(OFF_LINE) $(if $(CROSS),-p:CrossPrefix=$(CROSS)) $(if $(FRAMEWORK),-p:IwpmdFramework=$(FRAMEWORK)) $(PROPERTIES)
 
 .PHONY: all help static image install uninstall deps check demo lab lab-lasting fresh audit fuzz fuzz-managed bench
-.PHONY: bench-lab deb rpm dist doc worlds sysext oci source offline reproduce simulate clean FORCE
+.PHONY: bench-lab deb rpm dist doc worlds sysext oci source offline reproduce simulate mutants clean FORCE
 
 all: $(OUT)/iwpmd ## builds out/iwpmd; needs no rights
 
@@ -212,6 +212,10 @@ simulate: ## plays histories of hosts and daemons for SECONDS=60; SEED=N prints 
 	dotnet build simulator -c Release --nologo -v quiet --artifacts-path $(OUT)/build/simulator
 	dotnet $(SIMULATOR) $(if $(SEED),--seed $(SEED),--seconds $(SECONDS)) $(SIMULATE)
 
+# Not part of check: it takes hours. MUTATE: folders or files of Iwpmd, as in mutants/run.
+mutants: ## changes Core, State and Wire, and lists changes that no test finds; MUTATE=Wire for a part
+	mutants/run $(MUTATE)
+
 # Our daemon beside rdma-core's, by numbers; see bench/README.md. BENCH=--quick for a glance. bench-lab: the same on a
 # real kernel.
 bench: bench-deps all static ## measures it beside rdma-core's daemon; root
@@ -226,7 +230,7 @@ doc: ## renders the manual pages to HTML, in out/doc
 	dist/manual out/doc
 
 clean: ## removes what was built, downloaded and unpacked
-	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj
+	rm -rf out Iwpmd/bin Iwpmd/obj Iwpmd.Tests/bin Iwpmd.Tests/obj mutants/*/bin mutants/*/obj
 
 VERSION = $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
 # Of the last change, so that the same sources make the same package; in what `make dist` makes, the files have that

@@ -17,7 +17,10 @@ public partial class DocumentTests
             "SECURITY.md", "NEWS", "bench/README.md", "fuzz/README.md", "lab/README.md"];
 
     private static readonly string[] SourceFolders =
-        ["bench", "deb", "dist", "findings", "fuzz", "lab", "rpm", "simkernel", "simulator", "Iwpmd", "Iwpmd.Tests"];
+    [
+        "bench", "deb", "dist", "findings", "fuzz", "lab", "mutants", "rpm", "simkernel", "simulator", "Iwpmd",
+        "Iwpmd.Tests",
+    ];
 
     private static readonly string[] SourceFiles =
         ["Makefile", "Directory.Build.props", "Directory.Build.targets", "iwpmd.8", "iwpmd.conf", "iwpmd.conf.5"];

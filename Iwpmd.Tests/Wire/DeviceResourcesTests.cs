@@ -128,6 +128,43 @@ public partial class DeviceResourcesTests
             found);
     }
 
+    [Fact]
+    public void A_count_of_another_resource_or_a_damaged_one_is_none()
+    {
+        const string Name = "0a00 1100 636d5f6964000000", Count = "0c00 1200 0700000000000000";
+
+        Assert.True(TryCount(Name + Count));
+        Assert.False(TryCount("0700 1100 71700000" + Count));
+        Assert.False(TryCount(Count + Name)); // whose it is must be known
+        Assert.False(TryCount(Name));
+        Assert.False(TryCount(Name + "0800 1200 07000000"));
+        Assert.False(DeviceResources.TryReadCount([.. Summary(Name + Count), .. Hex.Bytes("0300 0100")], out _, out _));
+
+        static bool TryCount(string entry) => DeviceResources.TryReadCount(Summary(entry), out _, out _);
+        static byte[] Summary(string entry)
+        {
+            byte[] bytes = Hex.Bytes(entry);
+            return [.. Header(bytes.Length + 8, 0x0f), .. Header(bytes.Length + 4, 0x10), .. bytes];
+        }
+        static byte[] Header(int length, byte type) => [(byte)length, 0, type, 0];
+    }
+
+    [Fact]
+    public void An_endpoint_has_nothing_of_the_one_before_it()
+    {
+        var endpoints = new DeviceResources.EndpointReader(Recorded("""
+            9c00 1e00
+              9000 1f00  0500 1b00 08000000  8400 2100 0200 1b58 0a000001 [120]
+              0800 1f00  0400 6300
+            """));
+
+        Assert.True(endpoints.MoveNext());
+        Assert.Equal(("10.0.0.1:7000", true), (endpoints.Local.ToString(), endpoints.IsListening));
+        Assert.True(endpoints.MoveNext());
+        Assert.Equal((default, false), (endpoints.Local, endpoints.IsListening));
+        Assert.False(endpoints.MoveNext());
+    }
+
     private static byte[] Recorded(string text) =>
         Hex.Bytes(ZerosPattern.Replace(
             text, match => new string('0', 2 * int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Iwpmd.Wire;
 using Xunit;
 
@@ -36,6 +37,19 @@ public class FixedNameTests
     {
         Assert.NotEqual(new FixedName("siw0"), new FixedName("siw1"));
         Assert.NotEqual(new FixedName("siw"), new FixedName("siw0"));
+        Assert.True(new FixedName("siw0").Equals((object)new FixedName("siw0")));
+        Assert.False(new FixedName("siw0").Equals((object)new FixedName("siw1")));
+        Assert.False(new FixedName("siw0").Equals("siw0"));
+    }
+
+    /// <summary>In a row of the state that something damaged.</summary>
+    [Fact]
+    public void A_name_without_a_NUL_ends_with_its_bytes()
+    {
+        FixedName name = default;
+        MemoryMarshal.AsBytes(new Span<FixedName>(ref name)).Fill((byte)'x');
+
+        Assert.Equal(new string('x', 32), name.ToString());
     }
 
     [Fact]

@@ -98,4 +98,57 @@ public class InetEndpointTests
         Assert.Equal([.. address, .. new byte[16 - address.Length]], field);
         Assert.Equal(endpoint, InetEndpoint.FromAddressBytes(address, 5000));
     }
+
+    [Fact]
+    public void A_field_of_four_bytes_takes_a_v4_address()
+    {
+        byte[] field = Hex.Dirty(4);
+        InetEndpoint.Parse("10.0.0.1:5000").WriteAddress(field);
+
+        Assert.Equal(Hex.Bytes("0a000001"), field);
+    }
+
+    [Theory]
+    [InlineData("[::ffff:10.0.0.1]:1", true)]
+    [InlineData("[::10.0.0.1]:1", false)]
+    [InlineData("[::fffe:10.0.0.1]:1", false)]
+    [InlineData("[fd00::ffff:10.0.0.1]:1", false)]
+    [InlineData("10.0.0.1:1", false)]
+    public void An_IPv4_address_in_IPv6_form_begins_with_ffff_behind_zeros(string text, bool isMapped) =>
+        Assert.Equal(isMapped, InetEndpoint.Parse(text).IsMapped);
+
+    [Fact]
+    public void Without_the_scopes_only_the_address_is_compared()
+    {
+        InetEndpoint local = InetEndpoint.Parse("[fe80::1%2]:1");
+
+        Assert.True(local.SameIp(InetEndpoint.Parse("[fe80::1%3]:2")));
+        Assert.False(local.SameIp(InetEndpoint.Parse("[fe80::2%2]:1")));
+    }
+
+    [Theory]
+    [InlineData("10.0.0.1", "10.0.0.1:0")]
+    [InlineData("0.0.0.0", "0.0.0.0:0")]
+    [InlineData("fd00::1", "[fd00::1]:0")]
+    [InlineData("fd00:0:0::1", "[fd00::1]:0")]
+    [InlineData("fe80::1%2", "[fe80::1%2]:0")]
+    public void An_address_is_read_as_people_write_it(string text, string endpoint)
+    {
+        Assert.True(InetEndpoint.TryParseAddress(text, out InetEndpoint address));
+        Assert.Equal(endpoint, address.ToString());
+    }
+
+    /// <summary>The library takes some of them, for another address.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData("10")]
+    [InlineData("10.1")]
+    [InlineData("010.0.0.1")]
+    [InlineData("0x0a000001")]
+    [InlineData("10.0.0.1 ")]
+    [InlineData("[fd00::1]")]
+    [InlineData("[fd00::1]:1")]
+    [InlineData("host")]
+    public void No_other_form_is_an_address(string text) =>
+        Assert.False(InetEndpoint.TryParseAddress(text, out _));
 }

@@ -252,6 +252,22 @@ public class KernelRequestTests
     public void The_end_of_a_replayed_batch_says_nothing() =>
         Assert.Equal((null, "end of a batch"), Parse(Hex.Bytes("10000000 0300 0200 00000000 af000000")));
 
+    [Theory]
+    [InlineData("14000000 0300 0200 07000000 af000000  00000000", true, 0)]
+    [InlineData("14000000 0200 0000 07000000 af000000  eaffffff", true, -22)]
+    [InlineData("24000000 0200 0000 07000000 af000000  97ffffff 10000000 0108 0100 07000000 af000000", true, -105)]
+    [InlineData("10000000 0300 0200 07000000 af000000", false, 0)] // the end of a batch
+    [InlineData("13000000 0200 0000 07000000 af000000  eaffff", false, 0)]
+    [InlineData("14000000 0108 0100 07000000 af000000  eaffffff", false, 0)]
+    public void An_ACK_has_the_number_of_our_message_and_a_result(string bytes, bool isAck, int expected)
+    {
+        byte[] message = Hex.Bytes(bytes);
+        bool read = KernelRequest.TryReadAck(
+            NetlinkHeader.Read(message), message.AsSpan(NetlinkHeader.Size), out uint sequence, out int result);
+
+        Assert.Equal((isAck, 7u, expected), (read, sequence, result));
+    }
+
     // The numbers behind HELLO are those of Done, Error and Malformed here; 256 and more are operations cut to a byte.
     [Theory]
     [InlineData(0x0804)]

@@ -34,6 +34,17 @@ public class NetlinkAttributesTests
     }
 
     [Fact]
+    public void The_last_attribute_may_be_empty()
+    {
+        var reader = new AttributeReader(Hex.Bytes("0400 0700"));
+
+        Assert.True(reader.MoveNext());
+        Assert.Equal((7, 0), (reader.Type, reader.Value.Length));
+        Assert.False(reader.MoveNext());
+        Assert.Null(reader.Error);
+    }
+
+    [Fact]
     public void The_two_high_bits_of_a_type_are_no_part_of_it()
     {
         var reader = new AttributeReader(Hex.Bytes("0800 01c0 00000000"));
@@ -79,8 +90,10 @@ public class NetlinkAttributesTests
     }
 
     [Theory]
+    [InlineData("0400 0100", "UInt8")]
     [InlineData("0500 0100 01 000000", "UInt16")]
     [InlineData("0700 0100 010203 00", "UInt32")]
+    [InlineData("0b00 0100 01020304050607 00", "UInt64")]
     [InlineData("0400 0100", "UInt16")]
     [InlineData("0400 0100", "Name")]
     [InlineData("0800 0100 73697730", "Name")] // no NUL
@@ -94,8 +107,10 @@ public class NetlinkAttributesTests
 
         object value = form switch
         {
+            "UInt8" => reader.UInt8(),
             "UInt16" => reader.UInt16(),
             "UInt32" => reader.UInt32(),
+            "UInt64" => reader.UInt64(),
             "Name" => reader.Name(7),
             _ => reader.Endpoint(),
         };
@@ -103,6 +118,18 @@ public class NetlinkAttributesTests
         Assert.Equal(Activator.CreateInstance(value.GetType()), value);
         Assert.NotNull(reader.Error);
         Assert.False(reader.MoveNext());
+    }
+
+    [Fact]
+    public void Each_number_is_read_from_as_many_bytes_as_it_has()
+    {
+        var reader = new AttributeReader(Hex.Bytes("0c00 0100 f8f7f6f5f4f3f2f1"));
+        Assert.True(reader.MoveNext());
+
+        Assert.Equal(
+            (0xf8, 0xf7f8, 0xf5f6f7f8, 0xf1f2f3f4f5f6f7f8),
+            (reader.UInt8(), reader.UInt16(), reader.UInt32(), reader.UInt64()));
+        Assert.Null(reader.Error);
     }
 
     [Fact]

@@ -128,6 +128,18 @@ public class PeerMessageTests
     public void Another_version_is_dropped(string first, string reason) =>
         Assert.Equal(reason, ReasonToDrop(Hex.Bytes(first + Request4[2..])));
 
+    /// <summary>An ICMP error may quote only the beginning of a Request.</summary>
+    [Theory]
+    [InlineData(64, true)]
+    [InlineData(16, true)]
+    [InlineData(15, false)]
+    [InlineData(0, false)]
+    public void The_handle_is_read_from_the_first_sixteen_bytes(int length, bool isThere)
+    {
+        Assert.Equal(isThere, PeerMessage.TryReadHandle(Hex.Bytes(Request4).AsSpan(0, length), out ulong handle));
+        Assert.Equal(isThere ? 0x0123456789abcdeful : 0, handle);
+    }
+
     private static string? ReasonToDrop(byte[] bytes)
     {
         Assert.False(PeerMessage.TryParse(bytes, out PeerMessage message, out string? reason));
