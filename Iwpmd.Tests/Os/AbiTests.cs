@@ -96,16 +96,12 @@ public sealed class AbiTests
     }
 
     [Fact]
-    public void Every_error_number_has_its_C_name_and_the_words_of_strerror()
+    public void Every_error_number_has_its_C_name()
     {
-        Errno[] errors = [.. Enum.GetValues<Errno>().Where(error => error != Errno.None)];
-        Assert.All(
-            errors, error => Assert.Equal($"{Marshal.GetPInvokeErrorMessage((int)error)} ({error})", error.Text()));
-        var expected = errors.ToDictionary(error => error.ToString(), error => (long)error);
+        var expected = Enum.GetValues<Errno>().Where(error => error != Errno.None)
+            .ToDictionary(error => error.ToString(), error => (long)error);
         AssertSame(X64, expected);
         AssertSame(Arm64, expected);
-        Assert.Equal("Address already in use (EADDRINUSE)", Errno.EADDRINUSE.Text());
-        Assert.Equal("errno 4711", ((Errno)4711).Text());
     }
 
     private static string ExpressionFor(string name)

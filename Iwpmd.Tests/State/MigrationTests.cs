@@ -112,6 +112,45 @@ public class MigrationTests
     }
 
     [Fact]
+    public void Rows_without_a_peer_displace_none()
+    {
+        InetEndpoint[] peers = [.. Enumerable.Range(1, 250).Select(host => InetEndpoint.Parse($"10.0.0.{host}:0"))
+            .Where(peer => PeerSet.First(_old, peer) == 0).Take(PeerSet.Ways)];
+        foreach (InetEndpoint peer in peers)
+        {
+            using var change = new RowChange<PeerRow>(ref _old.Peers[PeerSet.Oldest(_old, peer)]);
+            (change.Row.Address, change.Row.LastSeenAt) = (peer, new TimeSpan(1));
+        }
+
+        Copy();
+
+        Assert.Equal(PeerSet.Ways, peers.Length);
+        Assert.Equal(peers, _new.Peers[..PeerSet.Ways].ToArray().Select(row => (InetEndpoint)row.Address));
+    }
+
+    [Theory]
+    [InlineData(8)]
+    [InlineData(0)]
+    public void A_state_may_end_with_its_last_row(int conversations)
+    {
+        StateLayout old = Fresh(new StateCapacity(8, conversations, 0));
+        foreach (ref MappingRow row in old.Mappings)
+        {
+            using var change = new RowChange<MappingRow>(ref row);
+            change.Row.State = MappingState.Held;
+        }
+        foreach (ref ConversationRow row in old.Conversations)
+        {
+            using var change = new RowChange<ConversationRow>(ref row);
+            change.Row.Handle = 1;
+        }
+
+        Assert.Equal(8, StateMigration.CountMappings(old.Bytes, old.Geometry));
+        Assert.Equal(0, StateMigration.Copy(old.Bytes, old.Geometry, _new));
+        Assert.Equal((8, 0), (_new.Header.MappingsHighWater, _new.Header.ConversationsHighWater));
+    }
+
+    [Fact]
     public void A_damaged_peer_is_left_out()
     {
         InetEndpoint peer = InetEndpoint.Parse("10.0.0.1:0");
@@ -155,8 +194,8 @@ public class MigrationTests
         {
             BitConverter.TryWriteBytes(source.AsSpan(geometry.CountersAt + (i * 8)), 1000ul + (ulong)i);
         }
-        Span<ClientRow> rows = MemoryMarshal.Cast<byte, ClientRow>(
-            source.AsSpan(geometry.ClientsAt, clients * geometry.ClientSize));
+        // what stands behind the clients looks like more of them
+        Span<ClientRow> rows = MemoryMarshal.Cast<byte, ClientRow>(source.AsSpan(geometry.ClientsAt));
         foreach (ref ClientRow row in rows)
         {
             using var change = new RowChange<ClientRow>(ref row);

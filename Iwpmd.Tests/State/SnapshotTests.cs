@@ -24,7 +24,7 @@ public class SnapshotTests
         {
             using var change = new RowChange<MappingRow>(ref _state.Mappings[i]);
             (change.Row.Local, change.Row.State) =
-                (InetEndpoint.Parse(s_ordered[(i * 7) % s_ordered.Length]), MappingState.Held);
+                (InetEndpoint.Parse(s_ordered[(i * 3) % s_ordered.Length]), MappingState.Held);
         }
         InetEndpoint[] hosts = [.. s_ordered.Select(text => InetEndpoint.Parse(text).WithPort(0)).Distinct()];
         foreach (InetEndpoint host in hosts)
@@ -58,7 +58,7 @@ public class SnapshotTests
 
         Assert.Equal((7ul, 0ul), (copy.Counter(Counter.Queries), copy.Counter(Counter.Adds)));
         Assert.Equal((3u, 4, 99L), (copy.Health.ReservedPorts, copy.Clients[2].Abi, copy.Header.ProcessId));
-        Assert.Equal(World.Identity.Build, copy.Build);
+        Assert.Equal((World.Identity.Build, World.Identity.BootId), (copy.Build, copy.Header.BootId));
     }
 
     [Fact]

@@ -84,6 +84,8 @@ public partial class DeviceResourcesTests
         Assert.True(DeviceResources.TryReadDevice(
             Hex.Bytes("0800 0100 02000000  0500 0e00 01000000"), out device, out isIwarp));
         Assert.Equal((2u, false), (device, isIwarp));
+        Assert.True(DeviceResources.TryReadDevice(Hex.Bytes("0800 0100 03000000"), out device, out isIwarp));
+        Assert.Equal((3u, false), (device, isIwarp)); // of no kind that is known
 
         Assert.False(DeviceResources.TryReadDevice(Hex.Bytes("0500 0e00 04000000"), out _, out _));
         Assert.False(DeviceResources.TryReadDevice(s_device.AsSpan(0, s_device.Length - 4), out _, out _));

@@ -253,6 +253,60 @@ public class KernelRequestTests
         Assert.Equal((null, "end of a batch"), Parse(Hex.Bytes("10000000 0300 0200 00000000 af000000")));
 
     [Theory]
+    [InlineData(0x0800, "", "device or library name is missing")]
+    [InlineData(0x0800, "0900 0300 7369773000 000000", "device or library name is missing")]
+    [InlineData(0x0800, "0900 0400 7369773000 000000", "device or library name is missing")]
+    [InlineData(0x0801, "", "address is missing")]
+    [InlineData(0x0802, "LOCAL", "address is missing")]
+    [InlineData(0x0806, "", "address is missing")]
+    [InlineData(0x0806, "LOCAL", "address is missing")]
+    [InlineData(0x0806, "0300 0100", "attribute length out of bounds")]
+    [InlineData(0x0807, "", "number is missing")]
+    [InlineData(0x0808, "", "number is missing")]
+    [InlineData(0x0808, "0300 0100", "attribute length out of bounds")]
+    [InlineData(0x0808, "0600 0100 0400 0000 0300 0100", "attribute length out of bounds")]
+    [InlineData(0x0002, "", "NLMSG_ERROR without an error")]
+    public void What_is_missing_is_told(int type, string attributes, string reason)
+    {
+        byte[] payload = attributes == "LOCAL" ? LocalAttribute : Hex.Bytes(attributes);
+
+        Assert.Equal(reason, Parse(KernelBytes.Message(type, 1, 8, 0, payload)).Reason);
+    }
+
+    [Fact]
+    public void A_replayed_mapping_has_both_addresses()
+    {
+        byte[] local = KernelBytes.Attribute(1, KernelBytes.Storage(Local));
+
+        Assert.Equal((null, "address is missing"), Parse(KernelBytes.Message(0x0806, 1, 8, 0, local)));
+        Assert.Equal((null, "address is missing"), Parse(KernelBytes.Message(0x0806, 1, 8, 0, LocalAttribute)));
+    }
+
+    [Fact]
+    public void More_mappings_are_announced_than_two_bytes_can_say()
+    {
+        KernelRequest many = Samples[8] with { Number = 70_000 };
+
+        Assert.Equal((many, null), Parse(KernelBytes.Of(many)));
+    }
+
+    [Fact]
+    public void A_registration_has_names_and_no_addresses()
+    {
+        string longest = new('x', 31);
+        KernelRequest request = Samples[0] with
+        {
+            Interface = new(longest[..15]), Device = new(longest), Library = new(longest),
+        };
+
+        KernelRequest parsed = Parse(KernelBytes.Of(request)).Request!.Value;
+        Assert.Equal(
+            (longest[..15], longest, longest),
+            (parsed.Interface.ToString(), parsed.Device.ToString(), parsed.Library.ToString()));
+        Assert.Equal((default, default, default), (parsed.Local, parsed.Remote, parsed.Mapped));
+    }
+
+    [Theory]
     [InlineData("14000000 0300 0200 07000000 af000000  00000000", true, 0)]
     [InlineData("14000000 0200 0000 07000000 af000000  eaffffff", true, -22)]
     [InlineData("24000000 0200 0000 07000000 af000000  97ffffff 10000000 0108 0100 07000000 af000000", true, -105)]
@@ -270,6 +324,7 @@ public class KernelRequestTests
 
     // The numbers behind HELLO are those of Done, Error and Malformed here; 256 and more are operations cut to a byte.
     [Theory]
+    [InlineData(0x0010)] // the first type that is no control message
     [InlineData(0x0804)]
     [InlineData(0x0805)]
     [InlineData(0x0809)]

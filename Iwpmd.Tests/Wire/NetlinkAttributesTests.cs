@@ -63,7 +63,7 @@ public class NetlinkAttributesTests
         var reader = new AttributeReader(Hex.Bytes(bytes));
 
         Assert.False(reader.MoveNext());
-        Assert.NotNull(reader.Error);
+        Assert.Equal("attribute length out of bounds", reader.Error);
         Assert.False(reader.MoveNext());
     }
 
