@@ -33,6 +33,33 @@ public sealed unsafe class UdpSocketTests : IDisposable
         Assert.Equal(Errno.EAGAIN, receiver.Receive(_buffer, out _));
     }
 
+    [Theory]
+    [InlineData(Libc.AF_INET, "0.0.0.0:0")]
+    [InlineData(Libc.AF_INET, "127.0.0.1:0")]
+    [InlineData(Libc.AF_INET6, "[::]:0")]
+    public void A_socket_of_another_program_is_not_taken_over(int domain, string local)
+    {
+        Assert.Equal(Errno.None, SocketFd.Open(domain, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC, 0, out int fd));
+        Span<byte> address = stackalloc byte[Sockaddr.In6Size];
+        int length = Sockaddr.Write(address, InetEndpoint.Parse(local));
+        Assert.Equal(Errno.None, SocketFd.Bind(fd, address[..length]));
+        Assert.Null(UdpSocket.Adopt(fd));
+        SocketFd.Close(fd);
+    }
+
+    [Theory]
+    [InlineData(IpFamily.V4)]
+    [InlineData(IpFamily.V6)]
+    public void A_socket_is_taken_over_unless_it_was_connected(object family)
+    {
+        UdpSocket socket = Open((IpFamily)family);
+        Assert.Equal(socket.Port, UdpSocket.Adopt(socket.Fd)!.Port);
+        Span<byte> address = stackalloc byte[Sockaddr.In6Size];
+        InetEndpoint loopback = InetEndpoint.Parse(socket.Family == IpFamily.V4 ? "127.0.0.1:9" : "[::1]:9");
+        Assert.Equal(Errno.None, SocketFd.Connect(socket.Fd, address[..Sockaddr.Write(address, loopback)]));
+        Assert.Null(UdpSocket.Adopt(socket.Fd));
+    }
+
     [Fact]
     public void An_answer_leaves_from_the_address_that_was_asked()
     {

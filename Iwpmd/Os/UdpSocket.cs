@@ -55,12 +55,16 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         return null;
     }
 
-    /// <summary>Takes over an open socket, with the port and the options it has.</summary>
+    /// <summary>
+    /// Takes over an open socket, with the port and the options it has; null when it is not one as
+    /// <see cref="TryOpen"/> makes: one of another program may not hear who answers, or reach nobody.
+    /// </summary>
     public static UdpSocket? Adopt(int fd)
     {
         Span<byte> address = stackalloc byte[Sockaddr.In6Size];
         if (SocketFd.ReadLocalAddress(fd, address, out int length) != Errno.None
-            || !Sockaddr.TryRead(address[..length], out InetEndpoint local) || local.Port == 0)
+            || !Sockaddr.TryRead(address[..length], out InetEndpoint local) || local.Port == 0
+            || !local.IsWildcard || !HasOptions(fd, local.Family))
         {
             return null;
         }
@@ -185,7 +189,7 @@ internal sealed unsafe partial class UdpSocket : IDisposable
     private static OpError? Prepare(int fd, IpFamily family, ushort port, out ushort bound)
     {
         bound = 0;
-        Errno error = family == IpFamily.V4 ? SetV4Options(fd) : SetV6Options(fd);
+        Errno error = SetOptions(fd, family);
         if (error != Errno.None)
         {
             return new OpError("setsockopt", error);
@@ -205,16 +209,34 @@ internal sealed unsafe partial class UdpSocket : IDisposable
         return OpError.Check("getsockname", error);
     }
 
-    private static Errno SetV4Options(int fd)
+    private static bool HasOptions(int fd, IpFamily family)
     {
-        Errno error = SocketFd.SetOption(fd, Libc.IPPROTO_IP, Libc.IP_RECVERR, 1);
-        return error != Errno.None ? error : SocketFd.SetOption(fd, Libc.IPPROTO_IP, Libc.IP_PKTINFO, 1);
+        foreach (int option in OptionsOf(family, out int level))
+        {
+            if (SocketFd.ReadOption(fd, level, option, out int value) != Errno.None || value != 1)
+            {
+                return false;
+            }
+        }
+        return true;
     }
 
-    private static Errno SetV6Options(int fd)
+    private static Errno SetOptions(int fd, IpFamily family)
     {
-        Errno error = SocketFd.SetOption(fd, Libc.IPPROTO_IPV6, Libc.IPV6_V6ONLY, 1);
-        error = error != Errno.None ? error : SocketFd.SetOption(fd, Libc.IPPROTO_IPV6, Libc.IPV6_RECVERR, 1);
-        return error != Errno.None ? error : SocketFd.SetOption(fd, Libc.IPPROTO_IPV6, Libc.IPV6_RECVPKTINFO, 1);
+        Errno error = Errno.None;
+        foreach (int option in OptionsOf(family, out int level))
+        {
+            error = error != Errno.None ? error : SocketFd.SetOption(fd, level, option, 1);
+        }
+        return error;
+    }
+
+    private static ReadOnlySpan<int> OptionsOf(IpFamily family, out int level)
+    {
+        bool isV4 = family == IpFamily.V4;
+        level = isV4 ? Libc.IPPROTO_IP : Libc.IPPROTO_IPV6;
+        return isV4
+            ? [Libc.IP_RECVERR, Libc.IP_PKTINFO]
+            : [Libc.IPV6_V6ONLY, Libc.IPV6_RECVERR, Libc.IPV6_RECVPKTINFO];
     }
 }
