@@ -415,11 +415,13 @@ public sealed class HandOverTests : IDisposable
         Assert.Equal(41000, Add("10.0.0.1:5000"));
     }
 
-    [Fact]
-    public void What_the_manager_passes_and_is_not_ours_is_closed_and_named()
+    [Theory]
+    [InlineData("/dev/null")]
+    [InlineData("/etc/passwd")] // state files are plain ones too, but no manager has them
+    public void What_the_manager_passes_and_is_not_ours_is_closed_and_named(string path)
     {
         StartFirst().Stop();
-        _manager.Keep("other", File.OpenHandle("/dev/null"));
+        _manager.Keep("other", File.OpenHandle(path));
         StartManaged().ExpectLog("daemon: closed an unexpected inherited descriptor: no socket");
     }
 

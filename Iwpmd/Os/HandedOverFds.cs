@@ -13,6 +13,7 @@ namespace Iwpmd.Os;
 internal sealed class HandedOverFds
 {
     private const int FirstPassed = 3; // SD_LISTEN_FDS_START
+    private const string NoSocket = "no socket";
 
     private readonly int[] _received = new int[PassedFds.MaxFds];
 
@@ -24,7 +25,7 @@ internal sealed class HandedOverFds
     /// <summary>Bound TCP sockets.</summary>
     public List<int> TcpPorts { get; } = [];
 
-    /// <summary>A plain file; -1 when there is none.</summary>
+    /// <summary>A plain file, which only a takeover has; -1 when there is none.</summary>
     public int File { get; private set; } = -1;
 
     public List<string> Useless { get; } = [];
@@ -41,6 +42,11 @@ internal sealed class HandedOverFds
                 _ = Libc.fcntl(fd, Libc.F_SETFD, Libc.FD_CLOEXEC);
                 result.Add(fd, netlinkProtocol);
             }
+        }
+        if (result.File >= 0)
+        {
+            result.Reject(result.File, NoSocket); // the manager is given none
+            result.File = -1;
         }
         return result;
     }
@@ -112,7 +118,7 @@ internal sealed class HandedOverFds
             File = fd;
             return;
         }
-        Reject(fd, "no socket");
+        Reject(fd, NoSocket);
     }
 
     private void Reject(int fd, string kind)
