@@ -70,6 +70,19 @@ public sealed class EndpointDumpTests : IDisposable
     }
 
     [Fact]
+    public void A_list_that_the_kernel_calls_inconsistent_is_not_believed()
+    {
+        _scene.AddMapping("10.0.0.1:5000");
+        _scene.Kernel.AnswerDevices(question => Truth(question, 1, "10.0.0.1:5001").Select(datagram =>
+        {
+            datagram[6] |= (byte)(question.Operation == RDMA_NLDEV_CMD_RES_CM_ID_GET ? NLM_F_DUMP_INTR : 0);
+            return (datagram, 0u);
+        }));
+        HijackRegistration();
+        Assert.Contains("endpoints came or went while they were listed", _scene.Daemon.ExpectLog("kernel: audit"));
+    }
+
+    [Fact]
     public void Requests_do_not_wait_for_a_kernel_that_is_silent_about_its_devices()
     {
         _scene.AddMapping("10.0.0.1:5000");

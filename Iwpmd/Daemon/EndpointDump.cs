@@ -114,6 +114,11 @@ internal sealed class EndpointDump(PortMapper mapper, ILogger log)
             {
                 continue;
             }
+            if ((messages.Header.Flags & NetlinkHeader.Interrupted) != 0)
+            {
+                End("endpoints came or went while they were listed", now);
+                return;
+            }
             bool isAck = KernelRequest.TryReadAck(messages.Header, messages.Payload, out _, out int result);
             if (isAck && result != 0)
             {

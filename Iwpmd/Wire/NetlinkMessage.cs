@@ -19,6 +19,9 @@ internal readonly record struct NetlinkHeader(int Length, ushort Type, ushort Fl
     /// <summary>Flag: more messages of the same answer follow, up to DONE.</summary>
     public const ushort Multi = RdmaNetlink.NLM_F_MULTI;
 
+    /// <summary>The dump is not consistent, since what it lists changed meanwhile.</summary>
+    public const ushort Interrupted = RdmaNetlink.NLM_F_DUMP_INTR;
+
     public int Client => Type >> 10;
 
     public int Operation => Type & 0x3ff;

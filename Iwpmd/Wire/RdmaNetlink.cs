@@ -14,6 +14,7 @@ internal static class RdmaNetlink
     public const ushort NLMSG_MIN_TYPE = 16;
     public const ushort NLM_F_REQUEST = 1;
     public const ushort NLM_F_MULTI = 2;
+    public const ushort NLM_F_DUMP_INTR = 0x10;
     public const ushort NLM_F_DUMP = 0x300;
 
     public const int RDMA_NL_IWCM = 2;
