@@ -4,7 +4,9 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <linux/netlink.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +15,42 @@
 
 #define SOON 3000 /* messages that pass before something happens */
 
+#define DEVICE_TYPE 0x000e0005 /* nla_type and nla_len of RDMA_NLDEV_ATTR_DEV_NODE_TYPE */
+
 static long sends;
+static bool is_set_up; /* it has said something to the kernel */
 
 static int is(const char *fault)
 {
 	const char *asked = getenv("FUZZ_FAULT");
 
 	return asked && strcmp(asked, fault) == 0;
+}
+
+/* Not the first process of a run. */
+static bool is_next(void)
+{
+	const char *life = getenv("FUZZ_LIFE");
+
+	return life && strcmp(life, "0") != 0;
+}
+
+static bool is_stream(int fd)
+{
+	int type = 0;
+	socklen_t length = sizeof type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+/* One of the ports of the process before, without a word. */
+static void forget(void)
+{
+	int fd = 3;
+
+	while (fd < 2048 && !is_stream(fd))
+		fd++;
+	dup3(2, fd, O_CLOEXEC); /* which its sandbox lets it do */
 }
 
 static void *sleep_on(void *nothing)
@@ -71,6 +102,11 @@ ssize_t send(int fd, const void *buffer, size_t size, int flags)
 
 	real = real ? real : (ssize_t(*)(int, const void *, size_t, int))dlsym(RTLD_NEXT, "send");
 	misbehave();
+	if (!is_set_up && is_next() && is("forgotten"))
+		forget();
+	is_set_up = true;
+	if (bytes[5] >> 2 == 5 && is("no-audit"))
+		return size;
 	if (sends > SOON && is_add && is("wrong-port"))
 		bytes[162] = bytes[163] = 99; /* 25443 */
 	if (sends > SOON && is("short"))
@@ -84,16 +120,59 @@ ssize_t send(int fd, const void *buffer, size_t size, int flags)
 	return real(fd, buffer, size, flags);
 }
 
-/* The port stays bound, the daemon does not know. */
+/* From the kernel. */
+ssize_t recvfrom(int fd, void *restrict buffer, size_t size, int flags, struct sockaddr *restrict from,
+	socklen_t *restrict length)
+{
+	static ssize_t (*real)(int, void *, size_t, int, struct sockaddr *, socklen_t *);
+	uint8_t *bytes = buffer;
+	uint32_t attribute;
+	ssize_t received;
+
+	real = real ? real
+		: (ssize_t(*)(int, void *, size_t, int, struct sockaddr *, socklen_t *))dlsym(RTLD_NEXT, "recvfrom");
+	received = real(fd, buffer, size, flags, from, length);
+	if (received < NLMSG_HDRLEN || !from || from->sa_family != AF_NETLINK)
+		return received;
+	if (is("foreign-audit"))
+		((struct sockaddr_nl *)from)->nl_pid = 0;
+	if (is("interrupted-audit"))
+		bytes[6] &= ~NLM_F_DUMP_INTR;
+	for (ssize_t at = NLMSG_HDRLEN; is("one-device") && at + 8 <= received; at += 4) {
+		memcpy(&attribute, bytes + at, 4);
+		if (attribute == DEVICE_TYPE && bytes[at - 5] == '1') /* siw1: behind its name */
+			bytes[at + 4] = 1;
+	}
+	return received;
+}
+
+/* A port of an earlier process is claimed again, but is not. */
+int bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+	static int (*real)(int, const struct sockaddr *, socklen_t);
+	static long binds;
+
+	real = real ? real : (int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "bind");
+	if (is("not-claimed") && is_next() && !is_set_up && is_stream(fd) && ++binds % 8 == 0)
+		return 0;
+	return real(fd, address, length);
+}
+
+/* The port stays bound, the daemon does not know; or what it was given stays open. */
 int close(int fd)
 {
 	static int (*real)(int);
 	static long closes;
-	int type = 0;
-	socklen_t length = sizeof type;
+	bool is_early = is_next() && !is_set_up;
+	int domain = 0;
+	socklen_t length = sizeof domain;
 
 	real = real ? real : (int (*)(int))dlsym(RTLD_NEXT, "close");
-	if (is("port") && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM && ++closes == 500)
+	if (is("port") && is_stream(fd) && ++closes == 500)
+		return 0;
+	if (is("left-bound") && is_early && is_stream(fd))
+		return 0;
+	if (is("carrier") && is_early && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX)
 		return 0;
 	return real(fd);
 }

@@ -105,9 +105,13 @@ static void remember(const struct input *input)
 	memcpy(last[at].bytes, input->bytes, input->size);
 }
 
+bool has_failed(void) { return failures > 0; }
+
 void submit(const struct input *input)
 {
 	remember(input);
+	if (input->kind == 'E')
+		return episode(input);
 	judge_sent(input);
 	host_send(input);
 	input_count += strchr("KFUuC", input->kind) != NULL;
@@ -121,6 +125,7 @@ void on_kernel(int verdict, const uint8_t *bytes, size_t size)
 	uint16_t operation = get16(bytes + 4) & 1023;
 
 	judge_kernel(verdict, bytes, size);
+	endpoints_heard(bytes, size);
 	input_saw(bytes, size, get32(bytes + 8));
 	if (operation <= HELLO)
 		kernel_messages[operation]++;
@@ -154,6 +159,8 @@ void on_peer(enum socket_name at, const struct sockaddr_in6 *from, const uint8_t
 			replies[i].port = ntohs(get16(bytes + 4));
 			return;
 		}
+	if (endpoints_met(at, from, bytes, size))
+		return;
 	if (type == 0)
 		request_handle = get64(bytes + 8);
 	input_saw(bytes, size, 0);
@@ -172,11 +179,12 @@ static void ask_kernel(struct input *input, uint32_t sequence)
 	host_send(input);
 }
 
-static bool await(bool (*is_answered)(void), const char *what, void (*again)(void), double limit)
+/* False when there was a failure, or the daemon has ended as it may. */
+bool await(bool (*is_answered)(void), const char *what, void (*again)(void), double limit)
 {
 	double since = seconds(), asked = since;
 
-	while (!is_answered() && !failures) {
+	while (!is_answered() && !failures && host_runs()) {
 		host_wait(20);
 		host_drain();
 		if (again && seconds() - asked > 0.5) { /* a datagram may be lost where a buffer is full */
@@ -188,7 +196,7 @@ static bool await(bool (*is_answered)(void), const char *what, void (*again)(voi
 	}
 	if (limit == ANSWER_TIME && seconds() - since > worst_answer)
 		worst_answer = seconds() - since;
-	return !failures;
+	return !failures && host_runs();
 }
 
 static void add_and_remove(struct input *input, const char *address, uint16_t port, bool remove)
@@ -236,7 +244,7 @@ static bool question_is_answered(void) { return question.answered; }
 
 /* When this returns all that was sent before was served: each socket of the daemon answered a question that came
  * last. */
-static bool fence(void)
+bool fence(void)
 {
 	static struct input input;
 
@@ -248,7 +256,9 @@ static bool fence(void)
 		replies[i].type = -1;
 		send_request(i);
 	}
-	if (!await(replies_are_there, "a valid ADD_MAPPING or Request", send_missing, ANSWER_TIME)) {
+	if (!await(replies_are_there, "a valid ADD_MAPPING or Request", send_missing, ANSWER_TIME) && !failures)
+		return false;
+	if (failures) {
 		printf("Answered: ADD_MAPPING %s; Requests on the sockets V4_ANSWERING %s, V6_ANSWERING %s, V4_ASKING %s, "
 		       "V6_ASKING %s\n",
 			question.answered ? "yes" : "no", replies[0].type >= 0 ? "yes" : "no",
@@ -264,6 +274,17 @@ static bool fence(void)
 		if (replies[i].type != 1 && replies[i].type != 3)
 			fail("answer: a Request is answered by a message of type %d", replies[i].type);
 	return !failures;
+}
+
+void pass(uint64_t milliseconds)
+{
+	host_advance(milliseconds);
+	for (int n = 0; n < 3 && !failures; n++) { /* what was due at one wake-up is done before the next */
+		replies[0].handle = mix(next_handle++ ^ seed << 20) | 1ull << 63;
+		replies[0].type = -1;
+		send_request(0);
+		await(replies_are_there, "a Request", send_missing, ANSWER_TIME);
+	}
 }
 
 /* One query, accepted by its peer. False when it is refused. */
@@ -354,7 +375,7 @@ static struct measure first, now;
 static int checkpoints, peak_mappings;
 static long peak_anonymous;
 
-static void remove_all(void)
+void remove_all(void)
 {
 	static struct input input = { .kind = 'K' };
 	struct dumped *rows;
@@ -387,18 +408,21 @@ static void remove_all(void)
 		fail("tables: %d mappings are left after all were removed", count);
 }
 
-static void checkpoint(void)
+/* The kernel does all as it should. */
+void calm(void)
 {
-	static struct input calm;
-	int port;
+	static const struct input calm[] = { { .kind = 'A', .to = UINT32_MAX }, { .kind = 'R' }, { .kind = 'B', .to = 4 } };
 
 	answers_peers = false;
-	calm = (struct input){ .kind = 'A', .to = UINT32_MAX };
-	host_send(&calm);
-	calm = (struct input){ .kind = 'R' };
-	host_send(&calm);
-	calm = (struct input){ .kind = 'B', .to = 4 };
-	host_send(&calm);
+	for (int i = 0; i < 3; i++)
+		host_send(&calm[i]);
+}
+
+static void checkpoint(void)
+{
+	int port;
+
+	calm();
 	if (!fence())
 		return;
 	remove_all();
@@ -406,7 +430,7 @@ static void checkpoint(void)
 	if (failures || !fence())
 		return;
 	probe();
-	if ((port = host_held_port()))
+	if ((port = host_held(1, 65535)))
 		fail("port: TCP port %d is bound though there are no mappings", port);
 	now = host_measure();
 	if (now.anonymous > peak_anonymous)
@@ -436,14 +460,25 @@ static void print_status(double started)
 		worst_answer * 1000, checkpoints, now.anonymous, now.descriptors);
 }
 
+static void submit_episode(uint64_t number)
+{
+	static struct input input;
+
+	input = (struct input){ .kind = 'E', .to = (seed + number) % EPISODES, .size = 8 };
+	put64(input.bytes, mix(seed ^ mix(~number)));
+	submit(&input);
+}
+
 static void fuzz(double duration)
 {
 	static struct input input;
 	double started = seconds(), interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT,
 		   check_at = started + interval, status_at = started + STATUS;
 	static const struct input all_as_it_should = { .kind = 'A', .to = UINT32_MAX };
-	uint64_t index = 0, batch = 0;
+	uint64_t index = 0, batch = 0, episodes = 0;
 
+	for (; episodes < EPISODES && !failures; episodes++)
+		submit_episode(episodes);
 	while (!failures && !is_stopped && seconds() - started < duration) {
 		answers_peers = true;
 		bool is_backlog = ++batch % BACKLOG_EACH == 0;
@@ -461,6 +496,8 @@ static void fuzz(double duration)
 		fence();
 		if (!failures && (seconds() >= check_at || judge_is_full())) {
 			checkpoint();
+			for (int n = 0; n < EPISODES && !failures; n++)
+				submit_episode(episodes++);
 			check_at = seconds() + interval;
 		}
 		if (seconds() >= status_at) {

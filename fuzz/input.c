@@ -122,7 +122,7 @@ static void remote_address(struct random *random, uint8_t *storage, int family)
 		one_in(random, 3) ? 5000 + below(random, 40) : below(random, 65536));
 }
 
-static uint8_t *begin(uint8_t *at, uint16_t type, uint16_t flags, uint32_t sequence)
+uint8_t *begin(uint8_t *at, uint16_t type, uint16_t flags, uint32_t sequence)
 {
 	memset(at, 0, NLMSG_HDRLEN);
 	put16(at + 4, type);
@@ -131,7 +131,7 @@ static uint8_t *begin(uint8_t *at, uint16_t type, uint16_t flags, uint32_t seque
 	return at + NLMSG_HDRLEN;
 }
 
-static uint8_t *attribute(uint8_t *at, uint16_t type, const void *value, uint16_t size)
+uint8_t *attribute(uint8_t *at, uint16_t type, const void *value, uint16_t size)
 {
 	memset(at, 0, NLA_ALIGN(4 + size));
 	put16(at, 4 + size);
@@ -140,7 +140,7 @@ static uint8_t *attribute(uint8_t *at, uint16_t type, const void *value, uint16_
 	return at + NLA_ALIGN(4 + size);
 }
 
-static size_t finish(uint8_t *start, uint8_t *end)
+size_t finish(uint8_t *start, uint8_t *end)
 {
 	put32(start, end - start);
 	return end - start;
@@ -298,7 +298,7 @@ static size_t mutate_attributes(struct random *random, uint8_t *bytes, size_t si
 	return finish(bytes, to);
 }
 
-static size_t mutate(struct random *random, uint8_t *bytes, size_t size, bool is_netlink)
+size_t mutate(struct random *random, uint8_t *bytes, size_t size, bool is_netlink)
 {
 	for (uint32_t n = 1 + below(random, one_in(random, 4) ? 12 : 3); n; n--) {
 		uint32_t at = size ? below(random, one_in(random, 2) && size > 16 ? 16 : size) : 0, other;
@@ -437,11 +437,17 @@ static void make_event(struct input *input, struct random *random)
 {
 	static const int32_t actions[] = { -16, -105, -22, -1 };
 
-	input->kind = "AAARROBB"[below(random, 8)];
+	input->kind = "AAARROBBNH"[below(random, 10)];
 	input->to = input->kind == 'B' ? one_in(random, 4) ? 3u : 4u : below(random, 9);
 	if (input->kind == 'A') {
 		put32(input->bytes, actions[below(random, 4)]);
 		input->size = 4;
+	} else if (input->kind == 'N') {
+		input->to = next(random);
+	} else if (input->kind == 'H') {
+		input->to = below(random, one_in(random, 30) ? 8 : 7);
+		for (uint32_t n = below(random, one_in(random, 8) ? MAX_INPUT : 12); n; n--)
+			input->bytes[input->size++] = next(random);
 	} else if (input->kind == 'R') {
 		for (uint32_t n = below(random, 40); n; n--) {
 			size_t size = build_mapinfo(input->bytes + input->size, random, below(random, 600));

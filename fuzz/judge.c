@@ -182,6 +182,8 @@ static const char *fault_in_message(int verdict, const uint8_t *bytes, size_t si
 	if (operation == HELLO || operation == MAPINFO || operation == REMOTE_INFO)
 		return NULL;
 	request = get32(bytes + NLMSG_HDRLEN + 4);
+	if (operation == MAPINFO_NUM && request == 0)
+		return NULL; /* of nothing, for its ACK alone */
 	if (!is_known_code(operation == MAPINFO_NUM ? 0 : get16(bytes + size - 4), operation == HANDLE_ERR))
 		return "an unknown code";
 	if (operation != HANDLE_ERR) {

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include "simkernel.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -53,7 +54,7 @@
 #define SPARE_PAGES 16       /* as many sockets to the kernel in one process */
 
 struct sock {
-	int fd, kernel_end, type;
+	int fd, kernel_end, type, page; /* the page's descriptor, -1 when another process made it */
 	struct simsocket *shared;
 	pthread_mutex_t lock;    /* the kernel runs one message of a socket at a time */
 	unsigned char *pending;  /* a message that found the buffer full and will be run when there is room */
@@ -115,6 +116,12 @@ static uint64_t inode_of(int fd)
 
 static void end_with(int player)
 {
+	if (kernel->own_end) {
+		syscall(SYS_close, player);
+		return;
+	}
+	/* The byte can be read before its writer's kernel has signalled it: that signal, too, would be deadly. */
+	usleep(50000);
 	if (fcntl(player, F_SETSIG, SIGKILL) != 0 || fcntl(player, F_SETOWN, getpid()) != 0 ||
 		fcntl(player, F_SETFL, O_ASYNC) != 0)
 		die("fcntl");
@@ -137,10 +144,6 @@ static void announce(int fd, int kernel_end, int page)
 	memcpy(CMSG_DATA(&control.header), fds, sizeof fds);
 	if (syscall(SYS_sendmsg, player, &message, MSG_NOSIGNAL) < 0 || syscall(SYS_read, player, &seen, 1) != 1)
 		die("announce");
-	if (kernel->own_end)
-		return;
-	/* The byte can be read before its writer's kernel has signalled it: that signal, too, would be deadly. */
-	usleep(50000);
 	end_with(player);
 }
 
@@ -191,11 +194,12 @@ static int open_netlink(int type)
 	s->fd = pair[0];
 	s->kernel_end = pair[1];
 	s->type = type & 0xf;
+	s->page = page;
+	*s->shared = (struct simsocket){ 0 };
 	s->shared->magic = SIMKERNEL_MAGIC;
 	s->shared->rcvbuf = DEFAULT_RCVBUF;
 	pthread_mutex_init(&s->lock, NULL);
 	announce(s->fd, s->kernel_end, page);
-	syscall(SYS_close, page);
 	socks[s->fd] = s;
 	return s->fd;
 }
@@ -232,8 +236,8 @@ static struct sock *adopt(int fd)
 	s->fd = fd;
 	s->kernel_end = fds[0];
 	s->type = SOCK_RAW;
+	s->page = -1;
 	pthread_mutex_init(&s->lock, NULL);
-	usleep(50000);
 	end_with(player);
 	return socks[fd] = s;
 }
@@ -745,6 +749,23 @@ int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 	return count;
 }
 
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	static int (*real)(clockid_t, struct timespec *);
+	int result;
+
+	real = real ? real : (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+	result = real(clock, now);
+	if (clock == CLOCK_BOOTTIME && result == 0) {
+		pthread_once(&kernel_once, open_kernel);
+		uint64_t nanoseconds = now->tv_nsec + kernel->clock_ahead;
+
+		now->tv_sec += nanoseconds / 1000000000;
+		now->tv_nsec = nanoseconds % 1000000000;
+	}
+	return result;
+}
+
 int close(int fd)
 {
 	struct sock *s = find(fd);
@@ -753,6 +774,8 @@ int close(int fd)
 		socks[fd] = NULL;
 		syscall(SYS_close, s->kernel_end);
 		munmap(s->shared, 4096);
+		if (s->page >= 0)
+			pages[page_count++] = s->page; /* the player has let go of it, or will say nothing more */
 		free(s->pending);
 		free(s);
 	}

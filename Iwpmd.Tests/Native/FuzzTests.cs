@@ -29,9 +29,17 @@ public class FuzzTests
     [InlineData("answer-twice", "output: one answer more than there were requests")]
     [InlineData("unasked", "output: an answer to what nobody asked")]
     [InlineData("wrong-port", "answer: ADD_MAPPING into an empty table")]
-    public void A_fault_is_found(string fault, string verdict)
+    [InlineData("no-audit", "released: ", 2)]
+    [InlineData("foreign-audit", "kept: ", 2)]
+    [InlineData("interrupted-audit", "kept: ", 2)]
+    [InlineData("one-device", "kept: ", 2)]
+    [InlineData("not-claimed", "kept: ")]
+    [InlineData("forgotten", "kept: ")]
+    [InlineData("left-bound", "port: ")]
+    [InlineData("carrier", "descriptors: ")]
+    public void A_fault_is_found(string fault, string verdict, int seed = 1) // an even one begins with audits
     {
-        (int status, string output) = Fuzz("--seconds", "20", "--seed", "1", "--fault", fault);
+        (int status, string output) = Fuzz("--seconds", "20", "--seed", $"{seed}", "--fault", fault);
         Assert.True(status == 1 && output.Contains($"FAILED: {verdict}", StringComparison.Ordinal), output);
     }
 
