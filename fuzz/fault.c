@@ -64,8 +64,8 @@ static void misbehave(void)
 	pthread_t thread;
 
 	sends++;
-	if (is("memory"))
-		memset(malloc(3072), 1, 3072); /* far from the limit of the address space, far above what may grow */
+	if (is("memory") && sends < 20 * SOON)
+		memset(malloc(8192), 1, 8192); /* far from the limit of the address space, far above what may grow */
 	if (sends == SOON && is("die"))
 		abort();
 	if (sends == SOON && is("exit"))

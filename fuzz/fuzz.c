@@ -472,13 +472,14 @@ static void submit_episode(uint64_t number)
 static void fuzz(double duration)
 {
 	static struct input input;
-	double started = seconds(), interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT,
-		   check_at = started + interval, status_at = started + STATUS;
+	double interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT, started, check_at, status_at;
 	static const struct input all_as_it_should = { .kind = 'A', .to = UINT32_MAX };
 	uint64_t index = 0, batch = 0, episodes = 0;
 
-	for (; episodes < EPISODES && !failures; episodes++)
-		submit_episode(episodes);
+	submit_episode(episodes++);
+	started = seconds();
+	check_at = started + interval;
+	status_at = started + STATUS;
 	while (!failures && !is_stopped && seconds() - started < duration) {
 		answers_peers = true;
 		bool is_backlog = ++batch % BACKLOG_EACH == 0;
@@ -496,7 +497,7 @@ static void fuzz(double duration)
 		fence();
 		if (!failures && (seconds() >= check_at || judge_is_full())) {
 			checkpoint();
-			for (int n = 0; n < EPISODES && !failures; n++)
+			if (!failures)
 				submit_episode(episodes++);
 			check_at = seconds() + interval;
 		}

@@ -774,8 +774,10 @@ int close(int fd)
 		socks[fd] = NULL;
 		syscall(SYS_close, s->kernel_end);
 		munmap(s->shared, 4096);
-		if (s->page >= 0)
-			pages[page_count++] = s->page; /* the player has let go of it, or will say nothing more */
+		if (s->page >= 0) { /* the next to be taken is the one that has been free for longest: the player may still look */
+			memmove(pages + 1, pages, page_count++ * sizeof *pages);
+			pages[0] = s->page;
+		}
 		free(s->pending);
 		free(s);
 	}
