@@ -172,6 +172,24 @@ public sealed class DoctorTests
         Assert.Contains($"in use by process {Environment.ProcessId} ", text);
     }
 
+    /// <summary>As on a full disk, on which no more than the name of the file is left.</summary>
+    [Fact]
+    public void A_daemon_that_keeps_no_state_here_is_not_called_another_program()
+    {
+        using Scene scene = new Scene().Ready();
+        scene.Host.Write("/etc/iwpmd.conf", "state_dir=/run/other\n");
+        scene.Host.Run(() => Directory.CreateDirectory("/run/other"));
+        scene.Host.Write("/run/other/state", "");
+        CommandResult status = Command.Run(scene.Host, "status");
+        Assert.Equal(1, status.Status);
+        Assert.StartsWith(
+            $"degraded: process {scene.Daemon.Id} (iwpmd) has UDP port 3935, but keeps no state here: ", status.Output);
+        (string result, string text) = Find(scene.Host, "udp");
+        Assert.Equal("failure", result);
+        Assert.EndsWith(": see the check daemon", text);
+        Assert.Equal("ok", Find(scene.Host, "listeners").Result);
+    }
+
     [Fact]
     public void A_port_that_nftables_keeps_out_or_in()
     {
