@@ -40,6 +40,7 @@ public class CommandLineTests
     [InlineData("'-x' is no option of the command ping, and no host", "ping", "-x")]
     [InlineData("'--cuont=3' is no option of the command ping, and no host", "ping", "--cuont=3")]
     [InlineData("'-x' is no option of the command ping, and no host", "ping", "--", "-x")]
+    [InlineData("HOST is empty", "ping", "")]
     public void An_option_without_its_value_or_unknown_to_ping_is_an_error(string expected, params string[] options)
     {
         (int status, string output, string errors) = Run(options);

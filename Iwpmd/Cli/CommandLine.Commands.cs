@@ -95,6 +95,10 @@ internal static partial class CommandLine
             {
                 result.AddError($"'{name.Value}' is no option of the command ping, and no host");
             }
+            else if (result.Tokens is [{ Value: "" }])
+            {
+                result.AddError("HOST is empty");
+            }
         });
         Option<ushort?> count = Parsed<ushort>(
             new("--count", "-c") { Description = "number of Requests to send (default 3)", HelpName = "N" },
