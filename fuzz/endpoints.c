@@ -397,8 +397,8 @@ static bool audit(void)
 {
 	int before = begun;
 
-	for (pass(RECORDING_TIME); audits < begun && !has_failed(); pass(SILENCE)) /* which ends one without an answer */
-		for (double since = seconds(); audits < begun && !has_failed(); host_wait(5)) {
+	for (pass(RECORDING_TIME); host_is_auditing() && !has_failed(); pass(SILENCE)) /* which ends one without an answer */
+		for (double since = seconds(); host_is_auditing() && !has_failed(); host_wait(5)) {
 			host_drain();
 			if (seconds() - since > (lie == SILENT || lie == LOST ? PATIENCE : AUDIT_TIME))
 				break;

@@ -71,6 +71,7 @@ void host_send(const struct input *input);
 void host_go_on(void);                              /* the daemon stands still no longer */
 void host_advance(uint64_t milliseconds);
 void host_set_replay(const uint8_t *bytes, size_t size);
+bool host_is_auditing(void);                        /* a socket is open that asked about devices */
 bool host_is_asked(void);                           /* the kernel has a port mapper */
 void host_say(uint32_t source, const uint8_t *bytes, size_t size); /* to the socket that asked last */
 void host_say_lost(void);                           /* what was said there was too much */

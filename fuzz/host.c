@@ -253,6 +253,15 @@ static void send_kernel(uint32_t source, const uint8_t *bytes, size_t size)
 		enqueue(port_mapper, source, bytes, size);
 }
 
+bool host_is_auditing(void)
+{
+	bool result = false;
+
+	for (int i = 0; i < LINKS; i++)
+		result |= links[i].page && links[i].asks;
+	return result;
+}
+
 bool host_is_asked(void) { return port_mapper != NULL; }
 
 void host_say(uint32_t source, const uint8_t *bytes, size_t size) { enqueue(speaking, source, bytes, size); }
