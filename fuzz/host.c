@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <poll.h>
 #include <rdma/rdma_netlink.h>
@@ -778,7 +779,12 @@ static bool drain_link(struct link *link)
 			continue;
 		size -= sizeof(struct simrecord);
 		speaking = link;
-		if (get16(message + 4) >> 10 == RDMA_NL_NLDEV) {
+		if (get16(message + 4) >> 10 == RDMA_NL_NLDEV && link == port_mapper) { /* to noise of this client: no question */
+			uint8_t refusal[64], *at = begin(refusal, NLMSG_ERROR, 0, get32(message + 8));
+
+			put32(at, -EINVAL);
+			host_say(0, refusal, finish(refusal, at + 4));
+		} else if (get16(message + 4) >> 10 == RDMA_NL_NLDEV) {
 			link->asks = true;
 			endpoints_asked(message, size);
 			continue;
