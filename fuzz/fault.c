@@ -60,14 +60,30 @@ static void *sleep_on(void *nothing)
 	return nothing;
 }
 
+/* Seconds since the first call. */
+static double running(void)
+{
+	static struct timespec first;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!first.tv_sec)
+		first = now;
+	return now.tv_sec - first.tv_sec + (now.tv_nsec - first.tv_nsec) / 1e9;
+}
+
 static void misbehave(void)
 {
 	static time_t last;
+	static long leaked;
 	pthread_t thread;
 
 	sends++;
-	if (is("memory") && sends < 20 * SOON)
-		memset(malloc(8192), 1, 8192); /* far from the limit of the address space, far above what may grow */
+	/* However fast the machine is: far above what may grow, far from the limit of the address space. */
+	if (is("memory") && leaked < 300 && leaked < 10 * running()) {
+		leaked++;
+		memset(malloc(1 << 20), 1, 1 << 20);
+	}
 	if (sends == SOON && is("die"))
 		abort();
 	if (sends == SOON && is("exit"))
