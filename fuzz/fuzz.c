@@ -469,14 +469,15 @@ static void submit_episode(uint64_t number)
 	submit(&input);
 }
 
-static void fuzz(double duration)
+static void fuzz(double duration, uint64_t most_episodes)
 {
 	static struct input input;
 	double interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT, started, check_at, status_at;
 	static const struct input all_as_it_should = { .kind = 'A', .to = UINT32_MAX };
 	uint64_t index = 0, batch = 0, episodes = 0;
 
-	submit_episode(episodes++);
+	if (most_episodes)
+		submit_episode(episodes++);
 	started = seconds();
 	check_at = started + interval;
 	status_at = started + STATUS;
@@ -497,7 +498,7 @@ static void fuzz(double duration)
 		fence();
 		if (!failures && (seconds() >= check_at || judge_is_full())) {
 			checkpoint();
-			if (!failures)
+			if (!failures && episodes < most_episodes)
 				submit_episode(episodes++);
 			check_at = seconds() + interval;
 		}
@@ -549,6 +550,7 @@ int main(int argc, char **argv)
 {
 	const char *daemon = NULL, *preload = NULL, *corpus = NULL, *fault = NULL;
 	double duration = 60;
+	uint64_t episodes = 0;
 	struct timespec clock;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -561,6 +563,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "--out")) out_folder = argv[i + 1];
 		else if (!strcmp(argv[i], "--fault")) fault = argv[i + 1];
 		else if (!strcmp(argv[i], "--seconds")) duration = atof(argv[i + 1]);
+		else if (!strcmp(argv[i], "--episodes")) episodes = strtoull(argv[i + 1], NULL, 10);
 		else if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 10);
 		else if (!strcmp(argv[i], "--replay")) replay_path = argv[i + 1];
 	}
@@ -579,7 +582,7 @@ int main(int argc, char **argv)
 	if (replay_path)
 		replay();
 	else
-		fuzz(duration);
+		fuzz(duration, episodes);
 	if (failures) {
 		printf("The daemon's last words:\n");
 		host_print_log(stdout);

@@ -93,12 +93,14 @@ static void open_kernel(void)
 }
 
 /* Connected to the player. When that one is gone, however it ended, this process gets SIGKILL: no daemon is left
- * behind. */
+ * behind. -1 without a free descriptor. */
 static int connect_player(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
+	if (fd < 0 && errno == EMFILE)
+		return -1;
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", getenv("SIMKERNEL"));
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
 		die(address.sun_path);
@@ -127,7 +129,7 @@ static void end_with(int player)
 		die("fcntl");
 }
 
-static void announce(int fd, int kernel_end, int page)
+static void announce(int player, int fd, int kernel_end, int page)
 {
 	struct simannounce hello = { SIMKERNEL_MAGIC, getpid(), inode_of(fd) };
 	union {
@@ -138,7 +140,7 @@ static void announce(int fd, int kernel_end, int page)
 	struct msghdr message = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
 	};
-	int fds[2] = { kernel_end, page }, player = connect_player();
+	int fds[2] = { kernel_end, page };
 	char seen;
 
 	memcpy(CMSG_DATA(&control.header), fds, sizeof fds);
@@ -166,7 +168,7 @@ static int take_page(void)
 
 static int open_netlink(int type)
 {
-	int pair[2], page, size = PAIR_BUFFER, flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int pair[2], page, player, size = PAIR_BUFFER, flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct sock *s = calloc(1, sizeof *s);
 
 	pthread_once(&kernel_once, open_kernel);
@@ -178,9 +180,13 @@ static int open_netlink(int type)
 	page = take_page();
 	if (!s || page < 0)
 		die("page");
-	if (syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | flags, 0, pair) != 0 || pair[0] >= MAX_FD) {
+	player = connect_player();
+	if (player < 0 || syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | flags, 0, pair) != 0 || pair[0] >= MAX_FD) {
+		if (player >= 0)
+			syscall(SYS_close, player);
 		free(s);
-		syscall(SYS_close, page);
+		pages[page_count++] = page;
+		errno = EMFILE;
 		return -1;
 	}
 	s->shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0);
@@ -199,7 +205,7 @@ static int open_netlink(int type)
 	s->shared->magic = SIMKERNEL_MAGIC;
 	s->shared->rcvbuf = DEFAULT_RCVBUF;
 	pthread_mutex_init(&s->lock, NULL);
-	announce(s->fd, s->kernel_end, page);
+	announce(player, s->fd, s->kernel_end, page);
 	socks[s->fd] = s;
 	return s->fd;
 }
