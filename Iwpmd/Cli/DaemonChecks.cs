@@ -23,7 +23,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
             findings.Add(CheckUdp(around.Owner));
             findings.Add(CheckListeners(
                 NetlinkMembers.Read(KernelProtocol.NetlinkProtocol, KernelProtocol.MulticastGroup),
-                (uint)(reading.State?.Header.PortId ?? 0), around.Owner.Name == "iwpmd" ? around.Owner.ProcessId : 0));
+                (uint)(reading.State?.Header.PortId ?? 0), around.Owner.IsPortMapper ? around.Owner.ProcessId : 0));
         }
         if (Limits.UserId == 0)
         {
@@ -90,7 +90,7 @@ internal sealed class DaemonChecks(Configuration configuration, StateReading rea
                     Finding.AsRoot)
             : Finding.Failure(
                 "udp", $"UDP port {PortMapper.Port} is in use by {whose}",
-                owner.Name == "iwpmd" ? "see the check daemon" : "stop that, and start iwpmd");
+                owner.IsPortMapper ? "see the check daemon" : "stop that, and start iwpmd");
     }
 
     /// <param name="ours">

@@ -21,6 +21,9 @@ internal enum Severity
 /// <param name="IsKept">The service manager alone has it, for the next start.</param>
 internal readonly record struct PortOwner(bool IsBound, int ProcessId, string Name, bool IsKept = false)
 {
+    /// <summary>A daemon, be it ours or rdma-core's.</summary>
+    public bool IsPortMapper => Name == "iwpmd";
+
     public static PortOwner Find()
     {
         bool isBound = ProcessList.TryFindUdpOwner(PortMapper.Port, out int process);
@@ -117,7 +120,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
             string advice = $"{reading.Problem}: {Finding.AsRoot}";
             return new Health(Severity.Unknown, $"unknown: {advice}", [advice]);
         }
-        bool isOfAnother = owner is { IsBound: true, Name: "iwpmd" } && reading.ProcessId == 0;
+        bool isOfAnother = owner is { IsBound: true, IsPortMapper: true } && reading.ProcessId == 0;
         if (reading.Condition == DaemonCondition.Unreadable && !isOfAnother)
         {
             string fault = reading.ProcessId != 0
@@ -129,7 +132,7 @@ internal sealed record Health(Severity Severity, string Sentence, string[] Probl
         {
             string holder = owner.ProcessId == 0 ? "a process that is hidden (see ss -ulpn)"
                 : $"process {owner.ProcessId} ({owner.Name})";
-            string fault = owner.Name == "iwpmd"
+            string fault = owner.IsPortMapper
                 ? $"process {owner.ProcessId} (iwpmd) has UDP port {PortMapper.Port}, but keeps no state here: it "
                     + "is rdma-core's (stop it, and start this one), has another state_dir (-c), or could not write "
                     + "to it (see its log)"

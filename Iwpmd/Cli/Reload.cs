@@ -52,7 +52,7 @@ internal static class Reload
     private static int ReportAbsent(string socket)
     {
         var owner = PortOwner.Find();
-        if (owner is { IsBound: true, Name: "iwpmd" })
+        if (owner is { IsBound: true, IsPortMapper: true })
         {
             Output.Complain(
                 $"process {owner.ProcessId} (iwpmd) runs, and does not listen at {socket}: it is rdma-core's, or was "
