@@ -194,7 +194,7 @@ public sealed class MakefileTests : IDisposable
             case "$*" in
             *--list-tests) printf '    Iwpmd.Tests.%s\n' A.One A.Two Native.B.Three ;;
             *!~*)
-                printf '  Passed Iwpmd.Tests.A.One [1 ms]\n  Failed Iwpmd.Tests.A.Two [1 ms]\n'
+                printf '  Passed Iwpmd.Tests.A.One [1 ms]\n  Failed Iwpmd.Tests.A.Two(at: "1 [2]", of: 3) [1 ms]\n'
                 printf '  Error Message:\n   too late\n'
                 exit 1 ;;
             *~*) echo killed ;;
@@ -217,7 +217,7 @@ public sealed class MakefileTests : IDisposable
         Assert.Equal(
         [
             "Failed:",
-            "   quick: Iwpmd.Tests.A.Two: too late (out/log/check-quick.log)",
+            "   quick: Iwpmd.Tests.A.Two(at: \"1 [2]\", of: 3): too late (out/log/check-quick.log)",
             "   native: the runner ended early: killed (out/log/check-native.log)",
             "   matrix: FAILED parallel (siw full, c,c): lost (logs: x) (out/log/check-matrix.log)",
             "   lasting: FAILED parallel (siw full, c,c): lost (logs: x) (out/log/check-lasting.log)",

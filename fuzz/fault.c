@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SOON 3000 /* messages that pass before something happens */
+#define SOON 1000 /* messages that pass before something happens */
 
 #define DEVICE_TYPE 0x000e0005 /* nla_type and nla_len of RDMA_NLDEV_ATTR_DEV_NODE_TYPE */
 

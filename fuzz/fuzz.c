@@ -17,6 +17,7 @@
 #define ANSWER_TIME 10.0       /* s: as long as a kernel waits */
 #define CONVERSATION_TIME 12.0 /* s: conversations with peers that said no more may fill their table for so long */
 #define CHECKPOINT 20.0        /* s */
+#define CHECKPOINT_OF_FAULT 3.0
 #define STATUS 10.0            /* s */
 #define LAST 20000             /* inputs that are kept for a replay */
 #define GROWTH_KB 24576        /* of a heap that the runtime collects when it likes, below 32768 */
@@ -469,10 +470,10 @@ static void submit_episode(uint64_t number)
 	submit(&input);
 }
 
-static void fuzz(double duration, uint64_t most_episodes)
+static void fuzz(double duration, double interval, uint64_t most_episodes)
 {
 	static struct input input;
-	double interval = duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT, started, check_at, status_at;
+	double started, check_at, status_at;
 	static const struct input all_as_it_should = { .kind = 'A', .to = UINT32_MAX };
 	uint64_t index = 0, batch = 0, episodes = 0;
 
@@ -582,7 +583,7 @@ int main(int argc, char **argv)
 	if (replay_path)
 		replay();
 	else
-		fuzz(duration, episodes);
+		fuzz(duration, fault ? CHECKPOINT_OF_FAULT : duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT, episodes);
 	if (failures) {
 		printf("The daemon's last words:\n");
 		host_print_log(stdout);
