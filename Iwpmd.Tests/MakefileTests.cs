@@ -222,8 +222,10 @@ public sealed class MakefileTests : IDisposable
             "   matrix: FAILED parallel (siw full, c,c): lost (logs: x) (out/log/check-matrix.log)",
             "   lasting: FAILED parallel (siw full, c,c): lost (logs: x) (out/log/check-lasting.log)",
             "   deb: ended early: deb: it runs (out/log/check-deb.log)",
+            "   newest: FAILED parallel (siw full, c,c): lost (logs: x) (out/log/check-newest.log)",
+            "   arm64: FAILED parallel (siw full, c,c): lost (logs: x) (out/log/check-arm64.log)",
             "after N minutes; all of it is in out/log/check.log",
-            "13 passed, 5 failed",
+            "23 passed, 7 failed",
         ], end);
     }
 

@@ -14,8 +14,9 @@ programs=(busybox-static iproute2 strace nftables libibverbs-dev ibverbs-provide
 
 install_host_tools() { if [[ -z $world ]]; then "$top/dist/need" lab; else "$top/dist/need" worlds; fi; }
 
-# A Debian system of the world's release, which compiles for it: with the folders of this machine that it needs.
-tools=$out/tools
+# A Debian system of the world's release, which compiles for all worlds of that: with the folders of this machine that
+# it needs.
+tools=${LAB_OUT:-$top/out/lab}-$suite/tools
 in_tools() {
     if [[ -z $world ]]; then "$@"; return; fi
     mkdir -p "$tools$top" "$tools$out"
@@ -90,22 +91,28 @@ download_world() { # sets release
     # The headers of arm64 would bring a compiler that itself runs on arm64: they are unpacked.
     [[ $arch == amd64 ]] || compiler=("gcc-${triplet//_/-}" "libc6-dev-$arch-cross")
     : > "$out/cache/nothing"
+    : > "$out/log"
+    mkdir -p "$(dirname "$tools")"
+    exec 7> "$tools.lock"
+    flock 7
     if [[ ! -e $tools/complete ]]; then
-        say "making a tree of $suite that compiles for $flavour (some minutes)"
+        say "making a tree of $suite (some minutes)"
         rm -rf "$tools"
-        unshare --mount debootstrap --variant=minbase "$suite" "$tools" > "$out/log" 2>&1 ||
+        unshare --mount debootstrap --variant=minbase "$suite" "$tools" >> "$out/log" 2>&1 ||
             die "debootstrap failed, see $out/log"
         # A mirror may be behind.
         echo 'Acquire::Check-Valid-Until "false";' > "$tools/etc/apt/apt.conf.d/lab"
-        # shellcheck disable=SC2016
-        in_tools sh -ec 'dpkg --add-architecture "$0" && apt-get update -qq
-            export DEBIAN_FRONTEND=noninteractive INITRD=No
-            apt-get install -y -qq --no-install-recommends "$@" && apt-get clean' \
-            $arch make xz-utils zstd busybox-static "${compiler[@]}" >> "$out/log" 2>&1 ||
-            die "$suite has no compiler or no headers, see $out/log"
-        [[ $arch == amd64 ]] || unpack_headers
         touch "$tools/complete"
     fi
+    say "bringing a compiler for $flavour into it (some minutes the first time)"
+    # shellcheck disable=SC2016
+    in_tools sh -ec 'dpkg --add-architecture "$0" && apt-get update -qq
+        export DEBIAN_FRONTEND=noninteractive INITRD=No
+        apt-get install -y -qq --no-install-recommends "$@" && apt-get clean' \
+        $arch make xz-utils zstd busybox-static "${compiler[@]}" >> "$out/log" 2>&1 ||
+        die "$suite has no compiler or no headers, see $out/log"
+    [[ $arch == amd64 ]] || unpack_headers
+    exec 7>&-
     packages=$(on_nothing "linux-image-$flavour" linux-source | grep '^linux-') ||
         die "$suite has no linux-image-$flavour"
     release=$(sed -nE 's/^linux-image-([0-9][^=]*)=.*/\1/p' <<< "$packages")
