@@ -177,6 +177,8 @@ public class ConfigurationTests
         "allow=10.0.0.0/99",
         "allow must be networks like 10.0.0.0/8, fd00::/8 (the rest of the address 0), or addresses, "
             + "not '10.0.0.0/99'")]
+    [InlineData("allow=10.0.0.1, 10.0.0.1/8", "allow must be networks like 10.0.0.0/8, fd00::/8 (the rest of the "
+        + "address 0), or addresses, not '10.0.0.1, 10.0.0.1/8', perhaps 10.0.0.0/8")]
     [InlineData("deny=10.0.0.1 10.0.0.x", null)]
     [InlineData("interface=eth0/1", null)]
     [InlineData("allow 10.0.0.0/8", "'allow 10.0.0.0/8' has no '='")]
@@ -195,6 +197,7 @@ public class ConfigurationTests
     [InlineData("dney=10.0.0.1", null)]
     [InlineData("nic=eth0", "unknown name 'nic', perhaps interface")]
     [InlineData("acept=10.0.0.0/8", "unknown name 'acept': ")]
+    [InlineData("networks=fd00::1/8", "unknown name 'networks': ")]
     [InlineData("networks=10.0.0.0/8, fd00::/8", "unknown name 'networks': ")]
     [InlineData("hosts = a, fd00::1", null)]
     [InlineData("deny=10.0.0.1\ndeny=10.0.0.2", "deny is set in line 1 already")]

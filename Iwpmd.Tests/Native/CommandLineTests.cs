@@ -163,6 +163,7 @@ public class CommandLineTests
     [InlineData("Unrecognized command or argument '--foregroud'.\niwpmd: perhaps --foreground", null, "--foregroud")]
     [InlineData("Unrecognized command or argument '--jsn'.\niwpmd: perhaps --json", "peers", "peers", "--jsn")]
     [InlineData("Unrecognized command or argument 'start'.", null, "start")]
+    [InlineData("Unrecognized command or argument 'foo'.", null, "foo", "--help")]
     [InlineData("'' is not the name of a file", "status", "status", "-c", "")]
     [InlineData("--config takes the name of one file", "status", "-c", "", "status")]
     [InlineData("--config takes the name of one file", "doctor", "-c", "a", "--config=b", "doctor")]

@@ -153,7 +153,12 @@ internal static partial class CommandLine
         errors.AddRange(FindEmpty(arguments));
         errors.AddRange(FindMeant(parsed));
         Command command = parsed.CommandResult.Command;
-        if (errors.Count == 0 || parsed.Action is HelpAction)
+        if (parsed.Action is HelpAction && command == root && parsed.UnmatchedTokens is [string word, ..]
+            && !word.StartsWith('-'))
+        {
+            errors.Insert(0, $"Unrecognized command or argument '{word}'."); // help with something else was wanted
+        }
+        else if (errors.Count == 0 || parsed.Action is HelpAction)
         {
             using var output = new StreamWriter(new StandardOutput());
             var configuration = new InvocationConfiguration { Output = output, EnableDefaultExceptionHandler = false };

@@ -17,7 +17,8 @@ internal readonly record struct InetNetwork(IpFamily Family, ulong High, ulong L
 
     /// <summary>
     /// Strict, since this says who may ask: the first address of the network, a length without a leading zero. Not the
-    /// IPv4 addresses in IPv6 form, which no packet comes from.
+    /// IPv4 addresses in IPv6 form, which no packet comes from. Of an address with bits behind the length it gives the
+    /// network that this is in, and false.
     /// </summary>
     public static bool TryParse(string text, out InetNetwork network)
     {
@@ -40,8 +41,8 @@ internal readonly record struct InetNetwork(IpFamily Family, ulong High, ulong L
         (ulong highMask, ulong lowMask) = bits == 32
             ? (0, (ulong)mask & uint.MaxValue)
             : ((ulong)(mask >> 64), (ulong)mask);
-        network = new InetNetwork(first.Family, first.High, first.Low, highMask, lowMask);
-        return (first.High & ~highMask) == 0 && (first.Low & ~lowMask) == 0;
+        network = new InetNetwork(first.Family, first.High & highMask, first.Low & lowMask, highMask, lowMask);
+        return network.High == first.High && network.Low == first.Low;
     }
 
     public override string ToString()
