@@ -35,7 +35,7 @@ internal sealed class DaemonProcess
     private readonly NetlinkSocket _netlink;
     private readonly TcpPorts _ports;
     private readonly EventLoop _loop;
-    private readonly KernelLink _kernel;
+    private readonly Exchange _exchange;
     private readonly Heartbeat _heartbeat;
     private readonly int[] _peers;
     private Ending _ending;
@@ -69,12 +69,12 @@ internal sealed class DaemonProcess
         };
         _ports.Adopt(inherited.Where(fd => machine.Find(fd) is TcpPort));
         Mapper = new PortMapper(State, _ports, machine.Settings, machine.Dice.Next64, log);
-        _kernel = new KernelLink(_netlink, _heartbeat, State, log);
+        var kernel = new KernelLink(_netlink, _heartbeat, State, log);
         _ = Signals.TryInstall(out Signals? signals);
         _ = Epoll.TryCreate(out Epoll? epoll);
         _signals = signals!;
-        var exchange = new Exchange(Mapper, _kernel, peers, log) { From = new NamedInterfaces([]) };
-        _loop = new EventLoop(Mapper, _kernel, peers, exchange, _signals, epoll!, log)
+        _exchange = new Exchange(Mapper, kernel, peers, log) { From = new NamedInterfaces([]) };
+        _loop = new EventLoop(Mapper, kernel, peers, _exchange, _signals, epoll!, log)
         {
             EndpointDump = new EndpointDump(Mapper, log),
             OnWake = now => now + (machine.HasRealTicks || !IsReady ? EventLoop.Tick : TimeSpan.FromHours(1)),
@@ -88,7 +88,7 @@ internal sealed class DaemonProcess
         {
             Mapper.Start(Clock.Now);
         }
-        exchange.Drain();
+        _exchange.Drain();
     }
 
     public PortMapper Mapper { get; }
@@ -180,7 +180,7 @@ internal sealed class DaemonProcess
                 break;
             case Ending.Aborted:
                 _heartbeat.TakeBackEnd();
-                _kernel.EndAnswerAside();
+                _exchange.Continue();
                 _machine.WakeSoon();
                 break;
         }

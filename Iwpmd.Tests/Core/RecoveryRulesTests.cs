@@ -128,6 +128,21 @@ public class RecoveryRulesTests
     }
 
     [Fact]
+    public void What_an_overrun_left_of_a_replay_is_not_counted_beside_the_next_one()
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        Hello(world, 50);
+        world.Mapper.OnOverrun(world.Now);
+        world.Drain();
+        world.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
+        world.MapInfo("10.0.0.1:5001", "10.0.0.1:5001");
+        Replay(world, ("10.0.0.1:5000", "10.0.0.1:40000"), ("10.0.0.1:5001", "10.0.0.1:5001"));
+        Assert.Equal((1, 1), (world.Row("10.0.0.1:5000").References, world.Row("10.0.0.1:5001").References));
+    }
+
+    [Fact]
     public void A_registration_that_may_have_waited_brings_an_audit_and_no_loss()
     {
         var world = new World();

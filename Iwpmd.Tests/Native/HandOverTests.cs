@@ -370,6 +370,37 @@ public sealed class HandOverTests : IDisposable
         daemon.Stop();
     }
 
+    /// <summary>
+    /// While it serves what it has read it leaves the ACKs of its answers unread, but for one of eight: here HELLO's,
+    /// so that the replay is asked for, and not the replay's.
+    /// </summary>
+    [Fact]
+    public void A_takeover_that_is_broken_off_during_a_handshake_leaves_the_daemon_serving()
+    {
+        const int ServedBefore = 2 * 64, Unread = 7; // in this turn of the loop and in the next, which hears of it
+        const uint Used = 1000; // as many sequence numbers
+        DaemonProcess daemon = StartFirst();
+        Errno error = Errno.None;
+        int connection = -1;
+        _kernel.HoldReceive();
+        for (int i = 0; i < ServedBefore + Unread; i++)
+        {
+            _kernel.Send(Scene.Add($"10.0.0.1:{5000 + i}"));
+        }
+        _kernel.RestartSequence();
+        _kernel.Send(Scene.Register);
+        _host.Run(() => error = UnixMessageSocket.Connect("/run/iwpmd/takeover", out connection));
+        Assert.Equal(Errno.None, error);
+        Assert.Equal(Errno.None, PassedFds.Send(connection, [(byte)'T'], [], Timeouts.Answer));
+        SocketFd.Close(connection);
+        _kernel.LetGoReceive();
+        daemon.ExpectLog("daemon: handover failed");
+        while (_kernel.NewSequence() < Used)
+        {
+        }
+        Add("10.0.0.1:6000");
+    }
+
     /// <summary>Many of them, each of which would be waited for.</summary>
     [Fact]
     public void Those_who_connect_and_say_nothing_are_not_waited_for()

@@ -35,11 +35,6 @@ internal sealed partial class KernelSession
     private void RequestReplay(ushort abi, uint helloSequence, params ReadOnlySpan<byte> clients)
     {
         SetKernel(HandshakeState.MapInfoSent);
-        _replays.AsSpan().Clear();
-        while (_setAside.Count > 0)
-        {
-            _setAside.Dequeue(); // of a replay that did not come to its end
-        }
         _openReplays = clients.Length;
         for (int i = 0; i < clients.Length; i++)
         {

@@ -120,6 +120,11 @@ internal sealed partial class KernelSession
         _timers.Stop(Timer.Hello);
         MayServeDeferred = false;
         _replayStartedAt = now;
+        _replays.AsSpan().Clear(); // what is left of an earlier replay comes once more, and must not count twice
+        while (_setAside.Count > 0)
+        {
+            _setAside.Dequeue();
+        }
         _replayed.AsSpan(0, _mappings.HighWater).Clear();
         _isPortUsed.AsSpan(0, _mappings.HighWater).Clear();
         SetKernel(HandshakeState.HelloSent);

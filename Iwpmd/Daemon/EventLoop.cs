@@ -145,7 +145,10 @@ internal sealed class EventLoop(
     {
         exchange.DrainBeforeExit();
         HasHandedOver = HandOver!.TryGive();
-        kernel.EndAnswerAside();
+        if (!HasHandedOver)
+        {
+            exchange.Continue();
+        }
         return HasHandedOver;
     }
 

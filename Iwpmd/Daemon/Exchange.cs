@@ -166,6 +166,20 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         NoticeOverrun(); // this process does not finish the handshake that it begins: the next daemon sends HELLO again
     }
 
+    /// <summary>
+    /// This process continues after <see cref="DrainBeforeExit"/>. Of a handshake that began meanwhile the ACKs were
+    /// left unread, and without them it would never end: another one begins.
+    /// </summary>
+    public void Continue()
+    {
+        kernel.EndAnswerAside();
+        if (mapper.IsInHandshake)
+        {
+            mapper.Start(Clock.Now);
+            Drain();
+        }
+    }
+
     private void NoticeOverrun()
     {
         if (kernel.TakeOverrun())
