@@ -333,34 +333,55 @@ static void hello(struct sock *s, const struct nlmsghdr *message)
 	unicast(s, &answer, sizeof answer, CHARGE_SMALL);
 }
 
-static void replay(struct sock *s, const struct nlmsghdr *message)
+/* What the player has set at one time; its bytes are allocated. */
+static unsigned char *copy_replay(uint32_t *count, uint32_t *size)
 {
-	const unsigned char *next = (unsigned char *)kernel + SIMKERNEL_REPLAY_AT;
-	uint32_t left = kernel->replay_count, each = left ? kernel->replay_bytes / left : 0, datagrams = 0;
-	unsigned char bytes[8192];
+	unsigned char *copy = NULL;
+	uint32_t version;
+
+	for (;; usleep(100)) {
+		version = __atomic_load_n(&kernel->replay_version, __ATOMIC_SEQ_CST);
+		*count = kernel->replay_count;
+		*size = kernel->replay_bytes;
+		copy = realloc(copy, *size + 1);
+		memcpy(copy, (unsigned char *)kernel + SIMKERNEL_REPLAY_AT, *size);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (version % 2 == 0 && version == __atomic_load_n(&kernel->replay_version, __ATOMIC_SEQ_CST))
+			return copy;
+	}
+}
+
+/* Returns what its ACK says. */
+static int32_t replay(struct sock *s, const struct nlmsghdr *message)
+{
+	uint32_t total, size, datagrams = 0;
+	unsigned char bytes[8192], *copy = copy_replay(&total, &size), *next = copy;
+	uint32_t left = total, each = total ? size / total : 0;
 	struct nlmsghdr end = { NLMSG_HDRLEN, NLMSG_DONE, NLM_F_MULTI, 0, 0 };
 	struct { struct nlmsghdr header; struct { struct nlattr attribute; uint32_t value; } sequence, number;
 	} number = {
 		{ sizeof number, (message->nlmsg_type & ~OPERATION_MASK) + MAPINFO_NUM, NLM_F_REQUEST, 0, 0 },
 		{ { 8, 1 }, 0 },
-		{ { 8, 2 }, kernel->replay_count },
+		{ { 8, 2 }, total },
 	};
 
-	while (left) {
+	while (left && (++datagrams < REPLAY_DATAGRAMS || kernel->replay_whole)) {
 		uint32_t count = left < kernel->replay_per_datagram ? left : kernel->replay_per_datagram;
 
-		if (++datagrams == REPLAY_DATAGRAMS && !kernel->replay_whole)
-			return; /* "Insufficient skbs for map info" */
 		memcpy(bytes, next, count * each);
 		memcpy(bytes + count * each, &end, sizeof end);
 		unicast(s, bytes, count * each + sizeof end, CHARGE_REPLAY);
 		next += count * each;
 		left -= count;
 	}
-	if (!kernel->replay_count)
-		return;
-	number.header.nlmsg_seq = __atomic_fetch_add(&kernel->next_sequence, 1, __ATOMIC_SEQ_CST);
-	unicast(s, &number, sizeof number, CHARGE_SMALL);
+	free(copy);
+	if (left)
+		return -ENOMEM; /* "Insufficient skbs for map info" */
+	if (total) {
+		number.header.nlmsg_seq = __atomic_fetch_add(&kernel->next_sequence, 1, __ATOMIC_SEQ_CST);
+		unicast(s, &number, sizeof number, CHARGE_SMALL);
+	}
+	return 0;
 }
 
 /* ---- daemon to kernel ---- */
@@ -383,6 +404,7 @@ static void record(struct sock *s, const void *bytes, size_t size, int32_t verdi
 static void run(struct sock *s, const struct nlmsghdr *message)
 {
 	uint32_t operation = message->nlmsg_type & OPERATION_MASK;
+	int32_t result = operation == REMOTE_INFO ? -EINVAL : 0;
 
 	record(s, message, message->nlmsg_len, 0);
 	while (__atomic_load_n(&kernel->action[operation], __ATOMIC_SEQ_CST) == SIMKERNEL_HOLD)
@@ -397,8 +419,8 @@ static void run(struct sock *s, const struct nlmsghdr *message)
 	if (operation == HELLO)
 		hello(s, message);
 	else if (operation == MAPINFO)
-		replay(s, message);
-	done(s, message->nlmsg_seq, operation == REMOTE_INFO ? -EINVAL : 0);
+		result = replay(s, message);
+	done(s, message->nlmsg_seq, result);
 }
 
 static void refuse(struct sock *s, const struct nlmsghdr *message, int32_t result)

@@ -50,6 +50,7 @@ struct simkernel {
 	int32_t peer_errno;           /* not 0: receiving from UDP sockets fails so, as a security module has it */
 	uint32_t peer_refused;        /* how often it did */
 	uint64_t clock_ahead;         /* ns: CLOCK_BOOTTIME says so much more, as after a suspend */
+	uint32_t replay_version;      /* odd while the player changes the replay: then it waits */
 };
 
 struct simsocket {
