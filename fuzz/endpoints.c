@@ -8,7 +8,6 @@
 #include <linux/netlink.h>
 #include <rdma/rdma_netlink.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ENDPOINTS 96
 #define DEVICES 2              /* iWARP devices, from number 3 on; the one behind them is another */
@@ -20,8 +19,7 @@
 #define RECORDING_TIME 10100   /* ms */
 #define SILENCE 1100           /* ms that the daemon waits for an answer about devices */
 #define QUERY_TIME 1.5         /* s: longer than query_deadline */
-#define PATIENCE 0.05          /* s: how long after a lie of silence the time is put forward, */
-#define AUDIT_TIME 5.0         /* and after any other */
+#define PATIENCE 0.05          /* s: how long after a lie of silence the time is put forward; else AUDIT_TIME */
 
 /* How an audit goes wrong. All but SWAPPED can be seen, so that the daemon may change nothing. */
 enum lie {
@@ -69,7 +67,7 @@ static void record(void)
 	host_set_replay(bytes, size);
 }
 
-void endpoints_add(struct random *random)
+static void add(struct random *random)
 {
 	static const char *const addresses[] = { "172.31.200.", "172.31.200.", "fd00:ac1f:c8::", "0.0.0.0" };
 	struct endpoint *one = endpoints;
@@ -131,7 +129,7 @@ static void end(struct endpoint *one, bool is_told)
 void endpoints_change(struct random *random, uint32_t more, uint32_t fewer, bool is_told)
 {
 	while (more--)
-		endpoints_add(random);
+		add(random);
 	while (fewer--) {
 		struct endpoint *one = &endpoints[below(random, ENDPOINTS)];
 
@@ -160,7 +158,7 @@ static bool are_answered(void)
 bool endpoints_await(void)
 {
 	fence();
-	for (double since = seconds(); !are_answered() && !has_failed() && seconds() - since < QUERY_TIME; host_wait(20))
+	for (double since = patience(); !are_answered() && !has_failed() && patience() - since < QUERY_TIME; host_wait(20))
 		host_drain();
 	return are_answered();
 }
@@ -398,9 +396,9 @@ static bool audit(void)
 	int before = begun;
 
 	for (pass(RECORDING_TIME); host_is_auditing() && !has_failed(); pass(SILENCE)) /* which ends one without an answer */
-		for (double since = seconds(); host_is_auditing() && !has_failed(); host_wait(5)) {
+		for (double since = patience(); host_is_auditing() && !has_failed(); host_wait(5)) {
 			host_drain();
-			if (seconds() - since > (lie == SILENT || lie == LOST ? PATIENCE : AUDIT_TIME))
+			if (patience() - since > (lie == SILENT || lie == LOST ? PATIENCE : AUDIT_TIME))
 				break;
 		}
 	pass(0); /* what became of it is done */
@@ -459,9 +457,9 @@ void endpoints_check_ports(void)
 			return fail("port: TCP port %d is bound, and no mapping has it", port);
 	}
 	/* an audit, and a look at the host, have one for a moment */
-	for (double since = seconds(); (opened = host_measure().descriptors) != descriptors + held; host_wait(20)) {
+	for (double since = patience(); (opened = host_measure().descriptors) != descriptors + held; host_wait(20)) {
 		host_drain();
-		if (seconds() - since > QUERY_TIME)
+		if (patience() - since > QUERY_TIME)
 			break;
 	}
 	if (opened != descriptors + held)

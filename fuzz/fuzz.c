@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define BATCH 64
 #define BACKLOG_EACH 400       /* batches: one of so many is large and finds a daemon that was stopped */
 #define BACKLOG 20000
-#define ANSWER_TIME 10.0       /* s: as long as a kernel waits */
-#define CONVERSATION_TIME 12.0 /* s: conversations with peers that said no more may fill their table for so long */
+#define TOO_OLD 9.0            /* s: what is asked once more then is not answered if the machine is as slow as that */
+#define CONVERSATION_TIME 12000 /* ms: conversations with peers that said no more may fill their table for so long */
 #define CHECKPOINT 20.0        /* s */
 #define CHECKPOINT_OF_FAULT 3.0
 #define STATUS 10.0            /* s */
@@ -30,6 +29,7 @@ static int failures;
 static bool is_stopped, answers_peers;
 static struct random reactive;
 static double worst_answer;
+static uint64_t episodes;
 
 static struct { char kind; uint8_t from; uint32_t to, address, size; uint8_t *bytes; } last[LAST];
 static uint64_t last_count;
@@ -40,6 +40,7 @@ static struct {
 	bool answered;
 	uint16_t error, mapped_port;
 	struct sockaddr_in local, remote;
+	double at, patience;
 } question;
 static struct { uint64_t handle; uint16_t port; int type; } replies[4];
 static uint64_t next_handle, request_handle;
@@ -51,6 +52,8 @@ double seconds(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
+
+double patience(void) { return seconds() - host_waited(); }
 
 uint64_t mix(uint64_t v)
 {
@@ -126,10 +129,12 @@ void on_kernel(int verdict, const uint8_t *bytes, size_t size)
 	uint16_t operation = get16(bytes + 4) & 1023;
 
 	judge_kernel(verdict, bytes, size);
-	endpoints_heard(bytes, size);
 	input_saw(bytes, size, get32(bytes + 8));
 	if (operation <= HELLO)
 		kernel_messages[operation]++;
+	if (verdict)
+		return; /* the kernel did not take it */
+	endpoints_heard(bytes, size);
 	if ((operation != ADD_MAPPING && operation != QUERY_MAPPING && operation != HANDLE_ERR) ||
 		get32(bytes + 20) != question.sequence || question.answered)
 		return;
@@ -176,14 +181,16 @@ static void ask_kernel(struct input *input, uint32_t sequence)
 	memset(&question, 0, sizeof question);
 	question.local.sin_addr.s_addr = get32(input->bytes + 28 + 4);
 	question.sequence = sequence;
+	question.at = seconds();
+	question.patience = patience();
 	judge_sent(input);
 	host_send(input);
 }
 
 /* False when there was a failure, or the daemon has ended as it may. */
-bool await(bool (*is_answered)(void), const char *what, void (*again)(void), double limit)
+static bool await(bool (*is_answered)(void), const char *what, void (*again)(void))
 {
-	double since = seconds(), asked = since;
+	double since = patience(), asked = seconds();
 
 	while (!is_answered() && !failures && host_runs()) {
 		host_wait(20);
@@ -192,11 +199,11 @@ bool await(bool (*is_answered)(void), const char *what, void (*again)(void), dou
 			again();
 			asked = seconds();
 		}
-		if (seconds() - since > limit)
-			fail("hang: %s is not answered within %.0f s", what, limit);
+		if (patience() - since > ANSWER_TIME)
+			fail("hang: %s is not answered within %.0f s", what, ANSWER_TIME);
 	}
-	if (limit == ANSWER_TIME && seconds() - since > worst_answer)
-		worst_answer = seconds() - since;
+	if (patience() - since > worst_answer)
+		worst_answer = patience() - since;
 	return !failures && host_runs();
 }
 
@@ -243,21 +250,33 @@ static bool replies_are_there(void)
 
 static bool question_is_answered(void) { return question.answered; }
 
+static void ask_add(void)
+{
+	static struct input input;
+
+	add_and_remove(&input, "10.255.0.1", 64007, true);
+	ask_kernel(&input, get32(input.bytes + 8));
+}
+
+static void ask_again(void)
+{
+	send_missing();
+	if (!question.answered && seconds() - question.at > TOO_OLD && patience() - question.patience < TOO_OLD - 1)
+		ask_add();
+}
+
 /* When this returns all that was sent before was served: each socket of the daemon answered a question that came
  * last. */
 bool fence(void)
 {
-	static struct input input;
-
 	host_go_on();
-	add_and_remove(&input, "10.255.0.1", 64007, true);
-	ask_kernel(&input, get32(input.bytes + 8));
+	ask_add();
 	for (int i = 0; i < 4; i++) {
 		replies[i].handle = mix(next_handle++ ^ seed << 20) | 1ull << 63;
 		replies[i].type = -1;
 		send_request(i);
 	}
-	if (!await(replies_are_there, "a valid ADD_MAPPING or Request", send_missing, ANSWER_TIME) && !failures)
+	if (!await(replies_are_there, "a valid ADD_MAPPING or Request", ask_again) && !failures)
 		return false;
 	if (failures) {
 		printf("Answered: ADD_MAPPING %s; Requests on the sockets V4_ANSWERING %s, V6_ANSWERING %s, V4_ASKING %s, "
@@ -284,12 +303,12 @@ void pass(uint64_t milliseconds)
 		replies[0].handle = mix(next_handle++ ^ seed << 20) | 1ull << 63;
 		replies[0].type = -1;
 		send_request(0);
-		await(replies_are_there, "a Request", send_missing, ANSWER_TIME);
+		await(replies_are_there, "a Request", send_missing);
 	}
 }
 
-/* One query, accepted by its peer. False when it is refused. */
-static bool probe_query(const struct sockaddr_in *local)
+/* One query, accepted by its peer. */
+static void probe_query(const struct sockaddr_in *local)
 {
 	static struct input input;
 	struct sockaddr_storage address = { 0 };
@@ -306,7 +325,7 @@ static bool probe_query(const struct sockaddr_in *local)
 	put32(input.bytes, input.size += 132);
 	request_handle = 0;
 	ask_kernel(&input, get32(input.bytes + 8));
-	for (double since = seconds(); !request_handle && !question.answered && seconds() - since < ANSWER_TIME;) {
+	for (double since = patience(); !request_handle && !question.answered && patience() - since < ANSWER_TIME;) {
 		host_wait(20);
 		host_drain();
 	}
@@ -316,18 +335,16 @@ static bool probe_query(const struct sockaddr_in *local)
 		judge_sent(&input);
 		host_send(&input);
 	}
-	if (!await(question_is_answered, "QUERY_MAPPING", NULL, ANSWER_TIME))
-		return true;
-	if (question.error == 0 && (question.mapped_port != 41000 || question.remote.sin_port != htons(64009)))
-		fail("answer: QUERY_MAPPING whose peer accepts with port 41000: mapped remote port %u", question.mapped_port);
-	uint16_t error = question.error;
+	if (!await(question_is_answered, "QUERY_MAPPING", NULL))
+		return;
+	if (question.error || question.mapped_port != 41000 || question.remote.sin_port != htons(64009))
+		fail("answer: QUERY_MAPPING into empty tables, whose peer accepts with port 41000: error %u, mapped remote port %u",
+			question.error, question.mapped_port);
 	input.kind = 'K';
 	input.size = build_manage(input.bytes, REMOVE_MAPPING, CLIENT, local, NULL);
 	judge_sent(&input);
 	host_send(&input);
 	fence();
-	question.error = error;
-	return error == 0;
 }
 
 /* One mapping from ADD to REMOVE, with a peer; then one query. The tables are empty. */
@@ -340,7 +357,7 @@ static void probe(void)
 
 	add_and_remove(&input, "10.255.255.254", 64008, false);
 	ask_kernel(&input, get32(input.bytes + 8));
-	if (!await(question_is_answered, "ADD_MAPPING", NULL, ANSWER_TIME))
+	if (!await(question_is_answered, "ADD_MAPPING", NULL))
 		return;
 	port = question.mapped_port;
 	if (question.error || port == 64008 || question.local.sin_port != htons(64008) || host_port_is_free(port))
@@ -349,7 +366,7 @@ static void probe(void)
 	replies[0].handle = mix(next_handle++ ^ seed << 20) | 1ull << 63;
 	replies[0].type = -1;
 	send_request(0);
-	if (!await(replies_are_there, "a Request", send_missing, CONVERSATION_TIME))
+	if (!await(replies_are_there, "a Request", send_missing))
 		return;
 	if (replies[0].type != 1 || replies[0].port != port)
 		return fail("answer: a Request for a mapped address: type %d, port %u, not %u", replies[0].type,
@@ -364,10 +381,8 @@ static void probe(void)
 		return;
 	if (!host_port_is_free(port))
 		fail("port: %u is bound after REMOVE_MAPPING", port);
-
-	for (double since = seconds(); !failures && !probe_query(local); usleep(500000))
-		if (seconds() - since > CONVERSATION_TIME)
-			return fail("answer: QUERY_MAPPING into empty tables is refused with error %u", question.error);
+	if (!failures)
+		probe_query(local);
 }
 
 /* ---- checkpoints ---- */
@@ -417,6 +432,7 @@ void calm(void)
 	answers_peers = false;
 	for (int i = 0; i < 3; i++)
 		host_send(&calm[i]);
+	host_dismiss();
 }
 
 static void checkpoint(void)
@@ -427,12 +443,14 @@ static void checkpoint(void)
 	if (!fence())
 		return;
 	remove_all();
-	usleep(350000); /* registrations are answered 250 ms after they came; negative memory */
+	pass(CONVERSATION_TIME); /* and registrations are answered, peers forgotten that were not reached */
 	if (failures || !fence())
 		return;
 	probe();
 	if ((port = host_held(1, 65535)))
 		fail("port: TCP port %d is bound though there are no mappings", port);
+	for (double since = patience(); host_is_auditing() && patience() - since < AUDIT_TIME; host_wait(20))
+		host_drain(); /* it has a descriptor */
 	now = host_measure();
 	if (now.anonymous > peak_anonymous)
 		peak_anonymous = now.anonymous;
@@ -461,24 +479,25 @@ static void print_status(double started)
 		worst_answer * 1000, checkpoints, now.anonymous, now.descriptors);
 }
 
-static void submit_episode(uint64_t number)
+/* Of either kind by turns. Only the first half of a run has lives: in the second one what grows has the time to. */
+static void submit_episode(bool is_second_half)
 {
 	static struct input input;
 
-	input = (struct input){ .kind = 'E', .to = (seed + number) % EPISODES, .size = 8 };
-	put64(input.bytes, mix(seed ^ mix(~number)));
+	input = (struct input){ .kind = 'E', .to = is_second_half ? 0 : (seed + episodes) % EPISODES, .size = 8 };
+	put64(input.bytes, mix(seed ^ mix(~episodes++)));
 	submit(&input);
 }
 
-static void fuzz(double duration, double interval, uint64_t most_episodes)
+/* So many seconds beside those of the episodes. */
+static void fuzz(double duration, double interval, bool is_fault)
 {
 	static struct input input;
-	double started, check_at, status_at;
 	static const struct input all_as_it_should = { .kind = 'A', .to = UINT32_MAX };
-	uint64_t index = 0, batch = 0, episodes = 0;
+	double started, check_at, status_at;
+	uint64_t index = 0, batch = 0;
 
-	if (most_episodes)
-		submit_episode(episodes++);
+	submit_episode(false);
 	started = seconds();
 	check_at = started + interval;
 	status_at = started + STATUS;
@@ -498,14 +517,18 @@ static void fuzz(double duration, double interval, uint64_t most_episodes)
 		host_drain();
 		fence();
 		if (!failures && (seconds() >= check_at || judge_is_full())) {
+			double before;
+
 			checkpoint();
-			if (!failures && episodes < most_episodes)
-				submit_episode(episodes++);
+			before = seconds();
+			if (!failures && !is_fault) /* whose own process goes on */
+				submit_episode(before - started >= duration / 2);
+			started += seconds() - before;
 			check_at = seconds() + interval;
 		}
 		if (seconds() >= status_at) {
 			print_status(started);
-			status_at += STATUS;
+			status_at = seconds() + STATUS;
 		}
 	}
 	if (!failures)
@@ -551,7 +574,6 @@ int main(int argc, char **argv)
 {
 	const char *daemon = NULL, *preload = NULL, *corpus = NULL, *fault = NULL;
 	double duration = 60;
-	uint64_t episodes = 0;
 	struct timespec clock;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -564,7 +586,6 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "--out")) out_folder = argv[i + 1];
 		else if (!strcmp(argv[i], "--fault")) fault = argv[i + 1];
 		else if (!strcmp(argv[i], "--seconds")) duration = atof(argv[i + 1]);
-		else if (!strcmp(argv[i], "--episodes")) episodes = strtoull(argv[i + 1], NULL, 10);
 		else if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 10);
 		else if (!strcmp(argv[i], "--replay")) replay_path = argv[i + 1];
 	}
@@ -583,7 +604,7 @@ int main(int argc, char **argv)
 	if (replay_path)
 		replay();
 	else
-		fuzz(duration, fault ? CHECKPOINT_OF_FAULT : duration / 4 < CHECKPOINT ? duration / 4 : CHECKPOINT, episodes);
+		fuzz(duration, fault ? CHECKPOINT_OF_FAULT : duration / 2 < CHECKPOINT ? duration / 2 : CHECKPOINT, fault);
 	if (failures) {
 		printf("The daemon's last words:\n");
 		host_print_log(stdout);
@@ -598,10 +619,10 @@ int main(int argc, char **argv)
 		(unsigned long long)kernel_messages[MAPINFO_NUM], (unsigned long long)peer_messages[0],
 		(unsigned long long)peer_messages[1], (unsigned long long)peer_messages[2],
 		(unsigned long long)peer_messages[3]);
-	printf("%s: %llu inputs, %.1f MB; %d checkpoints: anonymous memory %ld KB at the first, %ld at most, %ld at "
-	       "the last; rss %ld, %ld KB; fds %d, %d; threads %d, %d; up to %d mappings; worst answer %.0f ms\n",
-		failures ? "FAILED" : "passed", (unsigned long long)input_count, sent_bytes / 1e6, checkpoints,
-		first.anonymous, peak_anonymous, now.anonymous, first.rss, now.rss, first.descriptors, now.descriptors,
-		first.threads, now.threads, peak_mappings, worst_answer * 1000);
+	printf("%s: %llu inputs, %.1f MB; %llu episodes; %d checkpoints: anonymous memory %ld KB at the first, %ld at "
+	       "most, %ld at the last; rss %ld, %ld KB; fds %d, %d; threads %d, %d; up to %d mappings; worst answer %.0f ms\n",
+		failures ? "FAILED" : "passed", (unsigned long long)input_count, sent_bytes / 1e6,
+		(unsigned long long)episodes, checkpoints, first.anonymous, peak_anonymous, now.anonymous, first.rss, now.rss,
+		first.descriptors, now.descriptors, first.threads, now.threads, peak_mappings, worst_answer * 1000);
 	return failures ? 1 : 0;
 }

@@ -21,6 +21,8 @@
 #define MAX_FDS 253            /* SCM_MAX_FD */
 #define STORED 64
 #define EPISODES 2             /* kinds of them */
+#define ANSWER_TIME 10.0       /* s: as long as a kernel waits */
+#define AUDIT_TIME 5.0         /* s */
 
 enum operation {
 	REG_PID, ADD_MAPPING, QUERY_MAPPING, REMOVE_MAPPING, REMOTE_INFO, HANDLE_ERR, MAPINFO, MAPINFO_NUM, HELLO
@@ -51,13 +53,14 @@ enum socket_name { PEER4_A, PEER4_B, ANY4, PEER6_A, PEER6_B, ANY6, SOCKETS };
 
 /* fuzz.c */
 double seconds(void);
+/* The same, but it stands still while the daemon or this process waits for a processor: a slow machine is no fault. */
+double patience(void);
 uint64_t mix(uint64_t value);
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void submit(const struct input *input);
 bool has_failed(void);
 void calm(void);
 bool fence(void);
-bool await(bool (*is_answered)(void), const char *what, void (*again)(void), double limit);
 void remove_all(void);
 /* Time passes on the daemon's host; when this returns it has woken up and has nothing to do any more. */
 void pass(uint64_t milliseconds);
@@ -75,6 +78,7 @@ bool host_is_auditing(void);                        /* a socket is open that ask
 bool host_is_asked(void);                           /* the kernel has a port mapper */
 void host_say(uint32_t source, const uint8_t *bytes, size_t size); /* to the socket that asked last */
 void host_say_lost(void);                           /* what was said there was too much */
+void host_dismiss(void);                            /* the silent peer of the hand-over: it may have ports */
 bool host_send_fds(int to, const void *text, size_t size, const int *fds, int count);
 void host_configure(int max_mappings);
 const char *host_folder(void);
@@ -93,6 +97,7 @@ uint32_t host_sequence(void);
 uint32_t host_port_id(void);
 uint32_t host_replay_count(void);
 struct measure host_measure(void);
+double host_waited(void);                           /* s: by the daemon and this process, for a processor */
 /* how many mappings the daemon says it has; *rows holds those it showed, host_shown() of them */
 int host_dump(struct dumped **rows);
 int host_shown(void);

@@ -29,14 +29,13 @@
 #define ADDRESS_SPACE (1ul << 30)  /* as the service unit has it */
 #define DESCRIPTORS 2048
 #define CHARGE 1280
-#define ANSWER_TIME 10
 #define REPLAY_ROOM (64 << 10)
 #define LINKS 8
 
 static char folder[64];
 static const char *daemon_path, *preloaded, *fault_name;
 static pid_t daemon_pid, next_pid;  /* next_pid: takes over from the other */
-static int lives, next_status, log_pipe[2], own_namespace, daemon_namespace;
+static int lives, log_pipe[2], own_namespace, daemon_namespace;
 static int listener, manager, silent_peer = -1;
 static struct simkernel *kernel;
 static bool is_stopped, may_end, is_ready;
@@ -177,10 +176,24 @@ static void drop_link(struct link *link)
 	*link = (struct link){ 0 };
 }
 
+/* One that has died gets none: the number 0 means this process and all beside it. */
+static bool signal_daemon(int number)
+{
+	return daemon_pid > 0 && kill(daemon_pid, number) == 0;
+}
+
+void host_go_on(void)
+{
+	if (is_stopped)
+		signal_daemon(SIGCONT);
+	is_stopped = false;
+}
+
 /* A process opened a netlink socket, or was handed one. It may have been killed meanwhile. */
 static void take_announcements(void)
 {
 	for (int player; (player = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0; close(player)) {
+		host_go_on(); /* it may stand still before it has said what it opened */
 		struct simannounce hello = { 0 };
 		size_t size = sizeof hello;
 		int fds[MAX_FDS], count = receive_fds(player, &hello, &size, fds, 0);
@@ -198,19 +211,6 @@ static void take_announcements(void)
 				host_send_fds(player, "", 1, NULL, 0);
 		}
 	}
-}
-
-/* One that has died gets none: the number 0 means this process and all beside it. */
-static bool signal_daemon(int number)
-{
-	return daemon_pid > 0 && kill(daemon_pid, number) == 0;
-}
-
-void host_go_on(void)
-{
-	if (is_stopped)
-		signal_daemon(SIGCONT);
-	is_stopped = false;
 }
 
 static bool has_room(const struct simsocket *page)
@@ -241,10 +241,10 @@ static void enqueue(struct link *to, uint32_t source, const uint8_t *bytes, size
 /* A kernel whose port mapper is gone says nothing. */
 static void send_kernel(uint32_t source, const uint8_t *bytes, size_t size)
 {
-	for (double since = seconds(); port_mapper && !has_room(port_mapper->page); host_wait(1)) {
+	for (double since = patience(); port_mapper && !has_room(port_mapper->page); host_wait(1)) {
 		host_go_on();
 		host_drain();
-		if (port_mapper && seconds() - since > ANSWER_TIME)
+		if (port_mapper && patience() - since > ANSWER_TIME)
 			return fail("hang: the daemon does not read its netlink socket, which has %d of %d bytes, %d "
 			            "datagrams, congested %d",
 				port_mapper->page->rmem, port_mapper->page->rcvbuf, port_mapper->page->queued,
@@ -288,10 +288,11 @@ void host_set_replay(const uint8_t *bytes, size_t size)
 	uint32_t each = size >= 16 ? get32(bytes) : 0;
 
 	need(size <= REPLAY_ROOM, "so long a replay");
-	kernel->replay_count = 0;
+	__atomic_add_fetch(&kernel->replay_version, 1, __ATOMIC_SEQ_CST);
 	memcpy((uint8_t *)kernel + SIMKERNEL_REPLAY_AT, bytes, size);
 	kernel->replay_bytes = size;
 	kernel->replay_count = each ? size / each : 0;
+	__atomic_add_fetch(&kernel->replay_version, 1, __ATOMIC_SEQ_CST);
 }
 
 uint32_t host_sequence(void) { return __atomic_fetch_add(&kernel->next_sequence, 1, __ATOMIC_SEQ_CST); }
@@ -348,10 +349,12 @@ void host_launch(const char *option, const int *fds, int count)
 		run_daemon(option, fds, count);
 	is_ready = false;
 	lives++;
-	if (daemon_pid)
+	if (daemon_pid) {
 		next_pid = pid;
-	else
+	} else {
 		daemon_pid = pid;
+		may_end = false;
+	}
 }
 
 void host_signal(int number)
@@ -490,9 +493,15 @@ static void heckle(const struct input *input)
 		close(peer);
 		return;
 	}
+	host_dismiss();
+	silent_peer = peer;
+}
+
+void host_dismiss(void)
+{
 	if (silent_peer >= 0)
 		close(silent_peer);
-	silent_peer = peer;
+	silent_peer = -1;
 }
 
 /* ---- the cable ---- */
@@ -595,19 +604,21 @@ void host_start(const char *path, const char *preload, const char *fault)
 	set_destination(V6_ANSWERING, "fd00::1", 3935);
 	set_destination(V6_LINK_LOCAL, "fe80::1", 3935);
 	host_launch(NULL, NULL, 0);
-	for (double since = seconds(); !is_ready; host_wait(20)) {
+	for (double since = patience(); !is_ready; host_wait(20)) {
 		host_drain();
-		need(daemon_pid > 0 && seconds() - since < ANSWER_TIME, "the daemon is not ready");
+		need(daemon_pid > 0 && patience() - since < ANSWER_TIME, "the daemon is not ready");
 	}
 	host_settle();
 }
 
 void host_stop(void)
 {
-	for (pid_t *one = &daemon_pid; one; one = one == &daemon_pid ? &next_pid : NULL)
-		if (*one > 0) {
-			kill(*one, SIGKILL);
-			waitpid(*one, NULL, 0);
+	pid_t pids[] = { daemon_pid, next_pid };
+
+	for (int i = 0; i < 2; i++)
+		if (pids[i] > 0) {
+			kill(pids[i], SIGKILL);
+			waitpid(pids[i], NULL, 0);
 		}
 	if (*folder)
 		shell("rm -rf %s", folder);
@@ -744,8 +755,9 @@ void host_print_log(FILE *to)
 void host_print_state(const char *path)
 {
 	fflush(stdout);
-	shell("timeout 5 %s status --json -c %s/conf; grep -H . /proc/%d/task/*/wchan /proc/%d/task/*/syscall; true",
-		path, folder, daemon_pid, daemon_pid);
+	shell("timeout 5 %s status --json -c %s/conf; grep -H . /proc/%d/task/*/wchan /proc/%d/task/*/syscall;"
+		"ls -l /proc/%d/fd | sed -E 's/.*-> //; s/[0-9]+/N/g' | sort | uniq -c; true",
+		path, folder, daemon_pid, daemon_pid, daemon_pid);
 }
 
 static void look_after(pid_t *pid)
@@ -754,13 +766,17 @@ static void look_after(pid_t *pid)
 
 	if (*pid <= 0 || waitpid(*pid, &status, WNOHANG) != *pid)
 		return;
-	if (pid == &next_pid)
-		next_status = status;
 	*pid = 0;
 	if (may_end && (WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0))
 		return;
 	fail(WIFSIGNALED(status) ? "life: the daemon died of signal %d" : "life: the daemon ended with status %d",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+static bool is_device_question(const uint8_t *message)
+{
+	return get16(message + 4) >> 10 == RDMA_NL_NLDEV &&
+		((get16(message + 6) & NLM_F_DUMP) == NLM_F_DUMP || (get16(message + 4) & 1023) == RDMA_NLDEV_CMD_SYS_GET);
 }
 
 /* False when the socket is closed. */
@@ -779,15 +795,16 @@ static bool drain_link(struct link *link)
 			continue;
 		size -= sizeof(struct simrecord);
 		speaking = link;
-		if (get16(message + 4) >> 10 == RDMA_NL_NLDEV && link == port_mapper) { /* to noise of this client: no question */
+		if (is_device_question(message)) {
+			link->asks = true;
+			endpoints_asked(message, size);
+			continue;
+		}
+		if (get16(message + 4) >> 10 == RDMA_NL_NLDEV) { /* an answer to noise of this client */
 			uint8_t refusal[64], *at = begin(refusal, NLMSG_ERROR, 0, get32(message + 8));
 
 			put32(at, -EINVAL);
 			host_say(0, refusal, finish(refusal, at + 4));
-		} else if (get16(message + 4) >> 10 == RDMA_NL_NLDEV) {
-			link->asks = true;
-			endpoints_asked(message, size);
-			continue;
 		}
 		if (operation == REG_PID || operation == HELLO || operation == MAPINFO)
 			port_mapper = link;
@@ -858,9 +875,41 @@ struct measure host_measure(void)
 	return result;
 }
 
+/* The main thread, which serves, waited in a run queue so many nanoseconds: the second number. */
+static double waited(pid_t pid)
+{
+	unsigned long long nanoseconds = 0;
+	char path[40];
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/schedstat", pid);
+	if ((file = fopen(path, "r"))) {
+		(void)!fscanf(file, "%*u %llu", &nanoseconds);
+		fclose(file);
+	}
+	return nanoseconds / 1e9;
+}
+
+double host_waited(void)
+{
+	static struct { pid_t pid; double last; } seen[3];
+	static double total;
+	pid_t pids[] = { getpid(), daemon_pid, next_pid };
+
+	for (int i = 0; i < 3; i++) {
+		double now = pids[i] > 0 ? waited(pids[i]) : 0;
+
+		if (seen[i].pid == pids[i] && now > seen[i].last)
+			total += now - seen[i].last;
+		seen[i].pid = pids[i];
+		seen[i].last = now;
+	}
+	return total;
+}
+
 int host_dump(struct dumped **rows)
 {
-	double since = seconds(), asked = 0;
+	double since = patience(), asked = 0;
 	int shown = -1;
 
 	dump_total = -1;
@@ -875,7 +924,7 @@ int host_dump(struct dumped **rows)
 		if (dump_total >= 0 && shown == dump_shown)
 			break;
 		shown = dump_shown;
-		if (seconds() - since > ANSWER_TIME) {
+		if (patience() - since > ANSWER_TIME) {
 			fail("hang: no dump of the mappings after SIGUSR1");
 			break;
 		}

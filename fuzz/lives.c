@@ -33,16 +33,17 @@ static void noise(struct random *random)
 			host_send(&input);
 		}
 	}
+	host_dismiss();
 }
 
 /* ---- audits ---- */
 
-/* The kernel asks who is its port mapper: so another process was it meanwhile. */
-static void register_again(void)
+/* The kernel asks who is its port mapper. */
+static void ask_registration(uint32_t sequence)
 {
 	static struct input input = { .kind = 'K' };
 	static const uint32_t zero;
-	uint8_t *at = begin(input.bytes, CLIENT << 10 | REG_PID, NLM_F_REQUEST, host_sequence());
+	uint8_t *at = begin(input.bytes, CLIENT << 10 | REG_PID, NLM_F_REQUEST, sequence);
 
 	at = attribute(attribute(at, 1, &zero, 4), 2, "eth0\0\0\0\0\0\0\0\0\0\0\0", 16);
 	at = attribute(at, 3, "siw0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32);
@@ -53,6 +54,12 @@ static void register_again(void)
 	fence();
 	pass(400); /* and it is answered */
 }
+
+/* So another process was it meanwhile. */
+static void register_again(void) { ask_registration(host_sequence()); }
+
+/* iw_cm is loaded again, and knows nothing of what noise said. */
+static void reload(void) { ask_registration(1); }
 
 static void audits(struct random *random)
 {
@@ -202,9 +209,9 @@ static bool has_ended(void) { return !host_runs(); }
 
 static void wait_for(bool (*is_there)(void), const char *what)
 {
-	for (double since = seconds(); !is_there() && !has_failed(); host_wait(5)) {
+	for (double since = patience(); !is_there() && !has_failed(); host_wait(5)) {
 		host_drain();
-		if (seconds() - since > START_TIME)
+		if (patience() - since > START_TIME)
 			fail("hang: %s within %.0f s", what, START_TIME);
 	}
 }
@@ -315,7 +322,7 @@ void episode(const struct input *input)
 	if (!fence())
 		return;
 	remove_all();
-	pass(400);
+	reload();
 	endpoints_begin();
 	endpoints_change(&random, 20 + below(&random, 40), 0, true);
 	if (!endpoints_await() && !has_failed())
