@@ -3,7 +3,6 @@ using System.Runtime.CompilerServices;
 using Iwpmd.State;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
-using static Iwpmd.Core.Times;
 
 namespace Iwpmd.Core;
 
@@ -106,7 +105,7 @@ internal sealed class Accepts(
         {
             Confirm(slot, arrival.From, now);
         }
-        conversations.Complete(slot, Earlier(row.Deadline, now + Conversations.Lifetime));
+        conversations.Complete(slot, row.Deadline);
         return null;
     }
 

@@ -92,9 +92,13 @@ internal sealed class Admission
             Deny();
             return false;
         }
-        ref Source validated = ref _validated.Find(source);
-        bool isUnvalidated = Unsafe.IsNullRef(ref validated);
-        if (!(isUnvalidated ? ref _unvalidated.FindOrAdd(source) : ref validated).Bucket.TryTake(_sourceRate, now))
+        ref Source row = ref _validated.Find(source);
+        bool isUnvalidated = Unsafe.IsNullRef(ref row);
+        if (isUnvalidated)
+        {
+            row = ref _unvalidated.FindOrAdd(source);
+        }
+        if (!row.Bucket.TryTake(_sourceRate, now))
         {
             _refusals = _refusals with { OverSource = _refusals.OverSource + 1 };
             _unserved += isUnvalidated ? 1 : 0;

@@ -76,7 +76,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
 
     public void Count(in InetEndpoint local, EndpointUse use)
     {
-        int slot = !timers.IsSet(Timer.Audit) ? mappings.FindExactLocal(local) : -1;
+        int slot = mappings.FindExactLocal(local);
         // Connections that a listener accepted have its address, but no mapping: they are not counted for its row.
         if (slot >= 0 && (mappings[slot].Purpose != MappingPurpose.Listening || use == EndpointUse.Listening))
         {
@@ -97,7 +97,8 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
             OnIncomplete(whyIncomplete);
             return;
         }
-        int suspects = 0, changed = 0;
+        bool isDone = true;
+        int changed = 0;
         for (int slot = 0; slot < mappings.HighWater; slot++)
         {
             ref readonly MappingRow row = ref mappings[slot];
@@ -105,11 +106,10 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
             {
                 continue;
             }
-            bool isConfirmed = _lastAt > TimeSpan.Zero && row.LastChangedAt < _lastAt
-                && _countedBefore[slot] == _counted[slot];
-            if (!isConfirmed)
+            // by two counts: zero is no earlier one
+            if (row.LastChangedAt >= _lastAt || _countedBefore[slot] != _counted[slot])
             {
-                suspects++;
+                isDone = false;
                 continue;
             }
             changed++;
@@ -125,7 +125,7 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
         {
             Log.MappingsReconciled(log, changed);
         }
-        if (suspects == 0)
+        if (isDone)
         {
             (_counted, _countedBefore) = ([], []);
             Finish();
@@ -144,7 +144,6 @@ internal sealed class EndpointAudit(StateLayout state, Mappings mappings, TimerT
     private void OnIncomplete(string why)
     {
         _lastAt = TimeSpan.Zero;
-        Array.Clear(_countedBefore);
         if (++_tries == MaxTries)
         {
             Log.ReconciliationNotPossible(log, why);

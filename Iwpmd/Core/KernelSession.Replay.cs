@@ -89,7 +89,7 @@ internal sealed partial class KernelSession
         bool isUnmapped = IsUnmapped(request);
         if (slot < 0)
         {
-            int overlapping = isUnmapped ? -1 : _mappings.FindByLocal(request.Local);
+            int overlapping = _mappings.FindByLocal(request.Local);
             slot = _mappings.AddReplayed(request, isUnmapped, now);
             if (slot >= 0)
             {
@@ -211,25 +211,29 @@ internal sealed partial class KernelSession
             {
                 continue;
             }
-            bool young = now - Mappings.RecordingTime < row.LastChangedAt;
-            if (_replayed[slot] == 0 && complete && young && row.Purpose == MappingPurpose.Listening)
+            bool isYoung = now - Mappings.RecordingTime < row.LastChangedAt;
+            bool isSettled = complete && !isYoung;
+            if (_replayed[slot] > 0)
             {
-                // Another listener may have its address, unmapped: peers would be told a port where nobody listens.
-                _timers.Set(Timer.Hello, now + Mappings.RecordingTime);
+                if (isSettled || _replayed[slot] > row.References)
+                {
+                    _mappings.SetReferences(slot, _replayed[slot]);
+                }
+                if (isSettled && !_isPortUsed[slot] && MayFallBack(row))
+                {
+                    // Differs: its port was of a listener that is gone, and whose REMOVE was lost: the next was refused
+                    _mappings.Unmap(slot);
+                }
             }
-            if (_replayed[slot] == 0 && complete && !young)
+            else if (isSettled)
             {
                 _mappings.Remove(slot);
                 released++;
             }
-            else if (_replayed[slot] > row.References || (_replayed[slot] > 0 && complete && !young))
+            else if (complete && row.Purpose == MappingPurpose.Listening)
             {
-                _mappings.SetReferences(slot, _replayed[slot]);
-            }
-            if (_replayed[slot] > 0 && complete && !young && !_isPortUsed[slot] && MayFallBack(row))
-            {
-                // Differs: its port was of a listener that is gone, and whose REMOVE was lost: the next was refused
-                _mappings.Unmap(slot);
+                // Another listener may have its address, unmapped: peers would be told a port where nobody listens.
+                _timers.Set(Timer.Hello, now + Mappings.RecordingTime);
             }
         }
         Log.KernelReplayed(_log, replay.Received, replay.Client, replay.Accepted, released);

@@ -155,11 +155,13 @@ internal sealed class Mappings(
         if (this[slot].References <= 1 && !mayLackAdds)
         {
             Remove(slot);
-            return;
         }
-        using var change = _table.Change(slot);
-        change.Row.References = Math.Max(change.Row.References - 1, 0);
-        change.Row.LastChangedAt = now;
+        else
+        {
+            using var change = _table.Change(slot);
+            change.Row.References = Math.Max(change.Row.References - 1, 0);
+            change.Row.LastChangedAt = now;
+        }
     }
 
     /// <summary>Those whose last REMOVE no audit could judge.</summary>
@@ -344,7 +346,7 @@ internal sealed class Mappings(
     public void RetryUnprotected(TimeSpan now)
     {
         timers.Set(Timer.Claim, now + ClaimRetry);
-        for (int slot = 0; slot < HighWater && _unprotected > 0; slot++)
+        for (int slot = 0; slot < HighWater; slot++)
         {
             if (this[slot].State == MappingState.Unprotected)
             {
@@ -429,10 +431,12 @@ internal sealed class Mappings(
         if (references == 0)
         {
             Remove(slot);
-            return;
         }
-        using var change = _table.Change(slot);
-        change.Row.References = references;
+        else
+        {
+            using var change = _table.Change(slot);
+            change.Row.References = references;
+        }
     }
 
     /// <summary>A conversation ends with its mapping.</summary>

@@ -25,11 +25,8 @@ internal sealed class PeerTable
     public RowChange<PeerRow> Change(int slot) => new(ref _state.Peers[slot]);
 
     /// <summary>True while the host is remembered as one that does not answer.</summary>
-    public bool IsUnreachable(in InetEndpoint address, TimeSpan now)
-    {
-        int slot = now >= _unreachableUntil ? -1 : Find(address);
-        return slot >= 0 && _state.Peers[slot].UnreachableUntil > now;
-    }
+    public bool IsUnreachable(in InetEndpoint address, TimeSpan now) =>
+        now < _unreachableUntil && Find(address) is >= 0 and int slot && _state.Peers[slot].UnreachableUntil > now;
 
     /// <summary>Why the host did not answer the last time.</summary>
     public FallbackCause LastCause(in InetEndpoint address)

@@ -249,25 +249,27 @@ internal sealed class Queries
     public void HandleUnreachable(
         in InetEndpoint peer, ulong handle, FallbackCause cause, in InetEndpoint source, TimeSpan now)
     {
-        int slot = handle == 0 ? -1 : _conversations.FindQuery(handle);
+        int slot = _conversations.FindQuery(handle); // none has 0
         if (slot < 0 || !peer.SameIp(_conversations[slot].Peer))
         {
             return;
         }
-        if (!_conversations[slot].IsComplete)
+        ref readonly ConversationRow row = ref _conversations[slot];
+        if (!row.IsComplete)
         {
             EndUnmapped(slot, cause, now, source);
-            return;
         }
-        ref readonly ConversationRow row = ref _conversations[slot];
-        if (!HasFallenBack(row))
+        else if (HasFallenBack(row))
         {
-            return;
+            CorrectCause(row.Peer, cause);
         }
-        _peers.Correct(row.Peer, cause);
+    }
+
+    private void CorrectCause(in InetEndpoint peer, FallbackCause cause)
+    {
+        _peers.Correct(peer, cause);
         using var health = new RowChange<HealthRow>(ref _state.Health);
-        if (health.Row.LastFallbackCause == FallbackCause.NoAnswer
-            && row.Peer.SameAddress(health.Row.LastFallbackPeer))
+        if (health.Row.LastFallbackCause == FallbackCause.NoAnswer && peer.SameAddress(health.Row.LastFallbackPeer))
         {
             health.Row.LastFallbackCause = cause;
         }
