@@ -320,13 +320,226 @@ public class AdmissionTests
     [Fact]
     public void Handles_that_other_hosts_choose_do_not_collide()
     {
-        uint[] Hashes(ulong secret) =>
-            [.. Enumerable.Range(0, 4096).Select(i => SecretHash.Of(secret, (ulong)i << 52) & 8191)];
+        IEnumerable<ulong> keys = Enumerable.Range(0, 4096).Select(i => (ulong)i << 52);
+        uint[] Hashes(ulong secret) => [.. keys.Select(key => SecretHash.Of(secret, key) & 8191)];
 
         foreach (ulong secret in (ulong[])[1, 0x123456789abcdef, ulong.MaxValue - 4])
         {
-            Assert.InRange(Hashes(secret).GroupBy(hash => hash).Max(group => group.Count()), 1, 12);
+            foreach (IEnumerable<uint> hashes in (IEnumerable<uint>[])
+                [
+                    Hashes(secret),
+                    keys.Select(key => SecretHash.Of(secret, key, 0) & 8191),
+                    keys.Select(key => SecretHash.Of(secret, 0, 0, key) & 8191),
+                ])
+            {
+                Assert.InRange(hashes.GroupBy(hash => hash).Max(group => group.Count()), 1, 12);
+            }
         }
         Assert.NotEqual(Hashes(1), Hashes(2));
+    }
+
+    /// <summary>What decides whether a flood is filtered: hosts that were validated do not count.</summary>
+    [Fact]
+    public void Datagrams_of_unvalidated_hosts_that_are_not_served_are_counted_once()
+    {
+        Assert.True(InetNetwork.TryParse("10.0.0.9", out InetNetwork denied));
+        var access = new AccessList([], [denied]);
+        var admission = new Admission(
+            new AdmissionSettings { RequestRate = 1, SourceRate = 3, Access = access }, secret: 1);
+        InetEndpoint validated = InetEndpoint.Parse("10.0.0.3:1");
+        TimeSpan now = TimeSpan.FromSeconds(100);
+        admission.MarkValidated(validated, now);
+        long Unserved(Action act)
+        {
+            act();
+            return admission.DrainUnservedCount();
+        }
+        Assert.Equal(0, Unserved(() => Assert.True(admission.TryAdmit(s_peer, now))));
+        Assert.Equal(2, Unserved(() => // over the rate of all
+        {
+            Assert.False(admission.TryAdmit(s_peer, now));
+            Assert.False(admission.TryAdmit(s_peer, now));
+        }));
+        Assert.Equal(1, Unserved(() => Assert.False(admission.TryAdmit(s_peer, now)))); // over that of one
+        Assert.Equal(0, Unserved(() =>
+        {
+            Assert.True(admission.TryAdmit(validated, now));
+            Assert.True(admission.TryAdmit(validated, now));
+            Assert.True(admission.TryAdmit(validated, now));
+            Assert.False(admission.TryAdmit(validated, now));
+        }));
+        Assert.Equal(1, Unserved(() => Assert.False(admission.TryAdmit(InetEndpoint.Parse("10.0.0.9:1"), now))));
+        Assert.Equal(1, Unserved(admission.Deny));
+        Assert.Equal(1, Unserved(() => admission.CountUnserved(s_peer)));
+        Assert.Equal(0, Unserved(() => admission.CountUnserved(validated)));
+        Assert.Equal(new Refusals(OverAll: 2, OverSource: 2, Denied: 2), admission.TakeRefusals());
+        Assert.Equal(0, admission.TakeRefusals().Sum);
+    }
+
+    [Fact]
+    public void A_datagram_that_is_dropped_counts_as_not_served()
+    {
+        World world = Listening();
+        Ask(world, "10.0.0.2");
+        Ack(world, port: 40001);
+        Assert.Equal(1, world.Mapper.Admission.DrainUnservedCount());
+    }
+
+    [Fact]
+    public void A_host_is_validated_once_until_its_row_could_be_replaced()
+    {
+        var admission = new Admission(new AdmissionSettings { SourceRate = 10 }, secret: 1);
+        TimeSpan now = TimeSpan.FromSeconds(100);
+        Assert.False(admission.IsValidated(s_peer));
+        admission.MarkValidated(s_peer, now);
+        admission.MarkValidated(s_peer, now);
+        Assert.Equal(1, admission.ValidatedTotal);
+        Assert.True(admission.TryAdmit(s_peer, now));
+        admission.MarkValidated(s_peer, now + TimeSpan.FromMilliseconds(100));
+        Assert.Equal(1, admission.ValidatedTotal);
+        admission.MarkValidated(s_peer, now + TimeSpan.FromMilliseconds(101));
+        Assert.Equal(2, admission.ValidatedTotal);
+    }
+
+    [Fact]
+    public void A_host_that_may_not_ask_is_not_validated_by_its_answer()
+    {
+        Assert.True(InetNetwork.TryParse("10.0.0.2", out InetNetwork denied));
+        World world = Listening(new AdmissionSettings { Access = new AccessList([], [denied]) });
+        world.Query("10.0.0.1:5000", "10.0.0.2:7000");
+        world.Answer(PeerMessageType.Accept, 45000);
+        Assert.False(world.Mapper.Admission.IsValidated(s_peer));
+        Assert.Equal(0, world.Mapper.Admission.ValidatedTotal);
+    }
+
+    [Fact]
+    public void An_Ack_returns_the_credit_of_its_mapping()
+    {
+        World world = Listening();
+        for (int i = 0; i < 300; i++)
+        {
+            Ask(world, OtherHost(i), handle: (ulong)i + 1);
+            Ack(world);
+        }
+        Assert.Equal((300, 0ul), (RemoteInfos(world), world.Counter(Counter.RemoteInfosDeferred)));
+    }
+
+    [Fact]
+    public void Each_mapping_has_its_credit_and_its_rate_of_REMOTE_INFOs()
+    {
+        World world = Listening(new AdmissionSettings { RemoteInfoRate = 30 });
+        world.Add("0.0.0.0:7175");
+        for (int i = 0; i < 600; i++)
+        {
+            Ask(world, OtherHost(i), handle: (ulong)i + 1, asked: $"10.0.0.1:{7174 + (i % 2)}");
+        }
+        Assert.Equal(2 * 256, RemoteInfos(world));
+        world.Now += TimeSpan.FromSeconds(100);
+        world.Sent.Clear();
+        for (int i = 0; i < 800; i++)
+        {
+            Ask(world, OtherHost(i), handle: (ulong)i + 1001, asked: $"10.0.0.1:{7174 + (i % 2)}");
+            Ack(world, port: (ushort)(40000 + (i % 2)));
+        }
+        Assert.Equal(2 * 300, RemoteInfos(world));
+    }
+
+    /// <summary>Returned without an Ack: the mapping was removed before it came.</summary>
+    [Fact]
+    public void The_credit_of_a_validated_host_is_returned_up_to_what_it_has()
+    {
+        var admission = new Admission(new AdmissionSettings(), secret: 1);
+        TimeSpan now = TimeSpan.FromSeconds(100);
+        InetEndpoint unknown = InetEndpoint.Parse("10.0.0.3:1");
+        admission.MarkValidated(s_peer, now);
+        int Credits()
+        {
+            int taken = 0;
+            while (admission.CreditRemoteInfo(1, s_peer, now) == RemoteInfoCredit.OfHost)
+            {
+                taken++;
+            }
+            admission.GiveBack(RemoteInfoCredit.OfMapping, 1, s_peer); // the last one was not of the host
+            return taken;
+        }
+        Assert.Equal(64, Credits());
+        admission.GiveBack(RemoteInfoCredit.None, 1, s_peer);
+        admission.GiveBack(RemoteInfoCredit.OfHost, 1, unknown);
+        Assert.Equal(0, Credits());
+        admission.GiveBack(RemoteInfoCredit.OfHost, 1, s_peer);
+        admission.GiveBack(RemoteInfoCredit.OfHost, 1, s_peer);
+        Assert.Equal(2, Credits());
+        admission.MarkValidated(s_peer, now);
+        admission.GiveBack(RemoteInfoCredit.OfHost, 1, s_peer); // of before: it has all
+        Assert.Equal(64, Credits());
+        Assert.Equal(RemoteInfoCredit.OfMapping, admission.CreditRemoteInfo(1, unknown, now));
+    }
+
+    [Fact]
+    public void Requests_that_differ_in_a_port_an_address_or_the_handle_are_no_copies()
+    {
+        InetEndpoint connecting = InetEndpoint.Parse("10.0.0.2:5001"), accepting = InetEndpoint.Parse("10.0.0.1:9999");
+        var request = new PeerMessage(PeerMessageType.Request, 77, connecting, accepting, default);
+        (InetEndpoint From, PeerMessage Message)[] all =
+        [
+            (s_peer, request),
+            (s_peer.WithPort(41112), request),
+            (InetEndpoint.Parse("10.0.0.3:41111"), request),
+            (InetEndpoint.Parse("[fd00::2]:41111"), request),
+            (s_peer, request with { Handle = 78 }),
+            (s_peer, request with { Connecting = connecting.WithPort(5002) }),
+            (s_peer, request with { Connecting = InetEndpoint.Parse("10.0.0.3:5001") }),
+            (s_peer, request with { Connecting = InetEndpoint.Parse("[fd00::2]:5001") }),
+            (s_peer, request with { Accepting = accepting.WithPort(9998) }),
+            (s_peer, request with { Accepting = InetEndpoint.Parse("10.0.0.3:9999") }),
+            (s_peer, request with { Accepting = InetEndpoint.Parse("[fd00::2]:9999") }),
+        ];
+        foreach (ulong secret in (ulong[])[1, 0x123456789abcdef])
+        {
+            var admission = new Admission(new AdmissionSettings(), secret);
+            TimeSpan within = TimeSpan.FromMilliseconds(250), now = TimeSpan.FromSeconds(100);
+            Assert.All(all, one => Assert.False(admission.IsRejectedAlready(one.From, one.Message, within, now)));
+            now += TimeSpan.FromMilliseconds(249);
+            Assert.All(all, one => Assert.True(admission.IsRejectedAlready(one.From, one.Message, within, now)));
+            now += TimeSpan.FromMilliseconds(1);
+            Assert.All(all, one => Assert.False(admission.IsRejectedAlready(one.From, one.Message, within, now)));
+        }
+    }
+
+    [Fact]
+    public void Other_limits_hold_from_the_next_Request_on()
+    {
+        World world = Listening();
+        foreach (int rate in (int[])[1, 5])
+        {
+            world.Sent.Clear();
+            world.Mapper.Apply(new PortMapperSettings { Admission = new AdmissionSettings { RequestRate = rate } });
+            Assert.Equal(rate, world.Mapper.Admission.RequestRate);
+            for (ulong handle = 1; handle <= 8; handle++)
+            {
+                Ask(world, "10.0.0.2", handle + (10 * (ulong)rate));
+            }
+            Assert.Equal(rate, Accepts(world));
+            world.Now += TimeSpan.FromSeconds(1);
+        }
+    }
+
+    [Fact]
+    public void The_addresses_of_validated_hosts_are_told_by_family()
+    {
+        var admission = new Admission(new AdmissionSettings(), secret: 1);
+        string[] hosts = ["10.0.0.2:1", "255.255.255.254:1", "[fd00::5]:1", "[::1]:1", "[fd00:0:0:1::5]:1"];
+        Assert.All(hosts, host => Assert.False(admission.IsValidated(InetEndpoint.Parse(host))));
+        Assert.All(hosts, host => admission.MarkValidated(InetEndpoint.Parse(host), TimeSpan.FromSeconds(1)));
+        Assert.All(hosts, host => Assert.True(admission.IsValidated(InetEndpoint.Parse(host))));
+        Assert.False(admission.IsValidated(InetEndpoint.Parse("[0:0:a00:2::]:1"))); // the number of 10.0.0.2
+        Assert.Equal(hosts.Length, admission.ValidatedTotal);
+        ulong[] Copied(IpFamily family)
+        {
+            var copy = new ulong[Admission.ValidatedHosts];
+            return [.. copy.Take(admission.CopyValidated(family, copy)).Order()];
+        }
+        Assert.Equal([0x0a000002ul, 0xfffffffe], Copied(IpFamily.V4));
+        Assert.Equal([1ul, 0xfd00_0000_0000_0000, 0xfd00_0000_0000_0001], Copied(IpFamily.V6));
     }
 }

@@ -109,6 +109,7 @@ public class EndpointAuditTests
         world.Now += s_apart;
         world.Audit("hidden");
         world.Now += s_apart;
+        Assert.True(world.Mapper.Audit.IsDue(world.Now));
         world.Audit(null);
         Assert.True(world.HasRow("10.0.0.1:5000"));
         world.Now += s_apart;
@@ -183,5 +184,167 @@ public class EndpointAuditTests
         }
         Assert.True(world.HasRow("10.0.0.1:5001"));
         Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    [Fact]
+    public void Two_counts_are_ten_seconds_apart_also_in_a_full_table()
+    {
+        var before = new World(mappings: 16);
+        for (int port = 1; port <= 16; port++)
+        {
+            before.Add($"10.0.0.1:{port}");
+        }
+        var world = new World(state: before.State, handshake: false) { Now = before.Now };
+        world.Mapper.Restore(world.Now);
+        Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
+        world.Now += s_apart;
+        world.Audit(null);
+        Assert.False(world.Mapper.Audit.IsDue(world.Now + s_apart - TimeSpan.FromTicks(1)));
+        Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
+        world.Now += s_apart;
+        world.Audit(null);
+        Assert.Equal(0, world.Mapper.Mappings.Count);
+        Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline); // whose port it is nobody asks: no HELLO
+    }
+
+    [Fact]
+    public void A_message_at_the_moment_of_the_first_count_makes_another_one_necessary()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        world.Pass(s_apart);
+        world.Audit(null);
+        world.Add("10.0.0.1:5000");
+        world.Now += s_apart;
+        world.Audit(null);
+        Assert.True(world.HasRow("10.0.0.1:5000"));
+        world.Now += s_apart;
+        world.Audit(null);
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    [Fact]
+    public void Each_count_begins_at_zero()
+    {
+        World world = AfterCrash("0.0.0.0:5000", "0.0.0.0:5000");
+        for (int look = 0; look < 3; look++)
+        {
+            world.Now += s_apart;
+            world.Audit(null, ("0.0.0.0:5000", EndpointUse.Listening));
+            if (look == 0)
+            {
+                world.Add("0.0.0.0:5000");
+            }
+            Assert.Equal(look == 0 ? 3 : look == 1 ? 3 : 1, world.Row("0.0.0.0:5000").References);
+        }
+    }
+
+    [Fact]
+    public void Messages_that_are_lost_during_an_audit_begin_another_one()
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        world.Now += s_apart;
+        world.Mapper.Audit.Begin(world.Now);
+        world.Mapper.Audit.Schedule(world.Now);
+        world.Mapper.Audit.Count(InetEndpoint.Parse("10.0.0.1:5000"), EndpointUse.Listening);
+        world.Mapper.Audit.End(null, world.Now);
+        Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
+        world.Now += s_apart;
+        world.Audit(null);
+        Assert.True(world.HasRow("10.0.0.1:5000")); // that was the first count
+        world.Now += s_apart;
+        world.Audit(null);
+        Assert.False(world.HasRow("10.0.0.1:5000"));
+    }
+
+    /// <summary>
+    /// A replayed row is of a listener or of a connection, which is not known: more endpoints than references may be
+    /// connections that the listener accepted. Of a wildcard they are all listeners.
+    /// </summary>
+    [Theory]
+    [InlineData("10.0.0.1:5000", 1, 1)]
+    [InlineData("10.0.0.1:5000", 2, 1)]
+    [InlineData("10.0.0.1:5000", 0, 0)]
+    [InlineData("0.0.0.0:5000", 2, 2)]
+    public void Of_a_replayed_row_too_many_endpoints_say_something_only_of_a_wildcard(
+        string local, int endpoints, int references)
+    {
+        var world = new World(handshake: false);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
+        KernelReply replay = world.LastToKernel;
+        world.MapInfo(local, local.Replace("5000", "40000"));
+        world.MapInfoNumber(1);
+        world.FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = replay.Sequence });
+        world.Mapper.Audit.Schedule(world.Now);
+        for (int look = 0; look < 2; look++)
+        {
+            world.Now += s_apart;
+            world.Audit(null, [.. Enumerable.Repeat((local, EndpointUse.Listening), endpoints)]);
+        }
+        Assert.Equal(references, world.HasRow(local) ? world.Row(local).References : 0);
+        Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
+    }
+
+    [Theory]
+    [InlineData(99, false)]
+    [InlineData(100, true)]
+    public void What_came_a_tenth_of_a_second_behind_the_gap_is_not_suspect(int milliseconds, bool stays)
+    {
+        World world = AfterCrash("10.0.0.1:5000");
+        world.Now += TimeSpan.FromMilliseconds(milliseconds);
+        world.Add("10.0.0.1:5001");
+        world.Now += s_apart;
+        for (int look = 0; look < 2; look++)
+        {
+            world.Audit(null);
+            world.Now += s_apart;
+        }
+        Assert.Equal(stays, world.HasRow("10.0.0.1:5001"));
+    }
+
+    /// <summary>The kernel waits for the lost ADD of its second device for 10 s.</summary>
+    [Fact]
+    public void Of_a_wildcard_what_came_within_ten_seconds_of_a_crash_is_suspect()
+    {
+        World world = AfterCrash();
+        world.Now += TimeSpan.FromSeconds(9.9);
+        world.Add("0.0.0.0:5000");
+        world.Now += TimeSpan.FromSeconds(0.1);
+        world.Add("0.0.0.0:5001");
+        world.Remove("0.0.0.0:5001"); // behind those ten seconds it may lack nothing
+        Assert.False(world.HasRow("0.0.0.0:5001"));
+        for (int look = 0; look < 2; look++)
+        {
+            world.Now += s_apart;
+            world.Audit(null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
+        }
+        Assert.Equal(2, world.Row("0.0.0.0:5000").References);
+    }
+
+    [Fact]
+    public void A_wildcard_is_protected_until_the_audit_behind_a_crash_ends_and_not_longer()
+    {
+        World world = AfterCrash("0.0.0.0:5000", "0.0.0.0:5001");
+        world.Now += TimeSpan.FromSeconds(11);
+        world.Add("0.0.0.0:5002");
+        world.Now += TimeSpan.FromSeconds(1);
+        world.Mapper.Audit.Schedule(world.Now); // messages were lost once more
+        world.Remove("0.0.0.0:5002");
+        Assert.True(world.HasRow("0.0.0.0:5002"));
+        for (int look = 0; look < 2; look++)
+        {
+            world.Now += s_apart;
+            world.Audit(
+                null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5001", EndpointUse.Listening),
+                ("0.0.0.0:5002", EndpointUse.Listening));
+        }
+        Assert.Equal(1, world.Row("0.0.0.0:5002").References);
+        world.Remove("0.0.0.0:5000");
+        Assert.False(world.HasRow("0.0.0.0:5000"));
+
+        world.Mapper.Audit.Schedule(world.Now);
+        world.Remove("0.0.0.0:5001");
+        Assert.False(world.HasRow("0.0.0.0:5001"));
     }
 }

@@ -161,4 +161,34 @@ public class KeptPortsRulesTests
         Assert.Equal((MappingState.Held, (ushort)4420), Mapped(world, "10.0.0.1:4420"));
         Assert.Equal([4420], world.Ports.Held);
     }
+
+    [Fact]
+    public void Both_ends_of_a_range_are_kept_and_what_is_beside_it_is_not()
+    {
+        World world = Keeping();
+        foreach ((int local, int mapped) in ((int, int)[])[(4419, 40000), (4420, 4420), (4429, 4429), (4430, 40001)])
+        {
+            world.Add($"10.0.0.1:{local}");
+            Assert.Equal(mapped, world.LastToKernel.MappedLocal.Port);
+        }
+    }
+
+    /// <summary>The kernel cannot tell it from an unmapped one, and the port is the same.</summary>
+    [Fact]
+    public void A_replay_takes_no_port_from_a_listener_kept_by_an_earlier_configuration()
+    {
+        World before = Keeping();
+        before.Add("10.0.0.1:4420");
+        var world = new World(state: before.State, handshake: false) { Now = before.Now + TimeSpan.FromMinutes(1) };
+        world.Mapper.Restore(world.Now);
+        world.Mapper.Start(world.Now);
+        world.Drain();
+        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
+        KernelReply replay = world.LastToKernel;
+        world.MapInfo("10.0.0.1:4420", "10.0.0.1:4420");
+        world.MapInfoNumber(1);
+        world.FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = replay.Sequence });
+        Assert.Equal((MappingState.Held, (ushort)4420), Mapped(world, "10.0.0.1:4420"));
+        Assert.Equal([4420], world.Ports.Held);
+    }
 }

@@ -296,6 +296,7 @@ public class KernelRulesTests
         Assert.DoesNotContain(log.Lines, line => line.StartsWith("mapping: shared: ", StringComparison.Ordinal));
         world.Add("0.0.0.0:5000", flags: second);
         Assert.Equal(mapped, world.LastToKernel.MappedLocal.Port);
+        Assert.True(world.Row("0.0.0.0:5000").IsOfTwoClasses);
         Assert.Contains(log.Lines, line => line.StartsWith(
             $"mapping: shared: 0.0.0.0:5000 -> 0.0.0.0:{mapped} belongs to a device with mapped ports and to one "
                 + "without",
@@ -305,5 +306,64 @@ public class KernelRulesTests
         Assert.Equal(mapped, world.Row("0.0.0.0:5000").MappedPort);
         world.Remove("0.0.0.0:5000");
         Assert.False(world.HasRow("0.0.0.0:5000"));
+    }
+
+    [Fact]
+    public void A_row_in_fallback_is_mapped_again_also_in_a_full_table()
+    {
+        var world = new World(mappings: 16);
+        for (int port = 1; port <= 16; port++)
+        {
+            world.Add($"10.0.0.1:{port}");
+        }
+        world.Mapper.OnSent(world.ToKernel.First(), new SendResult(Delivery.Unsent), world.Now);
+        Assert.Equal((0, MappingState.Fallback), (world.Mapper.Mappings.FindExactLocal(
+            InetEndpoint.Parse("10.0.0.1:1")), world.Row("10.0.0.1:1").State));
+        world.Add("10.0.0.1:1");
+        Assert.Equal((KernelReplyKind.AddMapping, MappingState.Held), (
+            world.LastToKernel.Kind, world.Row("10.0.0.1:1").State));
+    }
+
+    [Fact]
+    public void What_was_released_leaves_nothing_in_its_row()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        world.Now += TimeSpan.FromSeconds(1);
+        world.Remove("10.0.0.1:5000");
+        MappingRow row = world.State.Mappings[0];
+        Assert.Equal(
+            (MappingState.Free, default, TimeSpan.Zero, TimeSpan.Zero, 0),
+            (row.State, row.Local, row.CreatedAt, row.LastChangedAt, row.MappedPort));
+    }
+
+    [Fact]
+    public void Every_message_to_the_kernel_has_the_next_number()
+    {
+        var world = new World(handshake: false);
+        world.Introduce();
+        world.Add("10.0.0.1:5000");
+        world.Add("10.0.0.1:5000"); // refused
+        world.Mapper.Probe();
+        world.Drain();
+        world.Query("10.0.0.1:5001", "10.0.0.2:7174");
+        world.Answer(PeerMessageType.Reject);
+        uint[] numbers = [.. world.ToKernel.Select(reply => reply.Sequence)];
+        Assert.Equal(7, numbers.Length);
+        Assert.Equal(Enumerable.Range((int)numbers[0], 7), numbers.Select(number => (int)number));
+    }
+
+    [Fact]
+    public void Only_the_ACKs_of_HELLO_and_replay_wait_for_what_the_kernel_sent_before_them()
+    {
+        var world = new World(handshake: false);
+        world.Introduce();
+        world.Add("10.0.0.1:5000");
+        Assert.Equal(
+            [
+                (KernelReplyKind.Hello, true), (KernelReplyKind.MapInfo, true), (KernelReplyKind.RegisterPid, false),
+                (KernelReplyKind.AddMapping, false),
+            ],
+            world.Sent.Where(effect => effect.IsToKernel).Select(effect => (effect.Reply.Kind, effect.IsAckInOrder)));
     }
 }

@@ -142,6 +142,7 @@ public class PeerRulesTests
         Assert.Equal((MappingError.None, s_remote), (world.LastToKernel.Error, world.LastToKernel.MappedRemote));
         Assert.Equal([40000], world.Ports.Held);
         Assert.Equal(FallbackCause.Unreachable, world.State.Health.LastFallbackCause);
+        Assert.Equal(0, world.Mapper.Conversations.Count);
     }
 
     [Theory]
@@ -442,6 +443,9 @@ public class PeerRulesTests
         world.Pass(TimeSpan.FromMilliseconds(1));
         Ask();
         Assert.Equal(2, world.ToPeers.Count());
+        world.Pass(TimeSpan.FromMilliseconds(249));
+        Ask();
+        Assert.Equal(2, world.ToPeers.Count());
         Assert.Single(world.ToKernel);
     }
 
@@ -476,6 +480,13 @@ public class PeerRulesTests
         world.Request("10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.1:7174", mapped: "10.0.0.2:42223");
         Assert.Equal([42222, 42223], world.ToKernel.Select(reply => (int)reply.MappedRemote.Port));
         Assert.Equal(1, world.Mapper.Conversations.Count);
+        world.Request("10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.3:7174", mapped: "10.0.0.2:42223"); // another address
+        Assert.Equal(3, world.ToKernel.Count());
+        Assert.Equal("10.0.0.3:40000", world.ToPeers.Last().Message.Accepting.ToString());
+        world.Remove("0.0.0.0:7174");
+        world.Add("0.0.0.0:7174"); // another listener
+        world.Request("10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.3:7174", mapped: "10.0.0.2:42223");
+        Assert.Equal(KernelReplyKind.RemoteInfo, world.LastToKernel.Kind);
     }
 
     [Fact]
@@ -585,5 +596,71 @@ public class PeerRulesTests
             world.FromPeer("10.0.0.2:40000", accept.AsAck());
             world.Now += TimeSpan.FromMilliseconds(1);
         }
+    }
+
+    /// <summary>Only a fallback that nothing explained yet, and only in what is said about its host.</summary>
+    [Fact]
+    public void A_late_ICMP_error_corrects_only_the_fallback_that_it_explains()
+    {
+        World world = Asked(); // handle 1
+        world.Query("10.0.0.1:5001", "10.0.0.3:7174", sequence: 21); // 2
+        world.Query("10.0.0.1:5002", "10.0.0.4:7174", sequence: 22); // 3
+        world.Pass(TimeSpan.FromSeconds(3)); // no answer of any, the last of them is 10.0.0.4
+        Assert.Equal("10.0.0.4:3935", world.State.Health.LastFallbackPeer.ToString());
+        world.Unreachable("10.0.0.2:3935", handle: 1, FallbackCause.NoRoute);
+        Assert.Equal(FallbackCause.NoAnswer, world.State.Health.LastFallbackCause);
+        world.Query("10.0.0.1:5003", "10.0.0.4:7174", sequence: 23);
+        Assert.Equal(FallbackCause.Remembered, world.State.Health.LastFallbackCause);
+        world.Unreachable("10.0.0.4:3935", handle: 3, FallbackCause.NoRoute);
+        Assert.Equal(FallbackCause.Remembered, world.State.Health.LastFallbackCause);
+    }
+
+    [Fact]
+    public void An_ICMP_error_behind_the_Accept_changes_nothing()
+    {
+        World world = Asked();
+        world.Pass(TimeSpan.FromSeconds(3)); // no answer
+        world.Pass(TimeSpan.FromSeconds(5));
+        world.Query("10.0.0.1:5001", "10.0.0.2:7174", sequence: 21); // handle 2
+        world.Answer(PeerMessageType.Accept, 45000);
+        int sent = world.Sent.Count;
+        world.Unreachable("10.0.0.2:3935", handle: 2, FallbackCause.NoRoute);
+        Assert.Equal(sent, world.Sent.Count);
+        Assert.Equal(FallbackCause.NoAnswer, world.State.Health.LastFallbackCause);
+    }
+
+    [Fact]
+    public void A_round_trip_begins_with_the_last_Request_and_a_Reject_ends_it_too()
+    {
+        World world = Asked();
+        world.Pass(TimeSpan.FromMilliseconds(1040));
+        world.Answer(PeerMessageType.Reject);
+        PeerRow row = world.State.Peers[PeerSet.First(world.State, s_remote)];
+        Assert.Equal((0u, 1u, 1u, 40_000u), (row.Accepts, row.Rejects, row.RoundTripCount, row.RoundTrips[0]));
+    }
+
+    [Theory]
+    [InlineData("[fe80::1%2]:5000", "[fe80::2]:7174", "[fe80::2%2]:3935")] // the kernel names no interface
+    [InlineData("[fe80::1%2]:5000", "[fe80::2%3]:7174", "[fe80::2%3]:3935")]
+    [InlineData("[fe80::1%2]:5000", "[fd00::2]:7174", "[fd00::2]:3935")]
+    public void A_link_local_host_is_asked_by_the_interface_of_its_address_or_of_ours(
+        string local, string remote, string asked)
+    {
+        var world = new World();
+        world.Query(local, remote);
+        Assert.Equal(asked, Assert.Single(world.ToPeers).To.ToString());
+    }
+
+    [Fact]
+    public void Global_addresses_of_a_message_have_no_interface()
+    {
+        World world = Listening("[fd00::1]:7174");
+        var request = new PeerMessage(
+            PeerMessageType.Request, 7, InetEndpoint.Parse("[fd00::2]:5001"), InetEndpoint.Parse("[fd00::1]:7174"),
+            InetEndpoint.Parse("[fd00::2]:42222"));
+        world.FromPeer("[fd00::2]:41111", request, "[fd00::1]:3935", by: 3);
+        Assert.Equal(PeerMessageType.Accept, Types(world).Last());
+        KernelReply info = Assert.Single(world.ToKernel);
+        Assert.Equal((0u, 0u), (info.Remote.Scope, info.MappedRemote.Scope));
     }
 }

@@ -308,9 +308,112 @@ public class StateTests
         Assert.Equal(
             (3u, 2u, 1u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
 
-        new World(handshake: false, state: world.State).Mapper.Restore(second.Now);
+        var third = new World(handshake: false, state: world.State);
+        third.Mapper.Restore(second.Now);
+        Assert.Equal(MappingState.Held, third.Row("10.0.0.1:5000").State);
         Assert.Equal(
             (3u, 3u, 0u), (world.State.Health.RestoredOf, world.State.Health.Restored, world.State.Health.Unprotected));
         Assert.True(StateRow.IsSound(ref world.State.Health));
+    }
+
+    /// <summary>The header's checksum does not protect them, and a crash may have cut a write.</summary>
+    [Fact]
+    public void A_damaged_health_client_or_peer_is_forgotten()
+    {
+        var world = new World();
+        world.Query("10.0.0.1:5000", "10.0.0.2:7174");
+        world.Answer(PeerMessageType.Accept, 45000);
+        int peer = PeerSet.First(world.State, InetEndpoint.Parse("10.0.0.2:0"));
+        Assert.Equal((1u, true), (world.State.Peers[peer].Accepts, world.State.Clients[2].IsRegistered));
+        world.State.Peers[peer].Accepts ^= 4;
+        world.State.Clients[2].HelloSequence ^= 4;
+        world.State.Health.Restored ^= 4;
+        _ = new World(state: world.State, handshake: false);
+        Assert.Equal((0u, false), (world.State.Peers[peer].Accepts, world.State.Clients[2].IsRegistered));
+        Assert.Equal((0u, HandshakeState.None), (world.State.Health.Restored, world.State.Health.Kernel));
+    }
+
+    /// <summary>As many of each role as there may be, and each row that is not whole.</summary>
+    [Fact]
+    public void Of_the_conversations_of_an_earlier_process_those_that_are_whole_go_on()
+    {
+        StateLayout state = Fresh();
+        TimeSpan sent = TimeSpan.FromSeconds(1000), latest = TimeSpan.MaxValue - Conversations.Lifetime;
+        void Write(int slot, ConversationRole role, TimeSpan sentAt, int mapping = 0)
+        {
+            using var change = new RowChange<ConversationRow>(ref state.Conversations[slot]);
+            (change.Row.Role, change.Row.Handle, change.Row.LastSentAt, change.Row.Slot) =
+                (role, (ulong)slot + 1, sentAt, mapping);
+        }
+        Write(0, ConversationRole.Querying, sent, mapping: 15);
+        Write(1, ConversationRole.Querying, sent, mapping: 16); // no such mapping
+        Write(2, ConversationRole.Querying, sent, mapping: -1);
+        Write(3, ConversationRole.Querying, latest);
+        Write(4, ConversationRole.Querying, latest - TimeSpan.FromTicks(1));
+        Write(5, ConversationRole.None, sent);
+        Write(6, (ConversationRole)9, sent);
+        Write(7, ConversationRole.Querying, sent);
+        state.Conversations[7].Handle ^= 64; // its checksum is wrong
+        for (int slot = 8; slot < 64; slot++)
+        {
+            Write(slot, slot < 40 ? ConversationRole.Querying : ConversationRole.Accepting, sent);
+        }
+        var conversations = new Conversations(state, secret: 1);
+        bool[] whole = [.. Enumerable.Range(0, 64).Select(slot => slot < 40
+            ? conversations.FindQuery((ulong)slot + 1) == slot
+            : conversations.FindAccept(default, (ulong)slot + 1, default) == slot)];
+        // with slots 0 and 4 there are 32 queries at slot 37
+        Assert.Equal(
+            [1, 2, 3, 5, 6, 7, 38, 39], Enumerable.Range(0, 64).Where(slot => !whole[slot]));
+        Assert.Equal(56, conversations.Count);
+        Assert.All([1, 2, 3, 5, 6, 7, 38, 39], slot => Assert.False(
+            StateRow.Content(ref state.Conversations[slot]).ContainsAnyExcept(0u)));
+        int[] free = [.. Enumerable.Range(0, 8).Select(_ => conversations.Take(ConversationRole.Accepting))];
+        Assert.Equal([1, 2, 3, 5, 6, 7, 38, 39], free.Order());
+    }
+
+    [Fact]
+    public void What_an_earlier_process_completed_answers_copies_as_long_as_it_would_have()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        world.Request("10.0.0.2:40000", "10.0.0.2:6000", "10.0.0.1:5000");
+        world.Query("10.0.0.1:5001", "10.0.0.2:7174");
+        PeerMessage request = world.ToPeers.Last().Message;
+        world.Answer(PeerMessageType.Accept, 41000);
+        foreach ((double seconds, int acks) in ((double, int)[])[(9.9, 1), (10, 0)])
+        {
+            byte[] copy = world.State.Bytes.ToArray();
+            StateLayout state = Fresh(mappings: 256);
+            copy.CopyTo(state.Bytes);
+            var next = new World(state: state, handshake: false) { Now = world.Now };
+            next.Mapper.Restore(next.Now);
+            Assert.True(next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
+            Assert.Equal(2, next.Mapper.Conversations.Count);
+            next.Pass(TimeSpan.FromSeconds(seconds));
+            next.FromPeer("10.0.0.2:3935", request.AsAccept(41000));
+            Assert.Equal(acks, next.ToPeers.Count(effect => effect.Message.Type == PeerMessageType.Ack));
+            Assert.Equal(2 * acks, next.Mapper.Conversations.Count);
+        }
+    }
+
+    [Fact]
+    public void A_later_process_counts_its_messages_from_a_higher_number()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:5000");
+        long last = 0;
+        foreach (double seconds in (double[])[0, 0.001, 0.2, 0.4194304, 0.8388608, 10, 3600, 86400])
+        {
+            var next = new World(state: world.State, handshake: false)
+            {
+                Now = world.Now + TimeSpan.FromSeconds(seconds),
+            };
+            next.Mapper.Restore(next.Now);
+            Assert.True(next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
+            next.Drain();
+            Assert.True(next.LastToKernel.Sequence > last, $"{seconds}");
+            last = next.LastToKernel.Sequence;
+        }
     }
 }

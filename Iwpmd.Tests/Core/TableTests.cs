@@ -198,8 +198,11 @@ public class TableTests
         {
             if (model.Count == 0 || random.Next(100) < (step / 5000 % 2 == 0 ? 60 : 40))
             {
+                fifo.Enqueue() = -1;
+                fifo.TakeBack();
                 fifo.Enqueue() = step;
                 model.Enqueue(step);
+                Assert.Equal(step, fifo.Last);
             }
             else
             {
@@ -208,5 +211,134 @@ public class TableTests
             }
             Assert.Equal(model.Count, fifo.Count);
         }
+    }
+
+    /// <summary>Of 16 that share a set it is the one whose bucket is full the longest.</summary>
+    [Fact]
+    public void A_source_takes_the_place_of_the_one_that_loses_least()
+    {
+        var sources = new SourceTable(16, secret: 1);
+        var rate = TokenRate.Of(perSecond: 1, burst: 100);
+        static InetEndpoint Host(uint number) => new(IpFamily.V4, 0, 0x0a000000 + number, 1);
+        for (uint host = 1; host <= 16; host++)
+        {
+            ref Source source = ref sources.FindOrAdd(Host(host));
+            for (uint taken = 0; taken <= (host + 6) % 16; taken++) // least of the tenth
+            {
+                Assert.True(source.Bucket.TryTake(rate, TimeSpan.FromSeconds(1)));
+            }
+        }
+        Assert.True(IsNull(sources, Host(17)));
+        Assert.Equal(0, sources.FindOrAdd(Host(17)).Bucket.FullAt);
+        Assert.False(IsNull(sources, Host(17)));
+        Assert.True(IsNull(sources, Host(10)));
+        Assert.All(
+            (uint[])[1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16],
+            host => Assert.False(IsNull(sources, Host(host))));
+
+        static bool IsNull(SourceTable sources, in InetEndpoint host) =>
+            System.Runtime.CompilerServices.Unsafe.IsNullRef(ref sources.Find(host));
+    }
+
+    [Fact]
+    public void The_peer_table_keeps_what_is_known_of_each_host()
+    {
+        StateLayout state = StateLayout.InMemory(StateCapacity.For(16), World.Identity);
+        var peers = new PeerTable(state);
+        InetEndpoint[] hosts =
+            [.. Enumerable.Range(0, 20).Select(i => new InetEndpoint(IpFamily.V4, 0, (ulong)i, 3935))];
+        Assert.Contains(hosts, host => PeerSet.First(state, host) == 0);
+        foreach (InetEndpoint host in hosts)
+        {
+            peers.Correct(host, FallbackCause.NoRoute);
+            Assert.Equal((-1, FallbackCause.None), (peers.Find(host), peers.LastCause(host)));
+            Assert.False(peers.IsUnreachable(host, TimeSpan.Zero));
+
+            Missed(host, FallbackCause.NoAnswer);
+            Assert.True(peers.IsUnreachable(host, new TimeSpan(99)));
+            Assert.False(peers.IsUnreachable(host, new TimeSpan(100)));
+            Assert.Equal(FallbackCause.NoAnswer, peers.LastCause(host));
+            peers.Correct(host, FallbackCause.NoRoute);
+            peers.Correct(host, FallbackCause.Prohibited); // only what was not known
+            Assert.Equal(FallbackCause.NoRoute, peers.LastCause(host));
+            Missed(host, FallbackCause.AnswerDropped);
+            Missed(host, FallbackCause.HostUnreachable);
+            Answered(host, PeerMessageType.Accept, 300);
+            Answered(host, PeerMessageType.Accept, 500);
+            Answered(host, PeerMessageType.Reject, 400);
+            PeerRow row = state.Peers[peers.Find(host)];
+            Assert.Equal((2u, 1u, 2u, 1u), (row.Accepts, row.Rejects, row.Timeouts, row.Unreachables));
+            Assert.Equal(
+                (500u, 3u, FallbackCause.None, TimeSpan.Zero),
+                (row.RoundTripWorst, row.RoundTripCount, row.LastCause, row.UnreachableUntil));
+            Assert.Equal([300u, 500u, 400u], [row.RoundTrips[0], row.RoundTrips[1], row.RoundTrips[2]]);
+            Assert.Single(state.Peers.ToArray(), one => one.Address.SameAddress(host) && one.LastSeenAt != default);
+        }
+        void Missed(in InetEndpoint host, FallbackCause cause) =>
+            peers.Missed(host, cause, until: new TimeSpan(100), now: new TimeSpan(50));
+        void Answered(in InetEndpoint host, PeerMessageType answer, int microseconds) =>
+            peers.Answered(host, answer, TimeSpan.FromMicroseconds(microseconds), now: new TimeSpan(60));
+    }
+
+    [Fact]
+    public void Each_host_is_asked_again_at_its_own_time_also_by_the_next_process()
+    {
+        StateLayout state = StateLayout.InMemory(StateCapacity.For(16), World.Identity);
+        InetEndpoint soon = InetEndpoint.Parse("10.0.0.1:1"), later = InetEndpoint.Parse("10.0.0.2:1");
+        var peers = new PeerTable(state);
+        peers.Missed(soon, FallbackCause.NoAnswer, new TimeSpan(100), TimeSpan.Zero);
+        peers.Missed(later, FallbackCause.NoAnswer, new TimeSpan(200), TimeSpan.Zero);
+        foreach (PeerTable table in (PeerTable[])[peers, new PeerTable(state)])
+        {
+            Assert.True(table.IsUnreachable(soon, new TimeSpan(99)));
+            Assert.False(table.IsUnreachable(soon, new TimeSpan(100)));
+            Assert.True(table.IsUnreachable(later, new TimeSpan(199)));
+        }
+    }
+
+    [Fact]
+    public void A_conversation_that_is_completed_again_is_evicted_in_its_first_order()
+    {
+        var conversations = new Conversations(StateLayout.InMemory(StateCapacity.For(16), World.Identity), secret: 1);
+        int[] slots = [.. Enumerable.Range(1, 32).Select(h => Open(conversations, (ulong)h))];
+        foreach (int completed in (int[])[4, 9, 4, 9, 4])
+        {
+            conversations.Complete(slots[completed], TimeSpan.FromSeconds(9));
+        }
+        foreach (ulong evicted in (ulong[])[5, 10])
+        {
+            Assert.NotEqual(-1, conversations.FindQuery(evicted));
+            Assert.True(Open(conversations, 100 + evicted) >= 0);
+            Assert.Equal(-1, conversations.FindQuery(evicted));
+        }
+        Assert.Equal(-1, Open(conversations, 200));
+    }
+
+    [Fact]
+    public void An_accept_is_found_by_its_own_handle_only()
+    {
+        var world = new World(mappings: 16);
+        world.Add("0.0.0.0:7174");
+        for (ulong handle = 1; handle <= 32; handle++)
+        {
+            world.Request("10.0.0.2:41111", "10.0.0.2:5001", "10.0.0.1:7174", handle);
+        }
+        InetEndpoint peer = InetEndpoint.Parse("10.0.0.2:41111"), connecting = InetEndpoint.Parse("10.0.0.2:5001");
+        for (ulong handle = 1; handle <= 500; handle++)
+        {
+            int slot = world.Mapper.Conversations.FindAccept(peer, handle, connecting);
+            Assert.Equal(handle <= 32 ? handle : 0, slot < 0 ? 0 : world.Mapper.Conversations[slot].Handle);
+        }
+    }
+
+    [Fact]
+    public void The_highest_port_is_mapped_like_any_other()
+    {
+        var world = new World();
+        world.Add("10.0.0.1:65535");
+        world.Add("10.0.0.1:65534");
+        world.Remove("10.0.0.1:65535");
+        Assert.False(world.HasRow("10.0.0.1:65535"));
+        Assert.True(world.HasRow("10.0.0.1:65534"));
     }
 }

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Iwpmd.Tests.Support;
 
-/// <summary>Keeps what is logged from Information up, without the program's prefix.</summary>
+/// <summary>Keeps what is logged, from Information up if no other level is set, without the program's prefix.</summary>
 /// <param name="clock">None: its time does not pass.</param>
 internal sealed class RecordedLog(Func<TimeSpan>? clock = null) : LogSink(clock ?? (() => TimeSpan.Zero))
 {

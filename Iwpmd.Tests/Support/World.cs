@@ -20,6 +20,9 @@ internal sealed class FakePorts : ITcpPorts
 
     public HashSet<ushort> Taken { get; } = [];
 
+    /// <summary>Those that need a privilege.</summary>
+    public HashSet<ushort> Privileged { get; } = [];
+
     public IReadOnlyList<int> Held => [.. _held.Select(port => (int)port).Order()];
 
     public bool IsExhausted
@@ -50,7 +53,8 @@ internal sealed class FakePorts : ITcpPorts
     }
 
     public ClaimResult TryClaim(IpFamily family, ushort port) =>
-        Refusal ?? (!Taken.Contains(port) && _held.Add(port) ? ClaimResult.Claimed : ClaimResult.Taken);
+        Refusal ?? (Privileged.Contains(port) ? ClaimResult.Failed
+            : !Taken.Contains(port) && _held.Add(port) ? ClaimResult.Claimed : ClaimResult.Taken);
 
     public ClaimResult TryClaimShared(ushort port)
     {
