@@ -456,18 +456,13 @@ void endpoints_check_ports(void)
 		if (!is_used)
 			return fail("port: TCP port %d is bound, and no mapping has it", port);
 	}
-	/* an audit, and a look at the host, have one for a moment */
-	for (double since = patience(); (opened = host_measure().descriptors) != descriptors + held; host_wait(20)) {
-		host_drain();
-		if (patience() - since > QUERY_TIME)
-			break;
-	}
+	opened = host_measure_at_rest(descriptors + held).descriptors;
 	if (opened != descriptors + held)
 		fail("descriptors: %d, %d without mappings, of which %d have ports", opened, descriptors, held);
 }
 
 /* The daemon has no mappings. */
-void endpoints_begin(void) { descriptors = host_measure().descriptors; }
+void endpoints_begin(void) { descriptors = host_measure_at_rest(0).descriptors; }
 
 /* Two true audits later the daemon has a mapping for each, as the kernel has it, and no other. */
 void endpoints_settle(void)

@@ -449,9 +449,7 @@ static void checkpoint(void)
 	probe();
 	if ((port = host_held(1, 65535)))
 		fail("port: TCP port %d is bound though there are no mappings", port);
-	for (double since = patience(); host_is_auditing() && patience() - since < AUDIT_TIME; host_wait(20))
-		host_drain(); /* it has a descriptor */
-	now = host_measure();
+	now = host_measure_at_rest(first.descriptors);
 	if (now.anonymous > peak_anonymous)
 		peak_anonymous = now.anonymous;
 	if (checkpoints++ == 0)

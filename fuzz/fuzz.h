@@ -97,6 +97,8 @@ uint32_t host_sequence(void);
 uint32_t host_port_id(void);
 uint32_t host_replay_count(void);
 struct measure host_measure(void);
+/* Without what is open for a moment, as in an audit: waits for so many descriptors, or any number with 0. */
+struct measure host_measure_at_rest(int descriptors);
 double host_waited(void);                           /* s: by the daemon and this process, for a processor */
 /* how many mappings the daemon says it has; *rows holds those it showed, host_shown() of them */
 int host_dump(struct dumped **rows);

@@ -907,6 +907,29 @@ double host_waited(void)
 	return total;
 }
 
+static int links_open(void)
+{
+	int count = 0;
+
+	for (int i = 0; i < LINKS; i++)
+		count += links[i].page != NULL;
+	return count;
+}
+
+struct measure host_measure_at_rest(int descriptors)
+{
+	struct measure before = host_measure(), result;
+
+	for (double since = patience();; before = result) {
+		host_wait(20);
+		host_drain();
+		result = host_measure();
+		if (patience() - since > AUDIT_TIME || (links_open() == 1 && before.descriptors == result.descriptors &&
+			(!descriptors || result.descriptors == descriptors)))
+			return result;
+	}
+}
+
 int host_dump(struct dumped **rows)
 {
 	double since = patience(), asked = 0;
