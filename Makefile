@@ -182,9 +182,9 @@ lab-lasting: lab-lasting-deps all deb rpm sysext ## runs restart, crash, upgrade
 
 # Other Debian releases: the package, the dissector, and a quarter of the matrix with their kernels, C libraries and
 # rdma-core, on amd64 and arm64.
-worlds: all deb ## tries the deb, the dissector and the lab's hosts in other Debian releases, and arm64; root
+worlds: all static deb ## tries the deb, the dissector and the lab's hosts in other Debian releases, and arm64; root
 	@dist/need worlds
-	$(MAKE) ARCH=arm64
+	$(MAKE) ARCH=arm64 all static
 	deb/test --all
 	Iwpmd.Tests/Captures/releases
 	lab/worlds

@@ -249,21 +249,39 @@ static enum outcome connect_once(struct rdma_event_channel *channel, struct rdma
 	return status == -ECONNREFUSED ? REFUSED : FAILED;
 }
 
-static struct rdma_cm_id *resolve(struct rdma_event_channel *channel, int port, double deadline)
+// False: errno says why not.
+static bool arrives(struct rdma_event_channel *channel, enum rdma_cm_event_type wanted, double deadline)
+{
+	int status = 0;
+	enum rdma_cm_event_type type = next_event(channel, deadline, &status);
+
+	if (type != wanted && (int)type != -1)
+		errno = -status;
+	return type == wanted;
+}
+
+// NULL: step is what failed, errno says why.
+static struct rdma_cm_id *resolve(struct rdma_event_channel *channel, int port, double deadline, const char **step)
 {
 	struct sockaddr_storage to = endpoint(port);
 	struct rdma_cm_id *id;
-	int status;
 
+	*step = "no identifier: ";
 	if (rdma_create_id(channel, &id, NULL, RDMA_PS_TCP))
 		return NULL;
-	if (!rdma_resolve_addr(id, NULL, (struct sockaddr *)&to, timeout * 1000) &&
-	    next_event(channel, deadline, &status) == RDMA_CM_EVENT_ADDR_RESOLVED &&
-	    !rdma_resolve_route(id, timeout * 1000) &&
-	    next_event(channel, deadline, &status) == RDMA_CM_EVENT_ROUTE_RESOLVED &&
-	    !add_queue_pair(id))
-		return id;
-	return NULL;
+	*step = "address not resolved: ";
+	if (rdma_resolve_addr(id, NULL, (struct sockaddr *)&to, timeout * 1000) ||
+		!arrives(channel, RDMA_CM_EVENT_ADDR_RESOLVED, deadline))
+		return NULL;
+	*step = "route not resolved: ";
+	if (rdma_resolve_route(id, timeout * 1000) || !arrives(channel, RDMA_CM_EVENT_ROUTE_RESOLVED, deadline))
+		return NULL;
+	*step = "no queue pair: ";
+	errno = 0;
+	if (add_queue_pair(id))
+		return NULL;
+	*step = "";
+	return id;
 }
 
 static void *connector(void *argument)
@@ -274,7 +292,8 @@ static void *connector(void *argument)
 	for (int round = 0; round < times; round++) {
 		struct rdma_event_channel *channel = open_channel();
 		double deadline = now_ms() + timeout * 1e3, start, took;
-		struct rdma_cm_id *id = resolve(channel, port, deadline);
+		const char *step;
+		struct rdma_cm_id *id = resolve(channel, port, deadline, &step);
 		enum outcome outcome = FAILED;
 		int why = errno;
 		char own[64] = "?", peer[64] = "?";
@@ -288,7 +307,7 @@ static void *connector(void *argument)
 			why == EADDRINUSE && tries < 3; tries++) {
 			rdma_destroy_qp(id);
 			rdma_destroy_id(id);
-			id = resolve(channel, port, deadline);
+			id = resolve(channel, port, deadline, &step);
 		}
 		if (id) {
 			show(rdma_get_local_addr(id), own, sizeof own);
@@ -303,7 +322,7 @@ static void *connector(void *argument)
 			printf("established %s -> %s ms %.0f\n", own, peer, took);
 		else
 			printf("%s %s -> %s port %d ms %.0f (%s%s)\n", outcomes[outcome], own, peer, port, took,
-				id ? "" : "not resolved: ", strerror(why));
+				step, strerror(why));
 		pthread_mutex_unlock(&result_lock);
 
 		// The last one stays open until the process ends.

@@ -4,7 +4,7 @@
 . "${BASH_SOURCE%/*}/../steps.sh"
 wants=b:ours
 scenario() {
-    "$lab/lab" put "$dir" b "$top/out/iwpmd-static"
+    "$lab/lab" put "$dir" b "$top/out${cross:+/$arch}/iwpmd-static"
     b "mkdir -p /tmp/root/proc /tmp/root/dev; mount --bind /proc /tmp/root/proc; mount --bind /dev /tmp/root/dev; \
         cp /share/iwpmd-static /tmp/root/iwpmd"
     b "daemon kill"
