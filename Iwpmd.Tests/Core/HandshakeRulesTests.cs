@@ -3,6 +3,7 @@ using Iwpmd.Core;
 using Iwpmd.State;
 using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace Iwpmd.Tests.Core;
@@ -37,9 +38,10 @@ public class HandshakeRulesTests
     /// A daemon that starts with the state another one left, and a kernel that replays what <paramref name="replay"/>
     /// says.
     /// </summary>
-    private static World Restart(World before, Action<World> replay, Action<World>? prepare = null)
+    private static World Restart(
+        World before, Action<World> replay, Action<World>? prepare = null, ILogger? log = null)
     {
-        var world = new World(handshake: false, state: before.State) { Now = before.Now };
+        var world = new World(handshake: false, state: before.State, log: log) { Now = before.Now };
         prepare?.Invoke(world);
         world.Mapper.Restore(world.Now);
         Replay(world, replay);
@@ -62,7 +64,8 @@ public class HandshakeRulesTests
         var before = new World();
         before.Add("10.0.0.1:5000");
         before.Add("10.0.0.1:5001");
-        World world = Restart(before, _ => { });
+        var log = new RecordedLog { MinimumLevel = LogLevel.Debug };
+        World world = Restart(before, _ => { }, log: log);
         world.Mapper.Start(world.Now);
         world.Drain();
         for (uint i = 0; i < 16384; i++)
@@ -75,6 +78,7 @@ public class HandshakeRulesTests
         Assert.Equal(
             (KernelReplyKind.HandleError, 7u, MappingError.CannotCreate),
             (world.LastToKernel.Kind, world.LastToKernel.RequestSequence, world.LastToKernel.Error));
+        Assert.Contains(log.Lines, line => line.EndsWith(": too many requests wait for the replay"));
         Assert.Equal(2, world.Row("10.0.0.1:5000").References);
         world.Remove("10.0.0.1:5001");
         Assert.Equal(1, world.Mapper.Mappings.Count);
@@ -183,12 +187,15 @@ public class HandshakeRulesTests
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
         world.Drain();
-        world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unknown, -110), world.Now);
+        KernelReply hello = world.LastToKernel;
+        world.Add("10.0.0.1:5000"); // it waits
+        world.Mapper.OnSent(hello, new SendResult(Delivery.Unknown, -110), world.Now);
         world.Drain();
         Assert.Equal(
             (HandshakeState.Unanswered, -110, true),
             (world.Mapper.Kernel, world.Mapper.KernelResult, world.Mapper.HasFailed));
         Assert.Single(world.ToKernel); // and no other protocol is tried
+        Assert.True(world.Mapper.HasDeferredRequests);
 
         world.Mapper.OnOverrun(world.Now); // the reason of it
         world.Drain();

@@ -322,6 +322,10 @@ public class PeerRulesTests
         Assert.Empty(world.ToKernel);
         Assert.Single(world.ToPeers);
         Assert.Contains("another accepting address", Assert.Single(log.Lines, line => line.Contains("answer dropped")));
+        world.Query("10.0.0.1:5001", "10.0.0.2:7174");
+        accept = world.ToPeers.Last().Message.AsAccept(45000);
+        world.FromPeer("10.0.0.2:3935", accept with { Connecting = InetEndpoint.Parse("10.0.0.7:5001") });
+        Assert.EndsWith(": it names another connecting address", log.Lines[^1]);
     }
 
     [Fact]

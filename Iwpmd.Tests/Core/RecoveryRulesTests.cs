@@ -275,7 +275,9 @@ public class RecoveryRulesTests
         Replay(world);
         Assert.True(world.HasRow("10.0.0.1:5000"));
         int said = world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello);
-        world.Pass(s_apart);
+        world.Pass(TimeSpan.FromSeconds(9.99));
+        Assert.Equal(said, world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello));
+        world.Pass(TimeSpan.FromSeconds(0.01));
         Assert.Equal(listens ? said + 1 : said, world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello));
         if (listens)
         {
@@ -514,7 +516,6 @@ public class RecoveryRulesTests
         world.Mapper.OnOverrun(world.Now);
         world.Drain();
         world.Add("10.0.0.1:5000", sequence: 50);
-        world.Add("10.0.0.1:5001", sequence: 51);
         Assert.True(world.Mapper.HasDeferredRequests);
         Hello(world, 60);
         Done(world, world.LastToKernel);
@@ -523,7 +524,6 @@ public class RecoveryRulesTests
         world.Mapper.OnOverrun(world.Now);
         world.Drain();
         world.Remove("10.0.0.1:5000");
-        world.Remove("10.0.0.1:5001");
         Assert.Equal(0, world.Mapper.Mappings.Count);
     }
 
@@ -1070,6 +1070,24 @@ public class RecoveryRulesTests
         world.Add("10.0.0.1:18");
         Assert.Equal((41001, 1u), (world.LastToKernel.MappedLocal.Port, world.State.Health.Unprotected));
         Assert.Equal(MappingState.Held, world.Row("10.0.0.1:8").State);
+    }
+
+    /// <summary>A host that hands out a port and then refuses it, again and again.</summary>
+    [Fact]
+    public void A_new_mapping_claims_one_port_more_than_there_are_unprotected_rows_and_gives_up()
+    {
+        World world = Unprotected(40003, 40007);
+        world.Remove("10.0.0.1:1");
+        world.Ports.Taken.Clear();
+        world.Ports.Privileged.UnionWith([40003, 40007]);
+        foreach (ushort port in (ushort[])[40003, 40007, 40003, 40007, 40003])
+        {
+            world.Ports.Chosen.Enqueue(port);
+        }
+        world.Add("10.0.0.1:17");
+        Assert.Equal((KernelReplyKind.HandleError, MappingError.CannotCreate), (
+            world.LastToKernel.Kind, world.LastToKernel.Error));
+        Assert.Equal((2, 13), (world.Ports.Chosen.Count, world.Ports.Held.Count));
     }
 
     [Fact]

@@ -366,6 +366,7 @@ public class ReportRulesTests
                 Ask("10.0.0.9", 1);
                 world.Pass(TimeSpan.FromSeconds(1));
             }));
+        Assert.False(world.State.Health.Losses[(int)LossCause.PeersNotServed].IsRecent(world.Now));
         for (int second = 1; second <= 2; second++)
         {
             world.Pass(TimeSpan.FromSeconds(3));

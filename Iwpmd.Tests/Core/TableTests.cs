@@ -96,7 +96,7 @@ public class TableTests
             int slot = random.Next(100);
             if (random.Next(3) > 0)
             {
-                model[slot] = step % 500 < 250 ? random.Next(1000) : step / 50; // also one behind the other
+                model[slot] = step % 500 < 250 ? random.Next(1000) : 1000 + (step / 50); // also one behind the other
                 queue.Set(slot, new TimeSpan(model[slot]));
             }
             else

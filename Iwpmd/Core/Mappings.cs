@@ -466,9 +466,8 @@ internal sealed class Mappings(
         if (slot < 0)
         {
             ReportTableFull(request.Local, now);
-            return -1;
         }
-        if (!isUnmapped)
+        else if (!isUnmapped)
         {
             Protect(slot, request.Mapped.Port, now);
         }
