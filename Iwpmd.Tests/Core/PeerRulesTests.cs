@@ -607,7 +607,9 @@ public class PeerRulesTests
     public void A_late_ICMP_error_corrects_only_the_fallback_that_it_explains()
     {
         World world = Asked(); // handle 1
+        world.Now += TimeSpan.FromMilliseconds(1);
         world.Query("10.0.0.1:5001", "10.0.0.3:7174", sequence: 21); // 2
+        world.Now += TimeSpan.FromMilliseconds(1);
         world.Query("10.0.0.1:5002", "10.0.0.4:7174", sequence: 22); // 3
         world.Pass(TimeSpan.FromSeconds(3)); // no answer of any, the last of them is 10.0.0.4
         Assert.Equal("10.0.0.4:3935", world.State.Health.LastFallbackPeer.ToString());
