@@ -519,7 +519,7 @@ static void fuzz(double duration, double interval, bool is_fault)
 
 			checkpoint();
 			before = seconds();
-			if (!failures && !is_fault) /* whose own process goes on */
+			if (!failures && !is_fault) /* whose own process continues */
 				submit_episode(before - started >= duration / 2);
 			started += seconds() - before;
 			check_at = seconds() + interval;
