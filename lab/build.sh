@@ -42,6 +42,7 @@ unpack_packages() {
     # The headers name their other half by the path it would be installed at.
     [[ -n $world ]] ||
         sed -i "s#^include /usr/src#include $root/usr/src#" "$root/usr/src/linux-headers-$release/Makefile"
+    [[ -z $own_kernel ]] || compile_kernel
     for package in "$root"/usr/src/linux-source-*.tar.xz; do
         tar -xJf "$package" -C "$root" --strip-components=1 --wildcards 'linux-source-*/drivers/infiniband/sw/siw'
     done
@@ -90,6 +91,7 @@ download_world() { # sets release
     local compiler=(gcc libc6-dev "linux-headers-$flavour") packages
     # The headers of arm64 would bring a compiler that itself runs on arm64: they are unpacked.
     [[ $arch == amd64 ]] || compiler=("gcc-${triplet//_/-}" "libc6-dev-$arch-cross")
+    [[ -z $own_kernel ]] || compiler+=(gcc libc6-dev bc bison flex)
     : > "$out/cache/nothing"
     : > "$out/log"
     mkdir -p "$(dirname "$tools")"
@@ -111,11 +113,16 @@ download_world() { # sets release
         apt-get install -y -qq --no-install-recommends "$@" && apt-get clean' \
         $arch make xz-utils zstd busybox-static "${compiler[@]}" >> "$out/log" 2>&1 ||
         die "$suite has no compiler or no headers, see $out/log"
-    [[ $arch == amd64 ]] || unpack_headers
+    [[ $arch == amd64 || -n $own_kernel ]] || unpack_headers
     exec 7>&-
-    packages=$(on_nothing "linux-image-$flavour" linux-source | grep '^linux-') ||
-        die "$suite has no linux-image-$flavour"
-    release=$(sed -nE 's/^linux-image-([0-9][^=]*)=.*/\1/p' <<< "$packages")
+    if [[ -n $own_kernel ]]; then
+        packages=$(on_nothing linux-source | grep '^linux-') || die "$suite has no linux-source"
+        release=$(sed -nE 's/^linux-source-[^=]*=([0-9.]+).*/\1-64k/p' <<< "$packages")
+    else
+        packages=$(on_nothing "linux-image-$flavour" linux-source | grep '^linux-') ||
+            die "$suite has no linux-image-$flavour"
+        release=$(sed -nE 's/^linux-image-([0-9][^=]*)=.*/\1/p' <<< "$packages")
+    fi
     packages+=$'\n'$(on_nothing "${programs[@]}") || die "$suite has not all programs"
     say "downloading kernel $release and the programs of $suite"
     mkdir -p "$root"
@@ -123,6 +130,23 @@ download_world() { # sets release
     # shellcheck disable=SC2016
     in_tools sh -ec 'cd "$0"; apt-get download -qq -o APT::Sandbox::User=root "$@"' \
         "$out/cache" -o APT::Architecture=$arch $packages || die "download failed"
+}
+
+# Debian has no kernel with pages of 64 KiB: its source, with what the hosts need.
+compile_kernel() {
+    local source=$out/linux
+    say "compiling a kernel with pages of 64 KiB (25 minutes on two idle cores)"
+    rm -rf "$source"
+    mkdir -p "$source" "$root"/{boot,usr/lib/modules}
+    tar -xJf "$root"/usr/src/linux-source-*.tar.xz -C "$source" --strip-components=1
+    # shellcheck disable=SC2016
+    in_tools env KCONFIG_ALLCONFIG="$lab/kernel-64k.config" ARCH=$arch CROSS_COMPILE=$cross \
+        sh -ec 'cd "$0"; make -s allnoconfig; make -s -j2 LOCALVERSION= Image modules
+            make -s LOCALVERSION= INSTALL_MOD_PATH="$1" modules_install
+            [ "$(make -s LOCALVERSION= kernelrelease)" = "$2" ]' "$source" "$root" "$release" >> "$out/log" 2>&1 ||
+        die "the kernel does not compile, see $out/log"
+    cp "$source/arch/$arch/boot/Image" "$root/boot/vmlinuz-$release"
+    ln -sfn "$source" "$tools/usr/src/linux-headers-$release"
 }
 
 # A stamp keeps the digest of what a thing was made from.

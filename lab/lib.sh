@@ -4,7 +4,7 @@
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$lab")
 # The hosts are made of this machine's Debian release, or of the world that LAB_WORLD names: SUITE or SUITE-FLAVOUR, as
-# trixie or sid-arm64-16k. The flavour is that of linux-image-FLAVOUR.
+# trixie or sid-arm64-16k. The flavour is that of linux-image-FLAVOUR; arm64-64k is compiled here.
 world=${LAB_WORLD:-}
 out=${LAB_OUT:-$top/out/lab}${world:+-$world}
 suite=${world%%-*} flavour=${world#"$suite"}
@@ -13,6 +13,8 @@ case $flavour in
 arm64*) arch=arm64 triplet=aarch64-linux-gnu loader=lib cross=aarch64-linux-gnu- ;;
 *) arch=amd64 triplet=x86_64-linux-gnu loader=lib64 cross='' flavour=${flavour:-amd64} ;;
 esac
+own_kernel=
+[[ $flavour != arm64-64k ]] || own_kernel=yes
 root=$out/root
 libraries=$root/usr/lib/$triplet
 
