@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # 32 connections at the same moment to 4 listeners.
 . "${BASH_SOURCE%/*}/../steps.sh"
-known() { [[ $arch == amd64 ]] || echo "with pages of 16 or 64 KiB siw has nine queue pairs or fewer (ENOSPC)"; }
+known() { few_queue_pairs; }
 known_by='no queue pair'
 known_always=no
 scenario() {

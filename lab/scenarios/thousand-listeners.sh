@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MIT
 # 1000 listeners on each host, and connections among them.
 . "${BASH_SOURCE%/*}/../steps.sh"
+known() { few_queue_pairs; }
+known_by='no queue pair'
+known_always=no
 # The build "map" binds the port that the connecting program has; one that is mapped for a listener would be in use, as
 # for any TCP program.
 own_ports() { # HOST RANGE
