@@ -133,11 +133,7 @@ public class EndpointAuditTests
     public void Connections_that_a_listener_accepted_do_not_keep_its_row()
     {
         World world = AfterCrash("10.0.0.1:5000");
-        for (int i = 0; i < 2; i++)
-        {
-            world.Now += s_apart;
-            world.Audit(null, ("10.0.0.1:5000", EndpointUse.Other), ("10.0.0.1:5000", EndpointUse.Other));
-        }
+        world.AuditTwice(("10.0.0.1:5000", EndpointUse.Other), ("10.0.0.1:5000", EndpointUse.Other));
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 
@@ -163,11 +159,7 @@ public class EndpointAuditTests
     {
         World world = AfterCrash("0.0.0.0:5000", "0.0.0.0:5000", "0.0.0.0:5000");
         Assert.Equal(3, world.Row("0.0.0.0:5000").References);
-        for (int i = 0; i < 2; i++)
-        {
-            world.Now += s_apart;
-            world.Audit(null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
-        }
+        world.AuditTwice(("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
         Assert.Equal(2, world.Row("0.0.0.0:5000").References);
     }
 
@@ -177,11 +169,7 @@ public class EndpointAuditTests
         World world = AfterCrash("10.0.0.1:5000");
         world.Now += TimeSpan.FromSeconds(1);
         world.Add("10.0.0.1:5001");
-        for (int i = 0; i < 2; i++)
-        {
-            world.Now += s_apart;
-            world.Audit(null);
-        }
+        world.AuditTwice();
         Assert.True(world.HasRow("10.0.0.1:5001"));
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
@@ -269,9 +257,8 @@ public class EndpointAuditTests
         string local, int endpoints, int references)
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
+        world.Start();
+        world.Hello();
         KernelReply replay = world.LastToKernel;
         world.MapInfo(local, local.Replace("5000", "40000"));
         world.MapInfoNumber(1);
@@ -314,11 +301,7 @@ public class EndpointAuditTests
         world.Add("0.0.0.0:5001");
         world.Remove("0.0.0.0:5001"); // behind those ten seconds it may lack nothing
         Assert.False(world.HasRow("0.0.0.0:5001"));
-        for (int look = 0; look < 2; look++)
-        {
-            world.Now += s_apart;
-            world.Audit(null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
-        }
+        world.AuditTwice(("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
         Assert.Equal(2, world.Row("0.0.0.0:5000").References);
     }
 
@@ -332,13 +315,9 @@ public class EndpointAuditTests
         world.Mapper.Audit.Schedule(world.Now); // messages were lost once more
         world.Remove("0.0.0.0:5002");
         Assert.True(world.HasRow("0.0.0.0:5002"));
-        for (int look = 0; look < 2; look++)
-        {
-            world.Now += s_apart;
-            world.Audit(
-                null, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5001", EndpointUse.Listening),
-                ("0.0.0.0:5002", EndpointUse.Listening));
-        }
+        world.AuditTwice(
+            ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5001", EndpointUse.Listening),
+            ("0.0.0.0:5002", EndpointUse.Listening));
         Assert.Equal(1, world.Row("0.0.0.0:5002").References);
         world.Remove("0.0.0.0:5000");
         Assert.False(world.HasRow("0.0.0.0:5000"));

@@ -11,10 +11,6 @@ namespace Iwpmd.Tests.Core;
 /// <summary>HELLO, registration, replay.</summary>
 public class HandshakeRulesTests
 {
-    private static void Hello(World world, uint sequence = 1, uint abi = 4) =>
-        world.FromKernel(
-            new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = abi });
-
     private static void Ack(World world, KernelOperation operation, int result = 0, KernelReply? of = null) =>
         world.FromKernel(
             new KernelRequest
@@ -23,16 +19,6 @@ public class HandshakeRulesTests
                 Sequence = (of ?? world.LastToKernel).Sequence,
                 Result = result,
             });
-
-    private static void Register(World world, uint sequence, string library = "iWarpPortMapperUser") =>
-        world.FromKernel(new KernelRequest
-    {
-        Operation = KernelOperation.RegisterPid,
-        Client = 2,
-        Sequence = sequence,
-        Device = new FixedName("siw0"),
-        Library = new FixedName(library),
-    });
 
     /// <summary>
     /// A daemon that starts with the state another one left, and a kernel that replays what <paramref name="replay"/>
@@ -50,9 +36,8 @@ public class HandshakeRulesTests
 
     private static void Replay(World world, Action<World> replay)
     {
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Hello(world, sequence: 100);
+        world.Start();
+        world.Hello(sequence: 100);
         KernelReply request = world.LastToKernel;
         replay(world);
         Ack(world, KernelOperation.Done, of: request);
@@ -66,8 +51,7 @@ public class HandshakeRulesTests
         before.Add("10.0.0.1:5001");
         var log = new RecordedLog { MinimumLevel = LogLevel.Debug };
         World world = Restart(before, _ => { }, log: log);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         for (uint i = 0; i < 16384; i++)
         {
             world.FromKernel(
@@ -90,9 +74,8 @@ public class HandshakeRulesTests
     public void What_still_waits_when_the_daemon_ends_is_refused_and_counted()
     {
         var world = new World();
-        Register(world, 3);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Register(3);
+        world.Overrun();
         world.Query("10.0.0.1:5000", "10.0.0.2:80", sequence: 4);
         world.Remove("10.0.0.1:5000");
         world.Sent.Clear();
@@ -116,7 +99,7 @@ public class HandshakeRulesTests
     {
         var world = new World(handshake: false);
         world.Mapper.Start(world.Now);
-        Hello(world, abi: (uint)said);
+        world.Hello(abi: (uint)said);
         Assert.Equal((KernelReplyKind.MapInfo, (ushort)taken), (world.LastToKernel.Kind, world.LastToKernel.Abi));
     }
 
@@ -124,16 +107,15 @@ public class HandshakeRulesTests
     public void The_agreed_version_is_asked_for_and_is_in_the_registration()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Assert.Equal((KernelReplyKind.Hello, (ushort)4), (world.LastToKernel.Kind, world.LastToKernel.Abi));
-        Hello(world, abi: 3);
+        world.Hello(abi: 3);
         Assert.Equal((KernelReplyKind.MapInfo, (ushort)3), (world.LastToKernel.Kind, world.LastToKernel.Abi));
         Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
 
         Ack(world, KernelOperation.Done);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
-        Register(world, 2);
+        world.Register(2);
         world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, (ushort)3), (world.LastToKernel.Kind, world.LastToKernel.Abi));
     }
@@ -142,12 +124,12 @@ public class HandshakeRulesTests
     public void A_registration_is_answered_250_ms_after_it_came_and_holds_nothing_else_up()
     {
         var world = new World();
-        Register(world, 3);
+        world.Register(3);
         Assert.Empty(world.ToKernel);
         world.Pass(TimeSpan.FromMilliseconds(200));
         world.Add("10.0.0.1:5000", sequence: 4); // of a connection whose registration was answered before
         Assert.Equal([4u], world.ToKernel.Select(reply => reply.RequestSequence));
-        Register(world, 5); // of one that began meanwhile
+        world.Register(5); // of one that began meanwhile
         world.Pass(TimeSpan.FromMilliseconds(49));
         Assert.Single(world.ToKernel);
         world.Pass(TimeSpan.FromMilliseconds(1));
@@ -161,7 +143,7 @@ public class HandshakeRulesTests
     public void A_second_registration_with_another_library_is_refused()
     {
         var world = new World();
-        Register(world, 3, "somethingElse");
+        world.Register(3, "somethingElse");
         Assert.Equal(MappingError.UserLibrary, world.LastToKernel.Error);
     }
 
@@ -169,8 +151,7 @@ public class HandshakeRulesTests
     public void A_kernel_that_does_not_know_HELLO_is_asked_in_version_3_for_both_clients()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Ack(world, KernelOperation.Error, -22);
         KernelReply[] asked = [.. world.ToKernel.Skip(1)];
         Assert.Equal([(2, 3), (3, 3)], asked.Select(reply => ((int)reply.Client, (int)reply.Abi)));
@@ -185,8 +166,7 @@ public class HandshakeRulesTests
     public void A_first_HELLO_without_an_answer_is_no_refusal()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         KernelReply hello = world.LastToKernel;
         world.Add("10.0.0.1:5000"); // it waits
         world.Mapper.OnSent(hello, new SendResult(Delivery.Unknown, -110), world.Now);
@@ -199,7 +179,7 @@ public class HandshakeRulesTests
 
         world.Mapper.OnOverrun(world.Now); // the reason of it
         world.Drain();
-        Hello(world, abi: 4);
+        world.Hello(abi: 4);
         Ack(world, KernelOperation.Done);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
     }
@@ -208,8 +188,7 @@ public class HandshakeRulesTests
     public void A_HELLO_of_which_only_the_ACK_came_is_unanswered_and_no_old_kernels()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Ack(world, KernelOperation.Done);
         Assert.Equal(HandshakeState.Unanswered, world.Mapper.Kernel);
         Assert.Single(world.ToKernel);
@@ -219,8 +198,7 @@ public class HandshakeRulesTests
     public void A_later_HELLO_that_is_not_answered_is_sent_again_and_requests_are_served_meanwhile()
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         world.Add("10.0.0.1:5000", sequence: 55);
         world.Mapper.OnSent(
             world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello), new SendResult(Delivery.Unknown, -110),
@@ -239,7 +217,7 @@ public class HandshakeRulesTests
     public void A_registration_whose_ACK_is_lost_is_no_hijack()
     {
         var world = new World();
-        Register(world, 50);
+        world.Register(50);
         world.Pass(Registrations.Delay);
         world.Mapper.OnSent(world.LastToKernel, new SendResult(Delivery.Unknown, -110), world.Now);
         Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
@@ -249,8 +227,7 @@ public class HandshakeRulesTests
     public void A_kernel_that_refuses_everything_is_unusable()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Ack(world, KernelOperation.Error, -22);
         foreach (KernelReply asked in world.ToKernel.Skip(1).ToArray())
         {
@@ -423,11 +400,10 @@ public class HandshakeRulesTests
         var world = new World();
         world.Add("0.0.0.0:5000");
         world.Pass(TimeSpan.FromSeconds(60));
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
         world.Add("0.0.0.0:5001", sequence: 55);
-        Hello(world, 60);
+        world.Hello(60);
         KernelReply request = world.LastToKernel;
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
         world.MapInfoNumber(1);
@@ -440,9 +416,9 @@ public class HandshakeRulesTests
     public void A_registration_from_a_reloaded_iw_cm_is_answered_after_a_new_HELLO()
     {
         var world = new World();
-        Register(world, 1); // the first number of a new iw_cm
+        world.Register(1); // the first number of a new iw_cm
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
-        Hello(world, 2);
+        world.Hello(2);
         Ack(world, KernelOperation.Done);
         world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 1u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
@@ -452,9 +428,9 @@ public class HandshakeRulesTests
     public void What_waits_for_an_iw_cm_that_was_reloaded_is_not_answered_to_the_new_one()
     {
         var world = new World();
-        Register(world, 50);
-        Register(world, 1); // the first number of a new iw_cm
-        Hello(world, 2);
+        world.Register(50);
+        world.Register(1); // the first number of a new iw_cm
+        world.Hello(2);
         Ack(world, KernelOperation.Done);
         world.Pass(Registrations.Delay);
         Assert.Equal([1u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid)
@@ -465,10 +441,9 @@ public class HandshakeRulesTests
     public void A_registration_that_came_before_the_HELLO_does_not_count_as_a_reload()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Register(world, 5);
-        Hello(world, 6);
+        world.Start();
+        world.Register(5);
+        world.Hello(6);
         Ack(world, KernelOperation.Done);
         world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 5u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
@@ -481,7 +456,7 @@ public class HandshakeRulesTests
         var world = new World();
         world.Add("0.0.0.0:5000");
         world.Pass(TimeSpan.FromSeconds(5));
-        Register(world, 50);
+        world.Register(50);
         world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Equal(1ul, world.Counter(Counter.RegistrationHijacks));
@@ -492,8 +467,8 @@ public class HandshakeRulesTests
     public void Registrations_of_connections_that_begin_together_are_no_hijack()
     {
         var world = new World();
-        Register(world, 50);
-        Register(world, 51);
+        world.Register(50);
+        world.Register(51);
         world.Pass(Registrations.Delay);
         Assert.Equal([50u, 51u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid).Select(
             reply => reply.RequestSequence));
@@ -506,7 +481,7 @@ public class HandshakeRulesTests
         var world = new World();
         for (uint i = 0; i < 3; i++)
         {
-            Register(world, 50 + (20 * i));
+            world.Register(50 + (20 * i));
             world.Pass(Registrations.Delay);
             world.Mapper.OnSent(
                 world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.RegisterPid),
@@ -514,7 +489,7 @@ public class HandshakeRulesTests
             world.Drain();
             if (world.Mapper.Kernel == HandshakeState.HelloSent)
             {
-                Hello(world, 60);
+                world.Hello(60);
                 Ack(world, KernelOperation.Done);
             }
             world.Pass(TimeSpan.FromSeconds(4));

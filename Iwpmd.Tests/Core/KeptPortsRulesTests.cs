@@ -26,9 +26,8 @@ public class KeptPortsRulesTests
     {
         var world = new World(settings: s_keeping, handshake: false);
         prepare?.Invoke(world);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
+        world.Start();
+        world.Hello();
         KernelReply request = world.LastToKernel;
         replay(world);
         world.FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = request.Sequence });
@@ -181,9 +180,8 @@ public class KeptPortsRulesTests
         before.Add("10.0.0.1:4420");
         var world = new World(state: before.State, handshake: false) { Now = before.Now + TimeSpan.FromMinutes(1) };
         world.Mapper.Restore(world.Now);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
+        world.Start();
+        world.Hello();
         KernelReply replay = world.LastToKernel;
         world.MapInfo("10.0.0.1:4420", "10.0.0.1:4420");
         world.MapInfoNumber(1);

@@ -82,8 +82,7 @@ public class RecordedTracesTests
                 case TraceDirection.DaemonToKernel when message.Operations[0] == "HELLO":
                     Collect(); // the daemon is started (again), without a state, as C is
                     world = Prepare(trace, new World(handshake: false) { Now = world.Now });
-                    world.Mapper.Start(world.Now);
-                    world.Drain();
+                    world.Start();
                     break;
                 case TraceDirection.KernelToDaemon:
                     world.FromKernel(message.Bytes);

@@ -15,34 +15,6 @@ public class RecoveryRulesTests
 {
     private static readonly TimeSpan s_settled = TimeSpan.FromSeconds(20), s_apart = TimeSpan.FromSeconds(10);
 
-    private static void Hello(World world, uint sequence) =>
-        world.FromKernel(
-            new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = 4 });
-
-    private static void Done(World world, in KernelReply of) =>
-        world.FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = of.Sequence });
-
-    private static void Register(World world, uint sequence, TimeSpan age) => world.FromKernel(
-        new KernelRequest
-        {
-            Operation = KernelOperation.RegisterPid,
-            Client = 2,
-            Sequence = sequence,
-            Device = new FixedName("siw0"),
-            Library = new FixedName("iWarpPortMapperUser"),
-        },
-        age);
-
-    private static void AuditTwice(World world, params (string Local, EndpointUse Use)[] endpoints)
-    {
-        for (int look = 0; look < 2; look++)
-        {
-            world.Now += s_apart;
-            Assert.True(world.Mapper.Audit.IsDue(world.Now));
-            world.Audit(null, endpoints);
-        }
-    }
-
     private static World Restarted(World before)
     {
         var world = new World(state: before.State, handshake: false) { Now = before.Now };
@@ -53,7 +25,7 @@ public class RecoveryRulesTests
     /// <summary>HELLO was sent: the whole replay comes.</summary>
     private static void Replay(World world, params (string Local, string Mapped)[] mappings)
     {
-        Hello(world, 60);
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
         foreach ((string local, string mapped) in mappings)
         {
@@ -63,7 +35,7 @@ public class RecoveryRulesTests
         {
             world.MapInfoNumber((uint)mappings.Length);
         }
-        Done(world, replay);
+        world.Acknowledge(replay);
     }
 
     [Theory]
@@ -75,13 +47,12 @@ public class RecoveryRulesTests
         world.Add("0.0.0.0:5000", sequence: 50);
         world.Add("0.0.0.0:5000", sequence: 51);
         world.Pass(s_settled);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         if (!afterHello)
         {
             world.Remove("0.0.0.0:5000");
         }
-        Hello(world, 60);
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
         if (afterHello)
         {
@@ -89,7 +60,7 @@ public class RecoveryRulesTests
         }
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
         world.MapInfoNumber(1);
-        Done(world, replay);
+        world.Acknowledge(replay);
         Assert.Equal((1, MappingState.Held), (world.Row("0.0.0.0:5000").References, world.Row("0.0.0.0:5000").State));
         world.Remove("0.0.0.0:5000");
         Assert.Empty(world.Ports.Held);
@@ -99,12 +70,11 @@ public class RecoveryRulesTests
     public void A_remove_behind_its_own_add_waits_with_it()
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         world.Add("10.0.0.1:5000", sequence: 50);
         world.Remove("10.0.0.1:5000");
-        Hello(world, 60);
-        Done(world, world.LastToKernel);
+        world.Hello(60);
+        world.Acknowledge(world.LastToKernel);
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 
@@ -112,14 +82,11 @@ public class RecoveryRulesTests
     public void A_replay_that_overflows_the_buffer_is_asked_for_again_only_after_a_pause()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Start();
+        world.Overrun();
         world.Add("10.0.0.1:5000", sequence: 50);
         int said = world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         Assert.Equal(said, world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello));
         Assert.Equal((HandshakeState.Unanswered, false), (world.Mapper.Kernel, world.Mapper.HasFailed));
         Assert.Equal((KernelReplyKind.AddMapping, 50u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
@@ -131,11 +98,9 @@ public class RecoveryRulesTests
     public void What_an_overrun_left_of_a_replay_is_not_counted_beside_the_next_one()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Hello(world, 50);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Start();
+        world.Hello(50);
+        world.Overrun();
         world.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
         world.MapInfo("10.0.0.1:5001", "10.0.0.1:5001");
         Replay(world, ("10.0.0.1:5000", "10.0.0.1:40000"), ("10.0.0.1:5001", "10.0.0.1:5001"));
@@ -148,10 +113,10 @@ public class RecoveryRulesTests
         var world = new World();
         world.Add("10.0.0.1:5000");
         world.Pass(TimeSpan.FromSeconds(5));
-        Register(world, 70, age: TimeSpan.FromSeconds(5));
+        world.Register(70, age: TimeSpan.FromSeconds(5));
         Assert.True(world.Mapper.Audit.IsDue(world.Now + s_apart));
         Assert.Equal(0ul, world.Counter(Counter.RegistrationHijacks));
-        AuditTwice(world);
+        world.AuditTwice();
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 
@@ -214,7 +179,7 @@ public class RecoveryRulesTests
         Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
         world.Query("10.0.0.1:5000", "10.0.0.2:7174");
         world.Answer(PeerMessageType.Accept, 41000);
-        AuditTwice(world, ("10.0.0.1:5000", EndpointUse.Other));
+        world.AuditTwice(("10.0.0.1:5000", EndpointUse.Other));
         Assert.Equal((1, MappingState.Held), (world.Row("10.0.0.1:5000").References, world.Row("10.0.0.1:5000").State));
     }
 
@@ -222,16 +187,15 @@ public class RecoveryRulesTests
     public void An_add_that_waited_too_long_for_the_replay_leaves_no_reference_behind()
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         world.Add("0.0.0.0:5000", sequence: 50, age: TimeSpan.FromSeconds(11));
-        Hello(world, 60);
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:5000"); // the kernel gave it up, and continues unmapped
         world.MapInfoNumber(1);
-        Done(world, replay);
+        world.Acknowledge(replay);
         Assert.Equal(2, world.Row("0.0.0.0:5000").References);
-        AuditTwice(world, ("0.0.0.0:5000", EndpointUse.Listening));
+        world.AuditTwice(("0.0.0.0:5000", EndpointUse.Listening));
         Assert.Equal(1, world.Row("0.0.0.0:5000").References);
     }
 
@@ -270,8 +234,7 @@ public class RecoveryRulesTests
         }
         before.Now += TimeSpan.FromSeconds(1);
         World world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world);
         Assert.True(world.HasRow("10.0.0.1:5000"));
         int said = world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello);
@@ -293,12 +256,11 @@ public class RecoveryRulesTests
         var before = new World();
         before.Add("10.0.0.1:5000");
         World world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, ("10.0.0.1:5000", "10.0.0.1:40000"));
-        AuditTwice(world, ("10.0.0.1:5000", EndpointUse.Listening));
-        Register(world, 70, age: TimeSpan.Zero);
-        AuditTwice(world);
+        world.AuditTwice(("10.0.0.1:5000", EndpointUse.Listening));
+        world.Register(70);
+        world.AuditTwice();
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 
@@ -309,8 +271,7 @@ public class RecoveryRulesTests
     public void A_replayed_port_gets_the_last_row_before_an_unmapped_connection()
     {
         var world = new World(mappings: 16, handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         (string, string)[] unmapped = [.. Enumerable.Range(1, 20).Select(i => ($"10.0.0.1:{i}", $"10.0.0.1:{i}"))];
         Replay(world, [.. unmapped, ("10.0.0.1:5000", "10.0.0.1:40007")]);
         Assert.Equal(
@@ -329,8 +290,7 @@ public class RecoveryRulesTests
         }
         before.Now += s_settled;
         World world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, ("10.0.0.1:6000", "10.0.0.1:41000"));
         Assert.Equal(
             (1, MappingState.Held, 41000),
@@ -372,11 +332,10 @@ public class RecoveryRulesTests
     public void An_audit_counts_the_listeners_of_a_replayed_wildcard()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, ("0.0.0.0:5000", "0.0.0.0:40000"));
         world.Mapper.Audit.Schedule(world.Now);
-        AuditTwice(world, ("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
+        world.AuditTwice(("0.0.0.0:5000", EndpointUse.Listening), ("0.0.0.0:5000", EndpointUse.Listening));
         world.Remove("0.0.0.0:5000");
         Assert.Equal([40000], world.Ports.Held);
     }
@@ -398,7 +357,7 @@ public class RecoveryRulesTests
             }
         }
         Assert.Equal(HandshakeState.Unusable, world.Mapper.Kernel);
-        Register(world, 70, age: TimeSpan.Zero);
+        world.Register(70);
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
     }
 
@@ -415,7 +374,7 @@ public class RecoveryRulesTests
         world.Add("10.0.0.1:5000", sequence: 51);
         Assert.Equal(MappingError.Duplicate, world.LastToKernel.Error);
         world.Mapper.Audit.Schedule(world.Now);
-        AuditTwice(world, ("10.0.0.1:5000", EndpointUse.Listening));
+        world.AuditTwice(("10.0.0.1:5000", EndpointUse.Listening));
         world.Pass(TimeSpan.Zero);
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
         Replay(world, ("10.0.0.1:5000", replayed));
@@ -437,7 +396,7 @@ public class RecoveryRulesTests
         Assert.True(world.Mapper.TryResume(PredecessorExit.Crash, world.Now));
         world.Remove("0.0.0.0:5000");
         Assert.Equal([40000], world.Ports.Held);
-        AuditTwice(world, isOneLeft ? [("0.0.0.0:5000", EndpointUse.Listening)] : []);
+        world.AuditTwice(isOneLeft ? [("0.0.0.0:5000", EndpointUse.Listening)] : []);
         Assert.Equal(isOneLeft ? [40000] : [], world.Ports.Held);
         world.Remove("0.0.0.0:5000");
         Assert.Empty(world.Ports.Held);
@@ -479,8 +438,7 @@ public class RecoveryRulesTests
     {
         var kept = new PortMapperSettings { KeptPorts = new PortSet([(5004, 5004)]) };
         var world = new World(mappings: 16, settings: kept, handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         (string, string)[] mapped =
             [.. Enumerable.Range(1, 15).Select(i => ($"10.0.0.1:{i}", $"10.0.0.1:{41000 + i}"))];
         Replay(world, [.. mapped, ("10.0.0.1:5004", "10.0.0.1:5004"), ("10.0.0.1:5000", "10.0.0.1:40007")]);
@@ -496,16 +454,15 @@ public class RecoveryRulesTests
         world.Add("0.0.0.0:5000", sequence: 50);
         world.Add("0.0.0.0:5000", sequence: 51);
         world.Pass(s_settled);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
-        Hello(world, 60);
+        world.Overrun();
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
         world.Remove("0.0.0.0:5000"); // the kernel sent it behind that
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
         Assert.Equal(2, world.Row("0.0.0.0:5000").References);
         world.MapInfoNumber(2);
-        Done(world, replay);
+        world.Acknowledge(replay);
         Assert.Equal(1, world.Row("0.0.0.0:5000").References);
     }
 
@@ -513,16 +470,14 @@ public class RecoveryRulesTests
     public void A_remove_before_a_later_replay_does_not_wait_for_what_waited_before()
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         world.Add("10.0.0.1:5000", sequence: 50);
         Assert.True(world.Mapper.HasDeferredRequests);
-        Hello(world, 60);
-        Done(world, world.LastToKernel);
+        world.Hello(60);
+        world.Acknowledge(world.LastToKernel);
         Assert.False(world.Mapper.HasDeferredRequests);
         world.Pass(s_settled);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         world.Remove("10.0.0.1:5000");
         Assert.Equal(0, world.Mapper.Mappings.Count);
     }
@@ -531,15 +486,14 @@ public class RecoveryRulesTests
     public void What_waits_is_served_behind_the_replay_and_not_with_the_ACK_of_HELLO()
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         KernelReply hello = world.LastToKernel;
         world.Add("10.0.0.1:5000", sequence: 50);
-        Hello(world, 60);
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
-        Done(world, hello);
+        world.Acknowledge(hello);
         Assert.Equal(replay.Sequence, world.LastToKernel.Sequence);
-        Done(world, replay);
+        world.Acknowledge(replay);
         Assert.Equal(50u, world.LastToKernel.RequestSequence);
     }
 
@@ -549,9 +503,8 @@ public class RecoveryRulesTests
         var world = new World();
         world.Add("10.0.0.1:5000");
         world.Pass(s_settled);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
-        Hello(world, 60);
+        world.Overrun();
+        world.Hello(60);
         world.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
         world.Remove("10.0.0.1:5000");
         Assert.True(world.HasRow("10.0.0.1:5000"));
@@ -568,21 +521,19 @@ public class RecoveryRulesTests
         double first, double second, bool audit)
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         world.Add("0.0.0.0:5000", sequence: 49);
         world.Add("0.0.0.0:5000", sequence: 50, age: TimeSpan.FromSeconds(first));
         world.Add("0.0.0.0:5000", sequence: 51, age: TimeSpan.FromSeconds(second));
-        Hello(world, 60);
-        Done(world, world.LastToKernel);
+        world.Hello(60);
+        world.Acknowledge(world.LastToKernel);
         Assert.Equal(audit, world.Mapper.Audit.IsDue(world.Now + s_apart));
 
         var empty = new World();
-        empty.Mapper.OnOverrun(empty.Now);
-        empty.Drain();
+        empty.Overrun();
         empty.Add("0.0.0.0:5000", sequence: 50, age: TimeSpan.FromSeconds(11));
-        Hello(empty, 60);
-        Done(empty, empty.LastToKernel);
+        empty.Hello(60);
+        empty.Acknowledge(empty.LastToKernel);
         Assert.False(empty.Mapper.Audit.IsDue(empty.Now + s_apart)); // there is no row that could be wrong
     }
 
@@ -591,7 +542,7 @@ public class RecoveryRulesTests
     {
         var world = new World();
         Assert.False(world.Mapper.HasDeferredRequests);
-        Register(world, 70, age: TimeSpan.Zero);
+        world.Register(70);
         Assert.True(world.Mapper.HasDeferredRequests);
         world.Pass(Registrations.Delay);
         Assert.False(world.Mapper.HasDeferredRequests);
@@ -612,8 +563,7 @@ public class RecoveryRulesTests
         world.Add("10.0.0.1:5002", client: 2);
         world.Remove("10.0.0.1:5002");
         world.Pass(s_settled);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         Replay(world);
         Assert.False(world.HasRow("10.0.0.1:5000"));
         Assert.Equal((1, 1), (world.Row("10.0.0.1:5001").References, world.Mapper.Mappings.Count));
@@ -629,8 +579,7 @@ public class RecoveryRulesTests
         for (uint round = 0; round < 2; round++)
         {
             world.Pass(s_settled);
-            world.Mapper.OnOverrun(world.Now);
-            world.Drain();
+            world.Overrun();
             Replay(world, ("10.0.0.1:5000", "10.0.0.1:40000"), (
                 "10.0.0.1:5001", round == 0 ? "10.0.0.1:40001" : "10.0.0.1:5001"));
             Assert.Equal(1, world.Row("10.0.0.1:5000").References);
@@ -656,15 +605,14 @@ public class RecoveryRulesTests
         World world = Restarted(before);
         world.Mapper.Audit.ScheduleAfterCrash(world.Now);
         world.Remove("0.0.0.0:5004"); // the audit judges it
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Hello(world, 60);
+        world.Start();
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
         world.MapInfo("0.0.0.0:5001", "0.0.0.0:40001");
         world.MapInfo("0.0.0.0:5001", "0.0.0.0:40001");
         world.MapInfo("10.0.0.1:5002", "10.0.0.1:5002"); // unmapped
-        Done(world, replay);
+        world.Acknowledge(replay);
         Assert.Equal(
             [(3, MappingState.Held), (2, MappingState.Held), (1, MappingState.Held), (1, MappingState.Held),
                 (0, MappingState.Held)],
@@ -676,16 +624,15 @@ public class RecoveryRulesTests
     public void A_replay_that_takes_long_keeps_what_it_named()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Hello(world, 60);
+        world.Start();
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
         world.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
         world.Now += s_settled;
         world.MapInfo("10.0.0.1:5001", "10.0.0.1:40001");
         world.MapInfoNumber(2);
         world.Now += s_settled;
-        Done(world, replay);
+        world.Acknowledge(replay);
         Assert.Equal([40000, 40001], world.Ports.Held);
     }
 
@@ -696,20 +643,18 @@ public class RecoveryRulesTests
         before.Add("10.0.0.1:5000");
         before.Now += TimeSpan.FromSeconds(1);
         World world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, ("10.0.0.1:5000", "10.0.0.1:40000"));
         world.Now += s_apart;
         world.Audit(null, ("10.0.0.1:5000", EndpointUse.Listening));
         Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
 
         world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Hello(world, 60);
+        world.Start();
+        world.Hello(60);
         KernelReply replay = world.LastToKernel;
         world.MapInfo("10.0.0.1:6000", "10.0.0.1:40001");
-        Done(world, replay); // incomplete: that it does not name the listener says nothing
+        world.Acknowledge(replay); // incomplete: that it does not name the listener says nothing
         world.Now += s_apart;
         world.Audit(null, ("10.0.0.1:5000", EndpointUse.Listening), ("10.0.0.1:6000", EndpointUse.Listening));
         Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
@@ -725,8 +670,7 @@ public class RecoveryRulesTests
         before.Answer(PeerMessageType.Accept, 41000);
         before.Now += TimeSpan.FromSeconds(seconds);
         World world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world);
         Assert.Equal(stays, world.HasRow("10.0.0.1:5000"));
     }
@@ -735,8 +679,7 @@ public class RecoveryRulesTests
     public void A_connection_that_is_replayed_at_two_ports_keeps_the_first()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, ("10.0.0.1:5000", "10.0.0.1:41000"), ("10.0.0.1:5000", "10.0.0.1:41001"));
         Assert.Contains(world.ToKernel, reply => reply.Error == MappingError.Duplicate);
         Assert.Equal([41000], world.Ports.Held);
@@ -751,8 +694,7 @@ public class RecoveryRulesTests
         before.Answer(PeerMessageType.Reject);
         Assert.Equal(MappingState.Fallback, before.Row("10.0.0.1:5000").State);
         World world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, ("10.0.0.1:5000", "10.0.0.1:5000"), ("10.0.0.1:5000", "10.0.0.1:41000"));
         Assert.Equal([41000], world.Ports.Held);
         Assert.Equal(MappingState.Held, world.Row("10.0.0.1:5000").State);
@@ -765,8 +707,7 @@ public class RecoveryRulesTests
         before.Add("10.0.0.1:5000", flags: RdmaNetlink.IWPM_FLAGS_NO_PORT_MAP);
         before.Now += s_settled;
         World world = Restarted(before);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         TimeSpan created = world.Row("10.0.0.1:5000").CreatedAt;
         Replay(world, ("10.0.0.1:5000", "10.0.0.1:5000"));
         Assert.Equal(created, world.Row("10.0.0.1:5000").CreatedAt);
@@ -776,8 +717,7 @@ public class RecoveryRulesTests
     public void A_replayed_port_that_finds_no_row_is_refused_and_counted()
     {
         var world = new World(mappings: 16, handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, [.. Enumerable.Range(1, 17).Select(i => ($"10.0.0.1:{i}", $"10.0.0.1:{41000 + i}"))]);
         Assert.Equal((16, 1ul), (world.Mapper.Mappings.Count, world.Counter(Counter.TableFull)));
         Assert.False(world.HasRow("10.0.0.1:17"));
@@ -787,20 +727,18 @@ public class RecoveryRulesTests
     public void Unmapped_connections_of_a_replay_that_was_broken_off_get_no_row()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Hello(world, 60);
+        world.Start();
+        world.Hello(60);
         KernelReply broken = world.LastToKernel;
         world.MapInfo("10.0.0.1:5000", "10.0.0.1:5000");
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
-        Hello(world, 70);
+        world.Overrun();
+        world.Hello(70);
         KernelReply replay = world.LastToKernel;
-        Done(world, broken); // of the one before: it ends nothing
+        world.Acknowledge(broken); // of the one before: it ends nothing
         Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
         world.MapInfo("10.0.0.1:5001", "10.0.0.1:5001");
         world.MapInfoNumber(1);
-        Done(world, replay);
+        world.Acknowledge(replay);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
         Assert.Equal((false, true), (world.HasRow("10.0.0.1:5000"), world.HasRow("10.0.0.1:5001")));
     }
@@ -810,8 +748,7 @@ public class RecoveryRulesTests
     public void A_replay_of_a_client_that_was_not_asked_claims_nothing_and_is_not_answered()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         world.FromKernel(
             new KernelRequest
             {
@@ -837,16 +774,15 @@ public class RecoveryRulesTests
         Assert.Equal(
             ((byte)3, 1u, KernelReplyKind.MapInfoNumber),
             (world.LastToKernel.Client, world.LastToKernel.Accepted, world.LastToKernel.Kind));
-        Done(world, asked[1]);
-        Done(world, asked[1]); // once is enough
+        world.Acknowledge(asked[1]);
+        world.Acknowledge(asked[1]); // once is enough
         Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
         Assert.Equal([41001], world.Ports.Held);
-        Done(world, asked[0]);
+        world.Acknowledge(asked[0]);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
 
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
-        Hello(world, 60); // the same module, newer
+        world.Overrun();
+        world.Hello(60); // the same module, newer
         sent = world.Sent.Count;
         Named(3, "10.0.0.1:5002", "10.0.0.1:41002");
         Number(3);
@@ -861,9 +797,8 @@ public class RecoveryRulesTests
         Delivery delivery, int code)
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
-        Hello(world, 60);
+        world.Overrun();
+        world.Hello(60);
         world.Add("10.0.0.1:5000", sequence: 50);
         KernelReply replay = world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.MapInfo);
         world.Mapper.OnSent(replay, new SendResult(delivery, code), world.Now);
@@ -898,8 +833,7 @@ public class RecoveryRulesTests
         static PortMapper Unanswered(World world)
         {
             world.Pass(s_apart);
-            world.Mapper.OnOverrun(world.Now);
-            world.Drain();
+            world.Overrun();
             KernelReply hello = world.ToKernel.Last(reply => reply.Kind == KernelReplyKind.Hello);
             world.Mapper.OnSent(hello, new SendResult(Delivery.Unknown, -110), world.Now);
             Assert.Equal(HandshakeState.Unanswered, world.Mapper.Kernel);
@@ -911,11 +845,9 @@ public class RecoveryRulesTests
     public void Ten_seconds_after_an_overrun_the_next_one_brings_HELLO_at_once()
     {
         var world = new World();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         world.Now += s_apart;
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         Assert.Equal(2, world.ToKernel.Count(reply => reply.Kind == KernelReplyKind.Hello));
     }
 
@@ -953,9 +885,9 @@ public class RecoveryRulesTests
     public void Registrations_of_one_start_come_within_a_third_of_a_second(int milliseconds, int hijacks)
     {
         var world = new World();
-        Register(world, 70, age: TimeSpan.Zero);
+        world.Register(70);
         world.Now += TimeSpan.FromMilliseconds(milliseconds);
-        Register(world, 71, age: TimeSpan.Zero);
+        world.Register(71);
         Assert.Equal((ulong)hijacks, world.Counter(Counter.RegistrationHijacks));
         Assert.False(world.Mapper.Audit.IsDue(world.Now + s_apart)); // there is no row that could be wrong
     }
@@ -979,9 +911,9 @@ public class RecoveryRulesTests
     public void What_was_answered_to_an_iw_cm_that_is_gone_is_not_waited_for()
     {
         var world = new World();
-        Register(world, 70, age: TimeSpan.Zero);
+        world.Register(70);
         Assert.Equal(world.Now + Registrations.Delay, world.Mapper.NextDeadline);
-        Register(world, 1, age: TimeSpan.Zero); // a new one, which counts from 1
+        world.Register(1); // a new one, which counts from 1
         Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);
     }
 
@@ -1094,8 +1026,7 @@ public class RecoveryRulesTests
     public void Two_connections_are_not_protected_by_one_claim_of_the_same_port()
     {
         var world = new World(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
+        world.Start();
         Replay(world, ("10.0.0.1:5000", "10.0.0.1:41000"), ("10.0.0.1:5001", "10.0.0.1:41000"));
         Assert.Equal(
             (MappingState.Held, MappingState.Unprotected),

@@ -52,18 +52,6 @@ public class ReportRulesTests
     private static KernelReply LastOf(World world, KernelReplyKind kind) =>
         world.ToKernel.Last(reply => reply.Kind == kind);
 
-    private static void Register(World world, uint sequence, string library = "iWarpPortMapperUser") =>
-        world.FromKernel(
-            new KernelRequest
-            {
-                Operation = KernelOperation.RegisterPid,
-                Client = 2,
-                Sequence = sequence,
-                Device = new FixedName("siw0"),
-                Interface = new FixedName("eth0"),
-                Library = new FixedName(library),
-            });
-
     [Fact]
     public void At_Debug_each_message_is_logged()
     {
@@ -413,9 +401,8 @@ public class ReportRulesTests
     public void A_handshake_is_logged_and_its_replayed_mappings_are_counted()
     {
         World world = Begin(handshake: false);
-        world.Mapper.Start(world.Now);
-        world.Drain();
-        Assert.Equal("counted: none\nkernel: hello: ABI 4", Told(world, () => Hello(world, 1)));
+        world.Start();
+        Assert.Equal("counted: none\nkernel: hello: ABI 4", Told(world, () => world.Hello(1)));
         KernelReply asked = world.LastToKernel;
         Assert.Equal(
             """
@@ -427,24 +414,13 @@ public class ReportRulesTests
                 world.MapInfo("10.0.0.1:5000", "10.0.0.1:41000");
                 world.MapInfo("10.0.0.1:5001", "10.0.0.1:41001");
                 world.MapInfoNumber(2);
-                Acknowledge(world, asked);
+                world.Acknowledge(asked);
             }));
         Assert.Equal(
             "counted: none\nkernel: registered: device siw0 (eth0), client 2, ABI 4",
-            Told(world, () => Register(world, 5)));
-        Assert.Equal("counted: none", Told(world, () => Register(world, 6)));
+            Told(world, () => world.Register(5)));
+        Assert.Equal("counted: none", Told(world, () => world.Register(6)));
     }
-
-    private static void Hello(World world, uint sequence) => world.FromKernel(
-        new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = 4 });
-
-    private static void Acknowledge(World world, in KernelReply reply, int result = 0) => world.FromKernel(
-        new KernelRequest
-        {
-            Operation = result == 0 ? KernelOperation.Done : KernelOperation.Error,
-            Sequence = reply.Sequence,
-            Result = result,
-        });
 
     [Fact]
     public void A_replay_says_how_many_rows_it_released_or_that_it_was_incomplete()
@@ -463,23 +439,22 @@ public class ReportRulesTests
             """,
             Told(world, () => world.Mapper.OnOverrun(world.Now)));
         world.Drain();
-        Hello(world, 60);
+        world.Hello(60);
         KernelReply asked = world.LastToKernel;
         world.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
         Assert.Equal(
             "counted: none\nkernel: replay: 1 mappings of client 2, 1 applied, 0 released\n"
                 + "kernel: replay incomplete: 1 mappings of client 2 received, of which the kernel can send 17: "
                 + "mappings missing from the state file stay unprotected until closed",
-            Told(world, () => Acknowledge(world, asked)));
+            Told(world, () => world.Acknowledge(asked)));
 
         world.Pass(TimeSpan.FromSeconds(60));
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
-        Hello(world, 80);
+        world.Overrun();
+        world.Hello(80);
         asked = world.LastToKernel;
         world.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
         world.MapInfoNumber(1);
-        string told = Told(world, () => Acknowledge(world, asked));
+        string told = Told(world, () => world.Acknowledge(asked));
         Assert.EndsWith("\nkernel: replay: 1 mappings of client 2, 1 applied, 2 released", told);
         Assert.StartsWith("counted: none\nmapping: removed: 10.0.0.1:5001", told);
     }
@@ -488,8 +463,7 @@ public class ReportRulesTests
     public void A_HELLO_that_is_refused_or_not_answered_is_logged()
     {
         World world = Begin();
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Overrun();
         KernelReply hello = LastOf(world, KernelReplyKind.Hello);
         Assert.Equal(
             "counted: none\nkernel: HELLO not answered (Connection timed out (ETIMEDOUT)): sent again in 10 s",
@@ -499,7 +473,7 @@ public class ReportRulesTests
         Assert.Equal(
             "counted: none\nkernel: hello: refused (Invalid argument (EINVAL)): trying the protocol of kernels "
                 + "before 5.1 (ABI 3)",
-            Told(world, () => Acknowledge(world, hello, -22)));
+            Told(world, () => world.Acknowledge(hello, -22)));
     }
 
     [Fact]
@@ -510,16 +484,16 @@ public class ReportRulesTests
             "counted: Refused\nkernel: client 2 registers library other, but it registered iWarpPortMapperUser before: "
                 + "refused: restart the daemon, which forgets that one\n"
                 + "kernel: refused: RegisterPid 7: code UserLibrary: another library name is registered",
-            Told(world, () => Register(world, 7, "other")));
+            Told(world, () => world.Register(7, "other")));
         world.Sent.Clear();
         world.Pass(Registrations.Delay);
         Assert.Empty(world.Sent); // one answer is enough
         string hijacked = "counted: RegistrationHijacks\nlost: RegistrationHijack\nkernel: another process "
             + "registered as port mapper; registration reclaimed: find it with ss -f netlink";
         world.Pass(TimeSpan.FromSeconds(1));
-        Assert.Equal(hijacked, Told(world, () => Register(world, 8)));
+        Assert.Equal(hijacked, Told(world, () => world.Register(8)));
         Assert.Equal(
-            "counted: none\nkernel: iw_cm was reloaded: registering again", Told(world, () => Register(world, 1)));
+            "counted: none\nkernel: iw_cm was reloaded: registering again", Told(world, () => world.Register(1)));
     }
 
     [Theory]
@@ -664,9 +638,8 @@ public class ReportRulesTests
     public void What_still_waits_when_the_daemon_ends_is_a_loss()
     {
         World world = Begin();
-        Register(world, 3);
-        world.Mapper.OnOverrun(world.Now);
-        world.Drain();
+        world.Register(3);
+        world.Overrun();
         world.Query("10.0.0.1:5000", "10.0.0.2:80", sequence: 4);
         Assert.True(world.Mapper.HasDeferredRequests);
         Assert.Equal(

@@ -6,6 +6,7 @@ using Iwpmd.Tests.Support;
 using Iwpmd.Wire;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Xunit;
 
 namespace Iwpmd.Tests.Support;
 
@@ -140,21 +141,51 @@ internal sealed class World
     /// <summary>HELLO, an empty replay and a registration, as a new kernel does it.</summary>
     public void Introduce()
     {
-        Mapper.Start(Now);
-        Drain();
-        FromKernel(new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = 1, Number = 4 });
-        FromKernel(new KernelRequest { Operation = KernelOperation.Done, Sequence = LastToKernel.Sequence });
-        FromKernel(new KernelRequest
-        {
-            Operation = KernelOperation.RegisterPid,
-            Client = 2,
-            Sequence = 2,
-            Device = new FixedName("siw0"),
-            Interface = new FixedName("eth0"),
-            Library = new FixedName("iWarpPortMapperUser"),
-        });
+        Start();
+        Hello();
+        Acknowledge(LastToKernel);
+        Register(2);
         Pass(Registrations.Delay);
     }
+
+    /// <summary>HELLO is sent.</summary>
+    public void Start()
+    {
+        Mapper.Start(Now);
+        Drain();
+    }
+
+    public void Overrun()
+    {
+        Mapper.OnOverrun(Now);
+        Drain();
+    }
+
+    public void Hello(uint sequence = 1, uint abi = 4) =>
+        FromKernel(
+            new KernelRequest { Operation = KernelOperation.Hello, Client = 2, Sequence = sequence, Number = abi });
+
+    public void Acknowledge(in KernelReply reply, int result = 0) =>
+        FromKernel(
+            new KernelRequest
+            {
+                Operation = result == 0 ? KernelOperation.Done : KernelOperation.Error,
+                Sequence = reply.Sequence,
+                Result = result,
+            });
+
+    public void Register(uint sequence, string library = "iWarpPortMapperUser", TimeSpan? age = null) =>
+        FromKernel(
+            new KernelRequest
+            {
+                Operation = KernelOperation.RegisterPid,
+                Client = 2,
+                Sequence = sequence,
+                Device = new FixedName("siw0"),
+                Interface = new FixedName("eth0"),
+                Library = new FixedName(library),
+            },
+            age);
 
     public void FromKernel(in KernelRequest request, TimeSpan? age = null)
     {
@@ -306,6 +337,17 @@ internal sealed class World
             Mapper.Audit.Count(InetEndpoint.Parse(local), use);
         }
         Mapper.Audit.End(whyIncomplete, Now);
+    }
+
+    /// <summary>By two equal counts, ten seconds apart, rows are changed.</summary>
+    public void AuditTwice(params (string Local, EndpointUse Use)[] endpoints)
+    {
+        for (int look = 0; look < 2; look++)
+        {
+            Now += TimeSpan.FromSeconds(10);
+            Assert.True(Mapper.Audit.IsDue(Now));
+            Audit(null, endpoints);
+        }
     }
 
     /// <summary>What became of the message with this number; nothing when there is none.</summary>
