@@ -148,7 +148,7 @@ internal static partial class CommandLine
         List<string> errors = [.. parsed.Errors.Select(error => error.Message)];
         errors.AddRange(parsed.Tokens
             .Where(token => token.Type == TokenType.Directive) // "[this]", which the parser passes over
-            .Select(token => $"Unrecognized command or argument '{token.Value}'."));
+            .Select(token => Unrecognized(token.Value)));
         errors.AddRange(FindMisplaced(root, parsed));
         errors.AddRange(FindEmpty(arguments));
         errors.AddRange(FindMeant(parsed));
@@ -156,7 +156,7 @@ internal static partial class CommandLine
         if (parsed.Action is HelpAction && command == root && parsed.UnmatchedTokens is [string word, ..]
             && !word.StartsWith('-'))
         {
-            errors.Insert(0, $"Unrecognized command or argument '{word}'."); // help with something else was wanted
+            errors.Insert(0, Unrecognized(word)); // help with something else was wanted
         }
         else if (errors.Count == 0 || parsed.Action is HelpAction)
         {
@@ -171,6 +171,9 @@ internal static partial class CommandLine
             $"see {(command == root || command.Name == "help" ? "iwpmd" : $"iwpmd {command.Name}")} --help");
         return ExitStatus.Usage;
     }
+
+    /// <summary>The parser's own sentence, for what it passes over.</summary>
+    private static string Unrecognized(string word) => $"Unrecognized command or argument '{word}'.";
 
     /// <summary>
     /// Options of the daemon before a command, where they would mean nothing; only the configuration may stand on
