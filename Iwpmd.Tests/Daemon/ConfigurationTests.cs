@@ -181,6 +181,7 @@ public class ConfigurationTests
         + "address 0), or addresses, not '10.0.0.1, 10.0.0.1/8', perhaps 10.0.0.0/8")]
     [InlineData("deny=10.0.0.1 10.0.0.x", null)]
     [InlineData("interface=eth0/1", null)]
+    [InlineData("interface=10.0.0.1/8", "interface must be names of network interfaces, not '10.0.0.1/8': ")]
     [InlineData("allow 10.0.0.0/8", "'allow 10.0.0.0/8' has no '='")]
     [InlineData("deny: 10.0.0.0/8", null)]
     [InlineData("alow=10.0.0.0/8", "unknown name 'alow', perhaps allow")]

@@ -56,11 +56,11 @@ internal sealed record Configuration
         new("allow", NetworkList, "all", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
                 ? c.With(c.Admission.Access with { Allowed = networks }) : null)
-        { OtherWords = ["allow", "permit", "access", "acl", "whitelist", "trust"] },
+        { OtherWords = ["allow", "permit", "access", "acl", "whitelist", "trust"], FindMeant = FindNetwork },
         new("deny", NetworkList, "none", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks)
                 ? c.With(c.Admission.Access with { Denied = networks }) : null)
-        { OtherWords = ["deny", "denied", "block", "reject", "forbid", "blacklist"] },
+        { OtherWords = ["deny", "denied", "block", "reject", "forbid", "blacklist"], FindMeant = FindNetwork },
         new("interface", "names of network interfaces", "any", (c, text) =>
             TryParseInterfaces(text, out string[] names) ? c with { Interfaces = names } : null)
         { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind", "nic"] },
@@ -225,10 +225,13 @@ internal sealed record Configuration
 
     private Configuration With(AccessList access) => With(Admission with { Access = access });
 
-    /// <summary>The items of a list, separated by commas or blanks; null if there are only commas.</summary>
+    /// <summary>The items of a list, separated by commas or blanks.</summary>
+    public static string[] Items(string text) => text.Split([',', ' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
+
+    /// <summary>False if there are only commas.</summary>
     private static bool TrySplit(string text, out string[] parts)
     {
-        parts = text.Split([',', ' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
+        parts = Items(text);
         return parts.Length > 0 || text.Length == 0;
     }
 
@@ -241,6 +244,14 @@ internal sealed record Configuration
             valid &= InetNetwork.TryParse(parts[i], out networks[i]);
         }
         return valid;
+    }
+
+    /// <summary>Of an address with a length, the network that it is in.</summary>
+    private static string? FindNetwork(string text)
+    {
+        InetNetwork meant = default;
+        return Array.Exists(Items(text), one => !InetNetwork.TryParse(one, out meant) && meant != default)
+            ? meant.ToString() : null;
     }
 
     /// <summary>The kernel's rule for names of interfaces.</summary>

@@ -22,6 +22,9 @@ internal sealed record ConfigurationKey(
     /// <summary>Of a key that restricts: words in an unknown name by which this key is recognized.</summary>
     public string[] OtherWords { get; init; } = [];
 
+    /// <summary>The value that is likely meant by one that is not expected, null when there is none.</summary>
+    public Func<string, string?> FindMeant { get; init; } = _ => null;
+
     public static ConfigurationKey Number(
         string name,
         string unit,

@@ -85,14 +85,15 @@ internal sealed class ConfigurationParser
         if (key.Apply(_configuration, text) is not Configuration changed)
         {
             string inForce = isRepeated ? $"'{earlier.Text}' of line {earlier.Line}" : $"the default, {key.Default},";
-            string fault = $"{key.Name} must be {key.Expected}, not '{text}'{FindMeant(text)}";
-            Complain(number, fault, $"{inForce} stands", key.Restricts);
+            string meant = key.FindMeant(text) is string value ? $", perhaps {value}" : "";
+            Complain(
+                number, $"{key.Name} must be {key.Expected}, not '{text}'{meant}", $"{inForce} stands", key.Restricts);
             return;
         }
         if (isRepeated)
         {
-            string repeated = $"{key.Name} is set in line {earlier.Line} already";
-            Complain(number, repeated, $"'{text}' of this line is used", key.Restricts);
+            string fault = $"{key.Name} is set in line {earlier.Line} already";
+            Complain(number, fault, $"'{text}' of this line is used", key.Restricts);
         }
         _configuration = changed;
         _set[key.Name] = (number, text);
@@ -114,20 +115,9 @@ internal sealed class ConfigurationParser
     }
 
     private static bool HasNetwork(string text) => Array.Exists(
-        Items(text),
+        Configuration.Items(text),
         one => one.AsSpan().ContainsAny('.', ':')
             && (InetNetwork.TryParse(one, out InetNetwork meant) || meant != default));
-
-    /// <summary>Of an address with a length, the network that it is in.</summary>
-    private static string FindMeant(string text)
-    {
-        InetNetwork meant = default;
-        bool isFound = Array.Exists(Items(text), one => !InetNetwork.TryParse(one, out meant) && meant != default);
-        return isFound ? $", perhaps {meant}" : "";
-    }
-
-    private static string[] Items(string text) =>
-        text.Split([',', ' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
 
     /// <summary>The intended key, if the name is misspelt or a synonym.</summary>
     private static ConfigurationKey? FindNearest(string name)
