@@ -17,8 +17,7 @@ wants=
 known() { :; }
 known_by=expected
 known_always=yes
-# siw's library takes the mmap key 0x90000 for none (SIW_INVAL_UOBJ_KEY), and the kernel gives four keys, each a page
-# apart, to a queue pair with its completion queues: it is reached by the 37th of a process with pages of 4 KiB.
+# findings/siw-37th-queue-pair-fails.sh
 few_queue_pairs() { [[ $arch == amd64 ]] || echo "with large pages siw has few queue pairs: 9 with 16 KiB, 2 with 64"; }
 # The bound of one command in a host.
 patience=30
