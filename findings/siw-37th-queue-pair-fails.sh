@@ -25,7 +25,7 @@ count() { grep -c "$1" || true; }
 # A process each on the listening side, whose queue pairs are as few.
 on b 'for port in 7001 7002; do rdmatest listen 10.0.0.2 $port > /tmp/listen.$port 2>&1 & done
     until [ -s /tmp/listen.7001 ] && [ -s /tmp/listen.7002 ]; do sleep 0.1; done'
-one=$(on a "rdmatest connect 10.0.0.2 7001-7002 --parallel 40" || true) # its status tells of those that failed
+one=$(on a "rdmatest connect 10.0.0.2 7001-7002 --parallel 40" || true) # its status is that of those that failed
 two=$(on a "for port in 7001 7002; do rdmatest connect 10.0.0.2 \$port --parallel 20 & done; wait")
 echo "$(on a uname -r): one process: $(count '^established' <<< "$one") of 40, $(count 'no queue pair' <<< "$one")" \
     "without a queue pair; two processes: $(count '^established' <<< "$two") of 40"
