@@ -31,6 +31,7 @@ internal sealed partial class Machine
     private TimeSpan _wakeAt = TimeSpan.MaxValue;
     private bool _isUnwinding;
     private long _steps, _stepsAtEvent;
+    private int _overflowIn;
 
     public Machine(World world, string name, InetEndpoint[] addresses)
     {
@@ -89,6 +90,9 @@ internal sealed partial class Machine
     public int StopIn { get; set; }
 
     public TimeSpan StopFor { get; set; }
+
+    /// <summary>How many times, some steps apart, the daemon is told that its receive buffer was full.</summary>
+    public int Overflows { get; set; }
 
     /// <summary>How many times it was stopped there.</summary>
     public int Stops { get; private set; }
@@ -219,6 +223,12 @@ internal sealed partial class Machine
             throw World.Fail(this, "the process does not come to an end");
         }
         World.Now += TimeSpan.FromTicks(2);
+        if (Overflows > 0 && --_overflowIn < 0)
+        {
+            Overflows--;
+            _overflowIn = Dice.Next(40);
+            Netlink.GetValueOrDefault(Daemon?.PortId ?? 0)?.Overflow();
+        }
         if (!_isUnwinding && CrashIn > 0 && --CrashIn == 0)
         {
             Crash();

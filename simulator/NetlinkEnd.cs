@@ -38,9 +38,7 @@ internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, in
     {
         if (IsFull)
         {
-            IsOverrun = true;
-            machine.DisturbedAt = machine.World.Now;
-            machine.WakeSoon();
+            Overflow();
             return false;
         }
         if (_waiting.Count == 0)
@@ -51,6 +49,14 @@ internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, in
         _used += cost;
         machine.WakeSoon();
         return true;
+    }
+
+    /// <summary>The next read says that something is lost.</summary>
+    public void Overflow()
+    {
+        IsOverrun = true;
+        machine.DisturbedAt = machine.World.Now;
+        machine.WakeSoon();
     }
 
     /// <summary>The kernel waits for room, 10 s at most.</summary>

@@ -9,7 +9,7 @@ internal sealed partial class Story
 {
     private void Disturb(Machine machine)
     {
-        switch (Dice.Next(18))
+        switch (Dice.Next(19))
         {
             case 0:
             case 1:
@@ -29,6 +29,7 @@ internal sealed partial class Story
                 break;
             case 6:
                 machine.Daemon?.Ask(Ending.Aborted);
+                machine.Overflows = Dice.Of<int>([0, 0, 1, 3]);
                 break;
             case 7:
                 machine.StopIn = 1 + Dice.Next(50);
@@ -70,6 +71,9 @@ internal sealed partial class Story
                 break;
             case 17:
                 CrashTwice(machine);
+                break;
+            case 18:
+                machine.Overflows = 1 + Dice.Next(3);
                 break;
         }
     }

@@ -237,7 +237,7 @@ internal sealed partial class Story
         foreach (Machine machine in _ours)
         {
             (machine.CrashIn, machine.StopIn, machine.DescriptorLimit) = (0, 0, int.MaxValue);
-            machine.StopsAtRegistration = false;
+            (machine.StopsAtRegistration, machine.Overflows) = (false, 0);
             machine.RestartAfter = TimeSpan.FromMilliseconds(100);
             EndForeign(machine);
             machine.Start();
