@@ -26,11 +26,14 @@ in_tools() {
         exec chroot "$tools" env -C "$PWD" "$@"' "$tools" "$top" "$out" "$@"
 }
 
+# For the kernel that is unpacked; its headers are there, or the name of those of our own.
+has_compiler() { [[ -z $world ]] || compgen -G "$tools/usr/src/linux-headers-$(cat "$root/kernel")" > /dev/null; }
+
 # Everything else is unpacked, not installed: the host gets no kernel, no service and no udev rule.
 unpack_packages() {
     local wanted="${unpacked[*]}" release package
     [[ -z $world ]] || wanted="${programs[*]}"
-    [[ -s $root/kernel && $(cat "$root/unpacked" 2> /dev/null) == "$wanted" ]] && return
+    [[ -s $root/kernel && $(cat "$root/unpacked" 2> /dev/null) == "$wanted" ]] && has_compiler && return
     mkdir -p "$out/cache"
     rm -f "$out"/cache/*
     rm -rf "$root"

@@ -307,7 +307,8 @@ static void *connector(void *argument)
 			why == EADDRINUSE && tries < 3; tries++) {
 			rdma_destroy_qp(id);
 			rdma_destroy_id(id);
-			id = resolve(channel, port, deadline, &step);
+			if (!(id = resolve(channel, port, deadline, &step)))
+				why = errno;
 		}
 		if (id) {
 			show(rdma_get_local_addr(id), own, sizeof own);
