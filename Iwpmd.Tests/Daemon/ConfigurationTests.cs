@@ -178,7 +178,7 @@ public class ConfigurationTests
         "allow must be networks like 10.0.0.0/8, fd00::/8 (the rest of the address 0), or addresses, "
             + "not '10.0.0.0/99'")]
     [InlineData("allow=10.0.0.1, 10.0.0.1/8", "allow must be networks like 10.0.0.0/8, fd00::/8 (the rest of the "
-        + "address 0), or addresses, not '10.0.0.1, 10.0.0.1/8', perhaps 10.0.0.0/8")]
+        + "address 0), or addresses, not '10.0.0.1, 10.0.0.1/8', perhaps 10.0.0.1, 10.0.0.0/8")]
     [InlineData("deny=10.0.0.1 10.0.0.x", null)]
     [InlineData("interface=eth0/1", null)]
     [InlineData("interface=10.0.0.1/8", "interface must be names of network interfaces, not '10.0.0.1/8': ")]

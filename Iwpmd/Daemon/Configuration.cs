@@ -56,11 +56,11 @@ internal sealed record Configuration
         new("allow", NetworkList, "all", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks) && networks.Length > 0
                 ? c.With(c.Admission.Access with { Allowed = networks }) : null)
-        { OtherWords = ["allow", "permit", "access", "acl", "whitelist", "trust"], FindMeant = FindNetwork },
+        { OtherWords = ["allow", "permit", "access", "acl", "whitelist", "trust"], FindMeant = FindNetworks },
         new("deny", NetworkList, "none", (c, text) =>
             TryParseNetworks(text, out InetNetwork[] networks)
                 ? c.With(c.Admission.Access with { Denied = networks }) : null)
-        { OtherWords = ["deny", "denied", "block", "reject", "forbid", "blacklist"], FindMeant = FindNetwork },
+        { OtherWords = ["deny", "denied", "block", "reject", "forbid", "blacklist"], FindMeant = FindNetworks },
         new("interface", "names of network interfaces", "any", (c, text) =>
             TryParseInterfaces(text, out string[] names) ? c with { Interfaces = names } : null)
         { OtherWords = ["interface", "iface", "netdev", "device", "listen", "bind", "nic"] },
@@ -246,12 +246,23 @@ internal sealed record Configuration
         return valid;
     }
 
-    /// <summary>Of an address with a length, the network that it is in.</summary>
-    private static string? FindNetwork(string text)
+    /// <summary>The list with the network in the place of an address in it that has a length.</summary>
+    private static string? FindNetworks(string text)
     {
-        InetNetwork meant = default;
-        return Array.Exists(Items(text), one => !InetNetwork.TryParse(one, out meant) && meant != default)
-            ? meant.ToString() : null;
+        string[] items = Items(text);
+        bool isOther = false;
+        for (int i = 0; i < items.Length; i++)
+        {
+            if (!InetNetwork.TryParse(items[i], out InetNetwork meant))
+            {
+                if (meant == default)
+                {
+                    return null;
+                }
+                (items[i], isOther) = (meant.ToString(), true);
+            }
+        }
+        return isOther ? string.Join(", ", items) : null;
     }
 
     /// <summary>The kernel's rule for names of interfaces.</summary>
