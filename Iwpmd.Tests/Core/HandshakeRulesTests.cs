@@ -80,7 +80,7 @@ public class HandshakeRulesTests
         world.Remove("10.0.0.1:5000");
         world.Sent.Clear();
 
-        world.Mapper.RefuseDeferred(world.Now);
+        world.Mapper.End(world.Now);
         world.Drain();
         Assert.Equal(
             [(KernelReplyKind.HandleError, 4u), (KernelReplyKind.HandleError, 3u)],

@@ -249,6 +249,43 @@ public class RecoveryRulesTests
         Assert.Equal(!listens, world.HasRow("10.0.0.1:5000"));
     }
 
+    /// <summary>A process that resumes sends none by itself.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_HELLO_that_a_young_listener_brings_is_left_to_the_next_process(bool listens)
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        before.Now += TimeSpan.FromSeconds(listens ? 1 : 11);
+        World world = Restarted(before);
+        world.Start();
+        Replay(world);
+        world.Mapper.End(world.Now);
+        World next = Restarted(world);
+        Assert.Equal(!listens, next.Mapper.TryResume(PredecessorExit.Clean, next.Now));
+    }
+
+    /// <summary>In a socket that was taken over.</summary>
+    [Fact]
+    public void The_answer_to_a_HELLO_of_the_process_before_is_not_taken_for_that_to_the_next()
+    {
+        var before = new World();
+        before.Add("10.0.0.1:5000");
+        using (var change = new RowChange<HealthRow>(ref before.State.Health))
+        {
+            change.Row.Kernel = HandshakeState.None; // what was half written reads so
+        }
+        World world = Restarted(before);
+        world.Start();
+        world.Hello(60);
+        Assert.Empty(world.ToKernel);
+        world.Pass(TimeSpan.FromSeconds(0.1));
+        Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
+        world.Hello(61);
+        Assert.Equal(KernelReplyKind.MapInfo, world.LastToKernel.Kind);
+    }
+
     /// <summary>Long histories 1329, 1894 and 3180: another process said HELLO behind ours, and got REMOVEs.</summary>
     [Fact]
     public void The_first_registration_behind_HELLO_brings_an_audit()
@@ -508,7 +545,7 @@ public class RecoveryRulesTests
         world.MapInfo("10.0.0.1:5000", "10.0.0.1:40000");
         world.Remove("10.0.0.1:5000");
         Assert.True(world.HasRow("10.0.0.1:5000"));
-        world.Mapper.RefuseDeferred(world.Now);
+        world.Mapper.End(world.Now);
         Assert.False(world.HasRow("10.0.0.1:5000"));
     }
 

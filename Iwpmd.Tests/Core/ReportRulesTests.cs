@@ -649,7 +649,7 @@ public class ReportRulesTests
             kernel: refused: QueryMapping 4: code CannotCreate: the daemon ends
             kernel: refused: RegisterPid 3: code CannotCreate: the daemon ends
             """,
-            Told(world, () => world.Mapper.RefuseDeferred(world.Now)));
+            Told(world, () => world.Mapper.End(world.Now)));
         world.Drain();
         Assert.Equal(world.Now + PortMapper.AnswerWithin, world.Sent[^2].AnswerBy);
         Assert.Equal(TimeSpan.MaxValue, world.Mapper.NextDeadline);

@@ -142,6 +142,10 @@ internal sealed class World
     public void Introduce()
     {
         Start();
+        if (!ToKernel.Any())
+        {
+            Pass(TimeSpan.FromSeconds(0.1)); // a row of an earlier process was dropped
+        }
         Hello();
         Acknowledge(LastToKernel);
         Register(2);

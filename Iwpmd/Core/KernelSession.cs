@@ -132,6 +132,15 @@ internal sealed partial class KernelSession
             new KernelReply { Kind = KernelReplyKind.Hello, Client = KernelProtocol.IwCm, Abi = KernelProtocol.Abi });
     }
 
+    /// <summary>A HELLO that is planned after a replay: a process that resumes would not send it.</summary>
+    public void LeaveHello()
+    {
+        if (State == HandshakeState.Ready && _timers.IsSet(Timer.Hello))
+        {
+            SetKernel(HandshakeState.Unanswered);
+        }
+    }
+
     /// <summary>
     /// The receive buffer overflowed: which messages were lost is unknown, so everything is replayed.
     /// </summary>
@@ -156,7 +165,7 @@ internal sealed partial class KernelSession
     {
         switch (request.Operation)
         {
-            case KernelOperation.Hello when State == HandshakeState.HelloSent:
+            case KernelOperation.Hello when State == HandshakeState.HelloSent && !_timers.IsSet(Timer.Hello):
                 // Differs: an unknown ABI version is taken for the nearest known one, so that the replay comes.
                 Log.KernelHello(_log, (int)request.Number);
                 RequestReplay(

@@ -140,11 +140,15 @@ internal sealed class PortMapper
         Admission.Apply(settings.Admission);
     }
 
-    /// <summary>This process ends: what it still has to serve, since it was stopped meanwhile, is refused.</summary>
-    public void RefuseDeferred(TimeSpan now)
+    /// <summary>
+    /// This process ends: what it still has to serve, since it was stopped meanwhile, is refused. A HELLO that it has
+    /// planned is left to the next one.
+    /// </summary>
+    public void End(TimeSpan now)
     {
         _deferred.RefuseAll(now);
         _registrations.RefuseAll(now);
+        _session.LeaveHello();
     }
 
     /// <summary>Does what is due; calling it early or often is harmless.</summary>

@@ -72,7 +72,7 @@ internal sealed class EventLoop(
             }
             foreach (EpollEvent one in ready[..count])
             {
-                if (Dispatch(one, now) is int status)
+                if (Dispatch(one, ref now) is int status)
                 {
                     return status;
                 }
@@ -98,7 +98,7 @@ internal sealed class EventLoop(
 
     /// <summary>Serves a ready descriptor other than the kernel's; the exit status when that ends the loop.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int? Dispatch(in EpollEvent one, TimeSpan now)
+    private int? Dispatch(in EpollEvent one, ref TimeSpan now)
     {
         if (one.Token >= PeerToken)
         {
@@ -122,9 +122,13 @@ internal sealed class EventLoop(
             exchange.DrainBeforeExit();
             return status;
         }
-        else if (one.Token == HandOverToken && HandOver!.TryHear(now) && TryHandOver())
+        else if (one.Token == HandOverToken && HandOver!.TryHear(now))
         {
-            return ExitStatus.Ended;
+            if (TryHandOver())
+            {
+                return ExitStatus.Ended;
+            }
+            now = Clock.Now; // the one who takes over may have kept it waiting for seconds
         }
         return null;
     }

@@ -161,9 +161,19 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
         }
         while ((mapper.HasDeferredRequests || HasNext) && begun < until); // if it was stopped meanwhile, once more
         _ = ServeInbox(int.MaxValue, Clock.Now); // what came with the last ACKs
-        mapper.RefuseDeferred(Clock.Now);
+        if (mapper.HasDeferredRequests)
+        {
+            _ = kernel.TryAnswerAside(); // their ACKs are not waited for among new requests
+        }
+        mapper.End(Clock.Now);
         Drain();
         NoticeOverrun(); // this process does not finish the handshake that it begins: the next daemon sends HELLO again
+        for (until = Clock.Now + ExitLimit; HasNext && Clock.Now < until;) // what came with the last ACKs
+        {
+            _ = ServeInbox(int.MaxValue, Clock.Now);
+            mapper.End(Clock.Now);
+            Drain();
+        }
     }
 
     /// <summary>
@@ -233,7 +243,7 @@ internal sealed class Exchange(PortMapper mapper, KernelLink kernel, PeerSockets
             mapper.OnSent(effect.Reply, new SendResult(Delivery.Unsent), now);
             return;
         }
-        SendResult? result = kernel.Send(effect.Reply, now);
+        SendResult? result = kernel.Send(effect.Reply, effect.AnswerBy, now);
         while (result is null)
         {
             for (now = Clock.Now; HasNext && mapper.Outbox.Count < OutboxLimit;)

@@ -64,7 +64,7 @@ internal sealed class KernelLink(
     private int _length, _tries, _dropped, _unread;
     private uint _awaited;
     private bool _isAside, _wasCrowded;
-    private TimeSpan _sentAt, _ackBy;
+    private TimeSpan _answerBy, _sentAt, _ackBy;
 
     public Fifo<KernelArrival> Inbox { get; } = new(64);
 
@@ -139,15 +139,15 @@ internal sealed class KernelLink(
 
     /// <summary>
     /// Sends one message and reads until its ACK; null when the inbox is crowded: handle some of it, then
-    /// <see cref="Await"/>.
+    /// <see cref="Await"/>. A message that was lost is sent again until <paramref name="answerBy"/>.
     /// </summary>
-    public SendResult? Send(in KernelReply reply, TimeSpan now)
+    public SendResult? Send(in KernelReply reply, TimeSpan answerBy, TimeSpan now)
     {
         // The kernel sends its requests to the socket that these come from.
         bool isAnswer = reply.Kind is not (KernelReplyKind.RegisterPid or KernelReplyKind.Hello
             or KernelReplyKind.MapInfo or KernelReplyKind.MapInfoNumber);
         _isAside = isAnswer && _aside is not null;
-        (_length, _awaited, _tries) = (reply.Write(_reply, Via.PortId), reply.Sequence, 0);
+        (_length, _awaited, _tries, _answerBy) = (reply.Write(_reply, Via.PortId), reply.Sequence, 0, answerBy);
         return Complete(Transmit(now));
     }
 
@@ -185,7 +185,12 @@ internal sealed class KernelLink(
                 // a kernel without room for the ACK may still execute the message
                 return new SendResult(Delivery.Unknown, known.Code);
             }
-            result = Transmit(Clock.Now);
+            TimeSpan now = Clock.Now;
+            if (now > _answerBy)
+            {
+                return new SendResult(Delivery.Unsent, known.Code);
+            }
+            result = Transmit(now);
         }
     }
 
@@ -197,7 +202,7 @@ internal sealed class KernelLink(
         Errno error = Via.Send(_reply.AsSpan(0, _length));
         // A message for whose ACK there is no room is executed when the next process reads, which may be too late.
         bool leaves = LeavesAcksUnread && !_isAside && ++_unread % AckReadEvery != 0;
-        return leaves ? new SendResult(Delivery.AckLeft, -(int)error)
+        return leaves && (error == Errno.None || IsLost(-(int)error)) ? new SendResult(Delivery.AckLeft, -(int)error)
             : error != Errno.None ? new SendResult(Delivery.Unsent, -(int)error)
             : null;
     }

@@ -198,7 +198,7 @@ public static class Program
     private static void Rest(World world)
     {
         world.Pass(TimeSpan.FromSeconds(12));
-        world.Mapper.RefuseDeferred(world.Now);
+        world.Mapper.End(world.Now);
         world.Drain();
         world.Mapper.DumpMappings();
         if (world.Mapper.Outbox.Count > 0)
