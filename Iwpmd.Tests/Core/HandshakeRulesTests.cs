@@ -11,15 +11,6 @@ namespace Iwpmd.Tests.Core;
 /// <summary>HELLO, registration, replay.</summary>
 public class HandshakeRulesTests
 {
-    private static void Ack(World world, KernelOperation operation, int result = 0, KernelReply? of = null) =>
-        world.FromKernel(
-            new KernelRequest
-            {
-                Operation = operation,
-                Sequence = (of ?? world.LastToKernel).Sequence,
-                Result = result,
-            });
-
     /// <summary>
     /// A daemon that starts with the state another one left, and a kernel that replays what <paramref name="replay"/>
     /// says.
@@ -40,7 +31,7 @@ public class HandshakeRulesTests
         world.Hello(sequence: 100);
         KernelReply request = world.LastToKernel;
         replay(world);
-        Ack(world, KernelOperation.Done, of: request);
+        world.Acknowledge(request);
     }
 
     [Fact]
@@ -113,7 +104,7 @@ public class HandshakeRulesTests
         Assert.Equal((KernelReplyKind.MapInfo, (ushort)3), (world.LastToKernel.Kind, world.LastToKernel.Abi));
         Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
 
-        Ack(world, KernelOperation.Done);
+        world.Acknowledge(world.LastToKernel);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
         world.Register(2);
         world.Pass(Registrations.Delay);
@@ -152,13 +143,13 @@ public class HandshakeRulesTests
     {
         var world = new World(handshake: false);
         world.Start();
-        Ack(world, KernelOperation.Error, -22);
+        world.Acknowledge(world.LastToKernel, -22);
         KernelReply[] asked = [.. world.ToKernel.Skip(1)];
         Assert.Equal([(2, 3), (3, 3)], asked.Select(reply => ((int)reply.Client, (int)reply.Abi)));
 
-        Ack(world, KernelOperation.Error, -22, asked[1]);
+        world.Acknowledge(asked[1], -22);
         Assert.Equal(HandshakeState.MapInfoSent, world.Mapper.Kernel);
-        Ack(world, KernelOperation.Done, 0, asked[0]);
+        world.Acknowledge(asked[0]);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
     }
 
@@ -180,7 +171,7 @@ public class HandshakeRulesTests
         world.Mapper.OnOverrun(world.Now); // the reason of it
         world.Drain();
         world.Hello(abi: 4);
-        Ack(world, KernelOperation.Done);
+        world.Acknowledge(world.LastToKernel);
         Assert.Equal(HandshakeState.Ready, world.Mapper.Kernel);
     }
 
@@ -189,7 +180,7 @@ public class HandshakeRulesTests
     {
         var world = new World(handshake: false);
         world.Start();
-        Ack(world, KernelOperation.Done);
+        world.Acknowledge(world.LastToKernel);
         Assert.Equal(HandshakeState.Unanswered, world.Mapper.Kernel);
         Assert.Single(world.ToKernel);
     }
@@ -228,10 +219,10 @@ public class HandshakeRulesTests
     {
         var world = new World(handshake: false);
         world.Start();
-        Ack(world, KernelOperation.Error, -22);
+        world.Acknowledge(world.LastToKernel, -22);
         foreach (KernelReply asked in world.ToKernel.Skip(1).ToArray())
         {
-            Ack(world, KernelOperation.Error, -22, asked);
+            world.Acknowledge(asked, -22);
         }
         Assert.Equal((HandshakeState.Unusable, -22), (world.Mapper.Kernel, world.Mapper.KernelResult));
     }
@@ -407,7 +398,7 @@ public class HandshakeRulesTests
         KernelReply request = world.LastToKernel;
         world.MapInfo("0.0.0.0:5000", "0.0.0.0:40000");
         world.MapInfoNumber(1);
-        Ack(world, KernelOperation.Done, of: request);
+        world.Acknowledge(request);
         Assert.Equal((KernelReplyKind.AddMapping, 55u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Equal(1, world.Row("0.0.0.0:5000").References);
     }
@@ -419,7 +410,7 @@ public class HandshakeRulesTests
         world.Register(1); // the first number of a new iw_cm
         Assert.Equal(KernelReplyKind.Hello, world.LastToKernel.Kind);
         world.Hello(2);
-        Ack(world, KernelOperation.Done);
+        world.Acknowledge(world.LastToKernel);
         world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 1u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
     }
@@ -431,7 +422,7 @@ public class HandshakeRulesTests
         world.Register(50);
         world.Register(1); // the first number of a new iw_cm
         world.Hello(2);
-        Ack(world, KernelOperation.Done);
+        world.Acknowledge(world.LastToKernel);
         world.Pass(Registrations.Delay);
         Assert.Equal([1u], world.ToKernel.Where(reply => reply.Kind == KernelReplyKind.RegisterPid)
             .Select(reply => reply.RequestSequence));
@@ -444,7 +435,7 @@ public class HandshakeRulesTests
         world.Start();
         world.Register(5);
         world.Hello(6);
-        Ack(world, KernelOperation.Done);
+        world.Acknowledge(world.LastToKernel);
         world.Pass(Registrations.Delay);
         Assert.Equal((KernelReplyKind.RegisterPid, 5u), (world.LastToKernel.Kind, world.LastToKernel.RequestSequence));
         Assert.Single(world.ToKernel, reply => reply.Kind == KernelReplyKind.Hello);
@@ -490,7 +481,7 @@ public class HandshakeRulesTests
             if (world.Mapper.Kernel == HandshakeState.HelloSent)
             {
                 world.Hello(60);
-                Ack(world, KernelOperation.Done);
+                world.Acknowledge(world.LastToKernel);
             }
             world.Pass(TimeSpan.FromSeconds(4));
         }
