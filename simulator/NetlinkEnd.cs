@@ -33,6 +33,9 @@ internal sealed class NetlinkEnd(Machine machine, uint portId, bool isMember, in
 
     public bool IsFull => _used > limit;
 
+    /// <summary>A message of ours waits until half of the buffer is read.</summary>
+    public bool IsKeeping => _kept is not null;
+
     /// <summary>What the kernel says without waiting; false when it is lost.</summary>
     public bool TryEnqueue(byte[] bytes, int cost)
     {

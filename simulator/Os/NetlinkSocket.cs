@@ -51,7 +51,14 @@ internal sealed class NetlinkSocket : IDisposable
 
     public Errno Receive(Span<byte> buffer, out int length, out uint sourcePortId)
     {
-        _machine.StepOrStop();
+        if (End.IsKeeping)
+        {
+            _machine.Step(); // a send that is not done yet
+        }
+        else
+        {
+            _machine.StepOrStop();
+        }
         return End.Receive(buffer, out length, out sourcePortId);
     }
 
