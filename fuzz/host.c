@@ -893,21 +893,17 @@ static double waited(pid_t pid)
 double host_waited(void)
 {
 	static struct { pid_t pid; double last; } seen[3];
-	static double total, looked;
+	static double total;
 	pid_t pids[] = { getpid(), daemon_pid, next_pid };
-	double most = 0, at = seconds();
 
 	for (int i = 0; i < 3; i++) {
 		double now = pids[i] > 0 ? waited(pids[i]) : 0;
 
-		if (seen[i].pid == pids[i] && now - seen[i].last > most)
-			most = now - seen[i].last;
+		if (seen[i].pid == pids[i] && now > seen[i].last)
+			total += now - seen[i].last;
 		seen[i].pid = pids[i];
 		seen[i].last = now;
 	}
-	// They wait at the same time: the sum can be more than the time that has passed.
-	total += most < at - looked ? most : at - looked;
-	looked = at;
 	return total;
 }
 
